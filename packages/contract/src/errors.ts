@@ -1,0 +1,91 @@
+/**
+ * The error that crosses module and process borders. Branch on `code`, never on text.
+ * Imports nothing, so that every client door can load it without cost.
+ */
+
+/**
+ * Each failure we name: its HTTP status and its short, stable message (what `message` says on the
+ * vault wire). Append only: codes are wire format.
+ */
+export const ERRORS = {
+  AUTH_FAILED: { status: 401, message: 'Authentication failed' },
+  ACCESS_DENIED: { status: 403, message: 'Access denied by policy' },
+  CREDENTIAL_NOT_FOUND: { status: 404, message: 'Credential not found' },
+  VAULT_LOCKED: { status: 503, message: 'Vault is locked' },
+  LEASE_EXPIRED: { status: 410, message: 'Lease has expired' },
+  RATE_LIMITED: { status: 429, message: 'Too many requests' },
+  SESSION_EXPIRED: { status: 401, message: 'Session is not active' },
+  LEASE_EXHAUSTED: { status: 410, message: 'Lease use limit reached' },
+  SSRF_BLOCKED: { status: 403, message: 'Target address is not allowed' },
+  INVALID_REQUEST: { status: 400, message: 'Malformed request' },
+  METHOD_NOT_FOUND: { status: 404, message: 'Unknown method' },
+  INVALID_PARAMS: { status: 400, message: 'Invalid parameters' },
+  REQUEST_TOO_LARGE: { status: 413, message: 'Request is too large' },
+  RESPONSE_TOO_LARGE: { status: 502, message: 'Response is too large' },
+  LEASE_NOT_FOUND: { status: 404, message: 'Lease not found' },
+  OPERATION_NOT_SUPPORTED: { status: 400, message: 'Operation is not supported' },
+  UNUSABLE_CREDENTIAL: { status: 422, message: 'Credential cannot be used for this operation' },
+  DECRYPT_FAILED: { status: 422, message: 'Decryption failed' },
+  REDIRECT_BLOCKED: { status: 403, message: 'Redirect is not allowed' },
+  UPSTREAM_ERROR: { status: 502, message: 'Upstream request failed' },
+  UPSTREAM_TIMEOUT: { status: 504, message: 'Upstream request timed out' },
+  BACKEND_UNAVAILABLE: { status: 503, message: 'Secret backend is unavailable' },
+  APPROVAL_REQUIRED: { status: 403, message: 'Operator approval is required' },
+  WRAP_INVALID: { status: 410, message: 'Wrapping token is not valid' },
+  CONFLICT: { status: 409, message: 'Resource already exists or has changed' },
+  NOT_INITIALIZED: { status: 503, message: 'Vault is not initialized' },
+  UNSEAL_FAILED: { status: 401, message: 'Unseal key was not accepted' },
+  NOT_FOUND: { status: 404, message: 'Object not found' },
+  AUDIT_UNAVAILABLE: { status: 503, message: 'Audit log is not writable' },
+  TIMEOUT: { status: 504, message: 'Request timed out' },
+  SHUTTING_DOWN: { status: 503, message: 'Daemon is shutting down' },
+  INTERNAL_ERROR: { status: 500, message: 'Internal error' },
+  // Ours, never sent on the vault's agent wire.
+  POLICY_INVALID: { status: 400, message: 'Policy is not valid' },
+  CONFIG_INVALID: { status: 400, message: 'Configuration is not valid' },
+  USAGE: { status: 400, message: 'Wrong usage' },
+  STORE_CORRUPT: { status: 500, message: 'Stored data was altered' },
+  STORE_ROLLED_BACK: { status: 500, message: 'Store is older than the audit log' },
+  STORE_UNAVAILABLE: { status: 503, message: 'Store is not reachable' },
+  AUDIT_BROKEN: { status: 500, message: 'Audit log was altered' },
+  AUDIT_TRUNCATED: { status: 500, message: 'Audit log is shorter than recorded' },
+  SEAL_BROKEN: { status: 500, message: 'Sealed data did not open' },
+  INSTANCE_RUNNING: { status: 409, message: 'Another daemon uses this home' },
+  DAEMON_UNREACHABLE: { status: 503, message: 'Daemon is not reachable' },
+  CONNECTION_CLOSED: { status: 503, message: 'Connection closed' },
+} as const satisfies Record<string, { status: number; message: string }>
+
+export type ErrorCode = keyof typeof ERRORS
+
+export interface ErrorOptions {
+  /** What the reader can do next. Logged and sent like the message: no secrets. */
+  hint?: string
+  /** Machine-readable extras, sent to the caller: no secrets, no server paths. */
+  context?: Record<string, unknown>
+  cause?: unknown
+}
+
+export class VestryError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+  readonly context: Record<string, unknown>
+
+  /** @param message What exactly went wrong, for the caller's eyes; defaults to the code's own text. */
+  constructor(code: ErrorCode, message: string = ERRORS[code].message, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = new.target.name
+    this.code = code
+    this.hint = options.hint
+    this.context = options.context ?? {}
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+}
+
+/** Unnamed failures become INTERNAL_ERROR; their detail stays in our log, reachable as `cause`. */
+export function asVestryError(error: unknown): VestryError {
+  if (error instanceof VestryError) return error
+  return new VestryError('INTERNAL_ERROR', undefined, { cause: error })
+}

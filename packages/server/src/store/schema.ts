@@ -1,0 +1,165 @@
+/**
+ * Every table of the store, as Kysely sees it. `migrations.ts` creates them; the two change together.
+ * Times are epoch milliseconds, `*_json` columns are JSON text, `mac` is the row MAC of seal/row-mac.ts,
+ * blobs are the bytes that seal/ wrote.
+ */
+
+export interface Tables {
+  /** Facts about the store itself: `vault_id`, `generation`, `audit_head`. */
+  meta: { key: string; value: string }
+  /** One row per way to open the root key. */
+  slot: {
+    id: string
+    type: 'passphrase' | 'keyfile' | 'shamir'
+    label: string
+    kdf_json: string
+    nonce: Uint8Array
+    wrapped_root: Uint8Array
+    created_at: number
+  }
+  /** The single sealed keyring; `id` is always 1. */
+  keyring: { id: number; nonce: Uint8Array; ct: Uint8Array; updated_at: number }
+  agent: {
+    id: string
+    name: string
+    display_name: string
+    role: string
+    status: 'enabled' | 'disabled' | 'revoked'
+    /** `AgentKey[]` of identity/agent.ts. */
+    keys_json: string
+    spiffe_id: string
+    meta_json: string
+    require_sig_v2: number
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  operator: {
+    id: string
+    name: string
+    role: 'owner' | 'admin' | 'auditor' | 'approver'
+    /** Raw Ed25519 public key, 32 bytes. */
+    public_key: Uint8Array
+    status: 'enabled' | 'revoked'
+    created_at: number
+    mac: Uint8Array
+  }
+  api_key: {
+    /** The `keyid` half; the secret half exists only as `hash`. */
+    id: string
+    name: string
+    role: 'owner' | 'admin' | 'auditor' | 'approver' | 'agent'
+    /** Set when the key acts as one agent. */
+    agent_id: string | null
+    /** HMAC-SHA-256(hash key, secret). */
+    hash: Uint8Array
+    status: 'enabled' | 'revoked'
+    created_at: number
+    expires_at: number | null
+    mac: Uint8Array
+  }
+  policy: {
+    /** `vault:<name>` for imported vault rules; the Cedar `@id` otherwise. */
+    id: string
+    format: 'cedar' | 'vault'
+    /** Cedar text, imported or as written. */
+    text: string
+    /** Cedar's JSON form of `text`, compiled at start without the wasm engine. */
+    json: string
+    /** What the operator gave, in its own format. */
+    source: string
+    /** SHA-256 hex of `json`. */
+    digest: string
+    enabled: number
+    position: number
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** Policy sets that decided something, by digest, so that an old decision can be explained. */
+  policy_set: { digest: string; json: string; created_at: number }
+  credential: {
+    path: string
+    type: string | null
+    description: string | null
+    /** JSON array of strings. */
+    tags_json: string
+    metadata_json: string
+    /** `CredentialSettings` of vault/credential.ts: allowed_hosts, inject, key_encoding, use_only … */
+    settings_json: string
+    /** Current version; 0 when none was written. */
+    version: number
+    min_decrypt_version: number
+    created_at: number
+    updated_at: number
+    expires_at: number | null
+    deleted_at: number | null
+    mac: Uint8Array
+  }
+  credential_version: {
+    path: string
+    version: number
+    /** SNCR record of seal/record.ts; empty once destroyed. */
+    record: Uint8Array
+    created_at: number
+    created_by: string
+    destroyed_at: number | null
+    /** Encryptions made with this version, rounded up to the last reserved block. */
+    encryptions: number
+    mac: Uint8Array
+  }
+  /** Written behind, for listing and for closing leases after a crash; the live truth is in memory. */
+  lease: {
+    /** HMAC of the lease id: a stolen database hands out no lease ids. */
+    id_hash: string
+    agent_id: string
+    path: string
+    version: number
+    kind: 'retrieve' | 'header' | 'wrap' | 'backend'
+    policy: string
+    request_id: string
+    issued_at: number
+    expires_at: number
+    state: 'live' | 'released' | 'expired' | 'revoked'
+    reason: string | null
+    ended_at: number | null
+  }
+  approval: {
+    id: string
+    agent_id: string
+    action: string
+    resource: string
+    /** SHA-256 hex of the canonical parameters. */
+    params_digest: string
+    policy_id: string
+    state: 'pending' | 'allowed' | 'denied' | 'used'
+    /** `once`, or epoch ms until which the grant holds. */
+    scope: string
+    requested_at: number
+    decided_at: number | null
+    decided_by: string | null
+    expires_at: number
+  }
+  limit_window: { key: string; window_start: number; used: number; expires_at: number }
+  budget: { key: string; reserved: number; spent: number; updated_at: number }
+  budget_hold: { id: string; key: string; amount: number; expires_at: number }
+  /** Query index over the audit log; can be rebuilt from it. */
+  audit_index: {
+    seq: number
+    timestamp: number
+    action: string
+    phase: string
+    agent: string | null
+    actor: string
+    source: string
+    success: number
+    path: string | null
+    request_id: string | null
+    txn: string | null
+    trace_id: string | null
+    decision_id: string | null
+    segment: string
+    offset: number
+    length: number
+  }
+}
