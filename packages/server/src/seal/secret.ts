@@ -29,7 +29,8 @@ export class Secret implements Disposable {
 
   /** The bytes themselves, borrowed: not to be kept past the secret's life, nor turned into a string. */
   get bytes(): Uint8Array {
-    if (this.#bytes === undefined) throw new VestryError('INTERNAL_ERROR', 'secret used after disposal')
+    if (this.#bytes === undefined)
+      throw new VestryError('INTERNAL_ERROR', 'secret used after disposal')
     return this.#bytes
   }
 
