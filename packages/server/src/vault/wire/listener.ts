@@ -1,0 +1,217 @@
+/**
+ * Accepts connections for one {@link Protocol} on a Unix socket or a TCP address, within limits, and
+ * drains them at shutdown. Knows nothing of methods.
+ */
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { VestryError } from '@vestry/contract/errors'
+import { newRequestId } from '@vestry/contract/ids'
+import { Connection, type Protocol, type WireLimits } from './connection.ts'
+import { encodeError } from './reply.ts'
+
+const SWEEP_EVERY_MS = 1_000
+const STALE_PROBE_MS = 1_000
+/** Linux allows 108 bytes in sun_path, the terminating NUL included; macOS 104. */
+export const MAX_SOCKET_PATH_BYTES = 103
+
+export interface AcceptLimits {
+  readonly connections: number
+  readonly perTcpSource: number
+  readonly unauthenticated: number
+}
+
+export const DEFAULT_ACCEPT_LIMITS: AcceptLimits = {
+  connections: 1_024,
+  perTcpSource: 256,
+  unauthenticated: 64,
+}
+
+export type Address = { socket: string; mode?: number } | { host: string; port: number }
+
+export class Listener<State> {
+  readonly #server: Server
+  readonly #protocol: Protocol<State>
+  readonly #wire: WireLimits
+  readonly #accept: AcceptLimits
+  readonly #now: () => number
+  readonly #connections = new Set<Connection<State>>()
+  readonly #perSource = new Map<string, number>()
+  #sweeper: NodeJS.Timeout | undefined
+
+  constructor(deps: {
+    protocol: Protocol<State>
+    wire: WireLimits
+    accept: AcceptLimits
+    now: () => number
+  }) {
+    this.#protocol = deps.protocol
+    this.#wire = deps.wire
+    this.#accept = deps.accept
+    this.#now = deps.now
+    this.#server = createServer(
+      { allowHalfOpen: true, pauseOnConnect: false, noDelay: true },
+      (socket) => this.#onConnection(socket),
+    )
+  }
+
+  get connections(): ReadonlySet<Connection<State>> {
+    return this.#connections
+  }
+
+  /** @returns The bound address; for `port: 0` the port that was given. */
+  async listen(address: Address): Promise<{ socket: string } | { host: string; port: number }> {
+    if ('socket' in address) await this.#listenUnix(address.socket, address.mode ?? 0o600)
+    else await this.#bind({ host: address.host, port: address.port })
+    this.#sweeper = setInterval(() => {
+      const nowMs = this.#now()
+      for (const connection of this.#connections) connection.sweep(nowMs)
+    }, SWEEP_EVERY_MS)
+    this.#sweeper.unref()
+    if ('socket' in address) return { socket: address.socket }
+    const bound = this.#server.address()
+    if (bound === null || typeof bound === 'string') throw new VestryError('INTERNAL_ERROR')
+    return { host: bound.address, port: bound.port }
+  }
+
+  /**
+   * Closes in the order that keeps every client alive: no new connections, requests in flight are
+   * answered (with SHUTTING_DOWN once `budgetMs` is nearly spent), then FIN.
+   */
+  async close(budgetMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    const deadline = this.#now() + budgetMs
+    for (const connection of this.#connections) connection.closeGracefully()
+    while (this.#connections.size > 0 && this.#now() < deadline) {
+      const nearlySpent = this.#now() > deadline - budgetMs / 2
+      for (const connection of this.#connections) {
+        if (nearlySpent && connection.inflight > 0) connection.failInflight(shuttingDown())
+        connection.sweep(this.#now())
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    for (const connection of this.#connections) connection.destroy()
+    clearInterval(this.#sweeper)
+    await closed
+  }
+
+  #onConnection(socket: Socket): void {
+    const source = socket.remoteAddress ?? 'unix'
+    const refusal = this.#refusal(source)
+    if (refusal !== undefined) {
+      socket.on('error', () => socket.destroy())
+      const frame = encodeError(null, refusal, newRequestId())
+      socket.end(frame.bytes, () => socket.destroySoon())
+      return
+    }
+    if (socket.remoteAddress !== undefined) socket.setKeepAlive(true, 30_000)
+    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1)
+    const connection: Connection<State> = new Connection({
+      socket,
+      protocol: this.#protocol,
+      limits: this.#wire,
+      now: this.#now,
+      onClosed: () => {
+        this.#connections.delete(connection)
+        const left = (this.#perSource.get(source) ?? 1) - 1
+        if (left === 0) this.#perSource.delete(source)
+        else this.#perSource.set(source, left)
+      },
+    })
+    this.#connections.add(connection)
+  }
+
+  #refusal(source: string): VestryError | undefined {
+    const { connections, perTcpSource, unauthenticated } = this.#accept
+    if (this.#connections.size >= connections) return tooMany('connections', connections)
+    if (source !== 'unix' && (this.#perSource.get(source) ?? 0) >= perTcpSource) {
+      return tooMany('connections_per_source', perTcpSource)
+    }
+    if (this.#connections.size < unauthenticated) return undefined
+    let strangers = 0
+    for (const { state } of this.#connections)
+      if (!this.#protocol.authenticated(state)) strangers += 1
+    return strangers >= unauthenticated ? tooMany('unauthenticated', unauthenticated) : undefined
+  }
+
+  async #listenUnix(path: string, mode: number): Promise<void> {
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+      throw new VestryError(
+        'CONFIG_INVALID',
+        `the socket path is ${Buffer.byteLength(path)} bytes long; ${MAX_SOCKET_PATH_BYTES} are allowed: ${path}`,
+        { hint: 'Choose a shorter --home' },
+      )
+    }
+    await removeStale(path)
+    // The mask closes the moment between bind and chmod; it is process-wide, so it is put back at once.
+    const before = process.umask(0o177)
+    try {
+      await this.#bind({ path })
+    } finally {
+      process.umask(before)
+    }
+    chmodSync(path, mode)
+  }
+
+  #bind(where: { path: string } | { host: string; port: number }): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (cause: Error): void => {
+        const place = 'path' in where ? where.path : `${where.host}:${where.port}`
+        reject(
+          new VestryError('CONFIG_INVALID', `cannot listen on ${place}: ${cause.message}`, {
+            hint: 'Is another process using it? Choose another address',
+            cause,
+          }),
+        )
+      }
+      this.#server.once('error', failed)
+      this.#server.listen({ ...where, backlog: 1024 }, () => {
+        this.#server.removeListener('error', failed)
+        resolve()
+      })
+    })
+  }
+}
+
+/** Removes a socket file nobody answers on. The caller holds the instance lock. */
+async function removeStale(path: string): Promise<void> {
+  let kind: ReturnType<typeof lstatSync>
+  try {
+    kind = lstatSync(path)
+  } catch {
+    return
+  }
+  if (!kind?.isSocket()) {
+    throw new VestryError('CONFIG_INVALID', `${path} exists and is not a socket`, {
+      hint: 'Move the file away or choose another socket path',
+    })
+  }
+  const answered = await new Promise<boolean>((resolve) => {
+    const probe = createConnection({ path })
+    const finish = (alive: boolean): void => {
+      probe.destroy()
+      resolve(alive)
+    }
+    probe.once('connect', () => finish(true))
+    probe.once('error', () => finish(false))
+    probe.setTimeout(STALE_PROBE_MS, () => finish(true))
+  })
+  if (answered) {
+    throw new VestryError('INSTANCE_RUNNING', `another process answers on ${path}`, {
+      hint: 'Stop it first, or use another --home',
+    })
+  }
+  unlinkSync(path)
+}
+
+function tooMany(scope: string, limit: number): VestryError {
+  return new VestryError('RATE_LIMITED', `too many connections (${scope})`, {
+    hint: 'Close unused connections and try again',
+    context: { scope, limit, retry_after_ms: 1_000 },
+  })
+}
+
+function shuttingDown(): VestryError {
+  return new VestryError('SHUTTING_DOWN', 'the daemon is shutting down', {
+    hint: 'Reconnect when it is back',
+  })
+}
