@@ -1,4 +1,5 @@
 /** A secret value: bytes that never print, never pool and are wiped by their owner. */
+import { randomFillSync } from 'node:crypto'
 import { inspect } from 'node:util'
 import { VestryError } from '@vestry/contract/errors'
 
@@ -25,6 +26,11 @@ export class Secret implements Disposable {
     const own = unpooled(bytes.length)
     own.set(bytes)
     return new Secret(own)
+  }
+
+  /** Fresh bytes from the system generator. */
+  static random(length: number): Secret {
+    return new Secret(randomUnpooled(length))
   }
 
   /** The bytes themselves, borrowed: not to be kept past the secret's life, nor turned into a string. */
@@ -59,4 +65,12 @@ export class Secret implements Disposable {
 /** Zeroed memory outside Node's shared small-buffer pool, so wiping it wipes all of it and only it. */
 export function unpooled(length: number): Uint8Array {
   return new Uint8Array(new ArrayBuffer(length))
+}
+
+/** Where random bytes come from; an argument wherever a test vector must fix them. */
+export type Random = (length: number) => Uint8Array
+
+/** Random bytes from the system generator, in memory of their own. */
+export function randomUnpooled(length: number): Uint8Array {
+  return randomFillSync(unpooled(length))
 }
