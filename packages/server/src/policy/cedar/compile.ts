@@ -106,19 +106,22 @@ function operands(body: unknown, place: Place): { left: Code; right: Code } {
   }
 }
 
-/** The operands of a run of one operator. A long chain leans left; flattened, it costs no depth. */
+/** The operands of a run of one operator. A long chain leans left; flattened, it runs in a loop. */
 function chain(name: '&&' | '||', body: unknown, place: Place): Code[] {
   const terms: Code[] = []
   let rest = body
+  let here = place
   for (;;) {
-    const { left, right } = members(rest, ['left', 'right'], place)
-    terms.push(compileExpression(right, place.at('right')))
-    const inner = readObject(left, place)
+    const { left, right } = members(rest, ['left', 'right'], here)
+    terms.push(compileExpression(right, here.at('right')))
+    const inner = readObject(left, here)
+    here = here.at('left')
     if (inner[name] === undefined || Object.keys(inner).length !== 1) {
-      terms.push(compileExpression(left, place.at('left')))
+      terms.push(compileExpression(left, here))
       return terms.reverse()
     }
     rest = inner[name]
+    here = here.at(name)
   }
 }
 

@@ -21,8 +21,11 @@ export class Place {
 
   at(step: string): Place {
     const place = new Place(this.policy, `${this.path}/${step}`, this.depth + 1)
-    // Far beyond any written policy, well within the stack.
-    if (place.depth > 1_000) throw place.refuse('nests too deeply')
+    // 500 terms in one chain: more than anyone writes, and JSON.stringify still copes.
+    if (place.depth > 1_000) {
+      const refused = new Place(this.policy, this.path.slice(0, 60))
+      throw refused.refuse('nests too deeply', 'Split the policy, or test against a set.')
+    }
     return place
   }
 
