@@ -70,9 +70,19 @@ export async function parsePolicies(text: string): Promise<ParsedPolicy[]> {
     }
     if (ids.has(id)) throw invalid([{ ...start, message: `a second policy is named "${id}"` }])
     ids.add(id)
-    const { annotations } = compilePolicy(id, json)
-    return { id, text, json, annotations, start }
+    return { id, text, json, annotations: annotationsOf(id, json, start), start }
   })
+}
+
+/** Compiles, so that a policy which cannot be evaluated is refused where it is written. */
+function annotationsOf(id: string, json: unknown, start: Position): ParsedPolicy['annotations'] {
+  try {
+    return compilePolicy(id, json).annotations
+  } catch (cause) {
+    if (!(cause instanceof VestryError)) throw cause
+    const { message, hint } = cause
+    throw invalid([{ policy: id, ...start, message, ...(hint !== undefined && { hint }) }])
+  }
 }
 
 /**
