@@ -1,0 +1,1406 @@
+/**
+ * The built-in policies in Cedar's JSON form, so that a start loads no WebAssembly. Made from
+ * `builtin.cedar.ts` by Cedar itself; a test fails, and prints this file anew, when they differ.
+ */
+import type { StoredPolicy } from './cedar/policy-set.ts'
+
+export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
+  {
+    id: 'builtin:owner',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'owner',
+          },
+        },
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'admin:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'System',
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:owner',
+      },
+    },
+  },
+  {
+    id: 'builtin:admin',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'admin',
+          },
+        },
+      },
+      action: {
+        op: 'in',
+        entities: [
+          {
+            type: 'Action',
+            id: 'admin:read',
+          },
+          {
+            type: 'Action',
+            id: 'admin:write',
+          },
+          {
+            type: 'Action',
+            id: 'admin:approve',
+          },
+        ],
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'System',
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:admin',
+      },
+    },
+  },
+  {
+    id: 'builtin:auditor',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'auditor',
+          },
+        },
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'admin:read',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'System',
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:auditor',
+      },
+    },
+  },
+  {
+    id: 'builtin:approver',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'approver',
+          },
+        },
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'admin:approve',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'System',
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:approver',
+      },
+    },
+  },
+  {
+    id: 'builtin:credential-hosts',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:http_request',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'credential_hosts',
+                },
+              },
+              right: {
+                '==': {
+                  left: {
+                    '.': {
+                      left: {
+                        Var: 'context',
+                      },
+                      attr: 'credential_hosts',
+                    },
+                  },
+                  right: {
+                    Value: 'mismatch',
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'host',
+        description: 'the credential lists the hosts it may be sent to, and this is none of them',
+        id: 'builtin:credential-hosts',
+        reason: 'host_not_allowed',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:list',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:list',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:list',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:list',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:retrieve',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:retrieve',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:retrieve',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:retrieve',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:store',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:store',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:store',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:store',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:unwrap',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:unwrap',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:unwrap',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:unwrap',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:http_request',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:http_request',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:http_request',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:http_request',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:sign',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:sign',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:sign',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:sign',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:verify',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:verify',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:verify',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:verify',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:encrypt',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:encrypt',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:encrypt',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:encrypt',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:decrypt',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:decrypt',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:decrypt',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:decrypt',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:rewrap',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:rewrap',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:rewrap',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:rewrap',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:jwt',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:jwt',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:jwt',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:jwt',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:aws_sigv4',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:aws_sigv4',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:aws_sigv4',
+                          },
+                          {
+                            Value: 'vault:use',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:aws_sigv4',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:vault:use:http_header',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'vault:use:http_header',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'vault:use:http_header',
+                          },
+                          {
+                            Value: 'vault:use:*',
+                          },
+                          {
+                            Value: 'vault:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:vault:use:http_header',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:admin:read',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'admin:read',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'admin:read',
+                          },
+                          {
+                            Value: 'admin:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:admin:read',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:admin:write',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'admin:write',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'admin:write',
+                          },
+                          {
+                            Value: 'admin:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:admin:write',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:admin:approve',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'admin:approve',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'admin:approve',
+                          },
+                          {
+                            Value: 'admin:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:admin:approve',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:admin:seal',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'admin:seal',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'admin:seal',
+                          },
+                          {
+                            Value: 'admin:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:admin:seal',
+        reason: 'outside_scope',
+      },
+    },
+  },
+]

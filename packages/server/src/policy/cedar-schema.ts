@@ -1,0 +1,68 @@
+/**
+ * The one strict Cedar schema (`vestry.cedarschema`). A module and not a data file because the package
+ * is built by `tsc` alone. Patterns are parent entities whose id is the pattern text; open data from
+ * callers lives in tagged entities, never in records, so that it cannot name entities of its own.
+ */
+
+export const CEDAR_SCHEMA = `
+// Who acts. A role is a group; a glob over names is a group too.
+entity Role, AgentGlob;
+// Both are named by their unique name; an agent's metadata are its tags.
+entity Agent in [Role, AgentGlob] { id: String, role: String } tags String;
+entity Operator in [Role] { id: String };
+
+// What is acted on.
+entity PathGlob, System;
+entity Credential in [PathGlob] { path: String, "type"?: String, tags: Set<String> };
+
+// Where a request goes, and when it is.
+entity HostGlob, Window;
+entity Host in [HostGlob] { scheme: String, name: String, port: Long, path: String };
+entity Clock in [Window];
+
+// Open data of the caller: JSON pointer → text, JSON pointer → safe integer.
+entity Args tags String;
+entity Nums tags Long;
+
+type Call = {
+  now: datetime,
+  clock: Clock,
+  has_reason: Bool,
+  holds: Set<String>,
+  args: Args,
+  nums: Nums,
+  // What the presented proof (key, token) covers; absent when it is not limited.
+  scope?: Set<String>,
+  transport?: String,
+  source_ip?: ipaddr,
+  // The request that the action would send.
+  host?: Host,
+  credential_hosts?: String,
+  method?: String,
+  header_type?: String,
+  header_name?: String,
+  content_type?: String,
+  request_bytes?: Long,
+  redirect?: Bool,
+  // Cryptographic operations.
+  algorithm?: String,
+  data_bytes?: Long,
+};
+
+action "vault:*";
+action "vault:use:*" in ["vault:*"];
+// The operations that do not hand the secret to the caller.
+action "vault:use" in ["vault:use:*"];
+
+action "vault:list", "vault:retrieve", "vault:store", "vault:unwrap" in ["vault:*"]
+  appliesTo { principal: [Agent], resource: [Credential], context: Call };
+action "vault:use:http_header" in ["vault:use:*"]
+  appliesTo { principal: [Agent], resource: [Credential], context: Call };
+action "vault:use:http_request", "vault:use:sign", "vault:use:verify", "vault:use:encrypt",
+    "vault:use:decrypt", "vault:use:rewrap", "vault:use:jwt", "vault:use:aws_sigv4" in ["vault:use"]
+  appliesTo { principal: [Agent], resource: [Credential], context: Call };
+
+action "admin:*";
+action "admin:read", "admin:write", "admin:approve", "admin:seal" in ["admin:*"]
+  appliesTo { principal: [Operator], resource: [System], context: Call };
+`

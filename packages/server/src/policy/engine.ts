@@ -1,0 +1,206 @@
+/**
+ * The policy engine: holds one compiled set, swaps it whole, answers questions about it. Reads no file,
+ * no table and no clock. A set that cannot be read closes the engine: built-in policies stay, so an
+ * operator can mend it, and everything an agent asks is refused.
+ */
+import { hash } from 'node:crypto'
+import { canonicalJson } from '@vestry/contract/canonical'
+import type { VestryError } from '@vestry/contract/errors'
+import { BUILTIN_POLICIES } from './builtin-json.ts'
+import { type CedarRequest, EvalContext } from './cedar/entity.ts'
+import type { CompiledPolicy } from './cedar/policy.ts'
+import { type CompiledSet, compilePolicies, type StoredPolicy } from './cedar/policy-set.ts'
+import { type Decision, judge } from './decision.ts'
+import { mergeDuties, type Obligations } from './obligations.ts'
+import type { PolicyPrincipal, PolicyRequest, PolicyResource } from './policy-request.ts'
+import { type PreparedPolicy, preparePolicy } from './prepared-policy.ts'
+import { contextRecord } from './request-context.ts'
+import { type Sight, type Visible, visible } from './visibility.ts'
+import { actionEntity, Vocabulary } from './vocabulary.ts'
+
+/** The columns of a `policy` row that the engine reads. */
+export interface PolicyRow {
+  id: string
+  /** Cedar's JSON form. */
+  json: string
+  /** SHA-256 hex of `json`. */
+  digest: string
+  enabled: number
+  position: number
+}
+
+export interface Explanation {
+  decision: Decision
+  /** Every policy whose scope matches, and how each of its conditions fared. */
+  policies: ExplainedPolicy[]
+}
+
+export interface ExplainedPolicy {
+  id: string
+  effect: 'permit' | 'forbid'
+  state: 'holds' | 'fails' | 'error'
+  clauses: { name: string; state: 'holds' | 'fails' | 'error' }[]
+}
+
+export class PolicyEngine {
+  #current = new PolicySet([])
+  #closed: string | undefined = 'policies are not loaded yet'
+
+  /** SHA-256 hex over the ids and digests of all policies in force, built-in ones included. */
+  get digest(): string {
+    return this.#current.digest
+  }
+
+  /** How many policies are in force, built-in ones not counted. */
+  get size(): number {
+    return this.#current.size
+  }
+
+  /**
+   * Compiles and swaps. Questions asked before keep the set they began with.
+   *
+   * @throws VestryError `POLICY_INVALID`; the engine is closed then, and stays so until a load succeeds.
+   */
+  load(rows: readonly PolicyRow[]): void {
+    try {
+      this.#current = new PolicySet(rows)
+      this.#closed = undefined
+    } catch (cause) {
+      this.close((cause as VestryError).message)
+      throw cause
+    }
+  }
+
+  /** Refuses everything to agents until the next load: the stored policies cannot be trusted. */
+  close(why: string): void {
+    this.#current = new PolicySet([])
+    this.#closed = why
+  }
+
+  decide(request: PolicyRequest): Decision {
+    const decision = this.#current.decide(request)
+    return this.#closed === undefined || decision.allow ? decision : this.#whileClosed(decision)
+  }
+
+  /** The same decision, and what each policy contributed. Costs more; for people. */
+  explain(request: PolicyRequest): Explanation {
+    const policies = this.#current.explain(request)
+    return { decision: this.decide(request), policies }
+  }
+
+  /** What a principal may do with a credential, for `list`. No operations: it must not be listed. */
+  visible(principal: PolicyPrincipal, resource: PolicyResource, sight: Sight): Visible {
+    return this.#current.visible(principal, resource, sight)
+  }
+
+  #whileClosed(decision: Decision): Decision {
+    return { ...decision, reasonCode: 'policy_error', reason: this.#closed ?? decision.reason }
+  }
+}
+
+const MAX_MERGED = 1_000
+
+/** One immutable set. */
+export class PolicySet {
+  readonly digest: string
+  readonly size: number
+  readonly #set: CompiledSet
+  readonly #vocabulary: Vocabulary
+  readonly #prepared: ReadonlyMap<string, PreparedPolicy>
+  readonly #merged = new Map<string, Obligations>()
+
+  constructor(rows: readonly PolicyRow[]) {
+    const enabled = inForce(rows)
+    const stored: StoredPolicy[] = [
+      ...BUILTIN_POLICIES,
+      ...enabled.map(({ id, json }) => ({ id, json: JSON.parse(json) as unknown })),
+    ]
+    this.digest = setDigest(enabled)
+    this.size = enabled.length
+    this.#set = compilePolicies(stored)
+    this.#vocabulary = new Vocabulary(stored)
+    this.#prepared = new Map(
+      this.#set.policies.map((policy) => [policy.id, preparePolicy(policy)] as const),
+    )
+  }
+
+  decide(request: PolicyRequest): Decision {
+    const cedar = this.#question(request)
+    const source = this.#vocabulary.surroundings(request.context)
+    return judge(this, request, cedar, source, this.#set.evaluate(cedar, source))
+  }
+
+  explain(request: PolicyRequest): ExplainedPolicy[] {
+    const cedar = this.#question(request)
+    const context = new EvalContext(cedar, this.#vocabulary.surroundings(request.context))
+    return this.#set.candidates(cedar).map((policy) => {
+      const { clauses: names } = this.prepared(policy)
+      const clauses = policy.conditions.map((condition, i) => {
+        const result = condition.holds(context)
+        const state = result === true ? 'holds' : result === false ? 'fails' : 'error'
+        return { name: names[i] ?? '', state } as const
+      })
+      const state = clauses.find((clause) => clause.state !== 'holds')?.state ?? 'holds'
+      return { id: policy.id, effect: policy.effect, state, clauses }
+    })
+  }
+
+  visible(principal: PolicyPrincipal, resource: PolicyResource, sight: Sight): Visible {
+    const context = { ...sight.context, nowMs: sight.nowMs }
+    return visible(this, this.#vocabulary, principal, resource, context, sight.credentialHosts)
+  }
+
+  candidates(request: CedarRequest): CompiledPolicy[] {
+    return this.#set.candidates(request)
+  }
+
+  prepared(policy: CompiledPolicy): PreparedPolicy {
+    const found = this.#prepared.get(policy.id)
+    if (found === undefined) throw new TypeError(`policy "${policy.id}" is not of this set`)
+    return found
+  }
+
+  /** Merged once per combination of permits: few combinations answer nearly all requests. */
+  obligations(permits: readonly CompiledPolicy[]): Obligations {
+    let key = ''
+    for (const { ordinal } of permits) key += `${ordinal},`
+    const known = this.#merged.get(key)
+    if (known !== undefined) return known
+    const duties = permits.map((policy) => ({
+      id: policy.id,
+      duties: this.prepared(policy).duties,
+    }))
+    const merged = deepFreeze(mergeDuties(duties))
+    if (this.#merged.size >= MAX_MERGED) this.#merged.clear()
+    this.#merged.set(key, merged)
+    return merged
+  }
+
+  #question({ principal, action, resource, context }: PolicyRequest): CedarRequest {
+    const subjects = this.#vocabulary.subjects(principal, resource)
+    return { ...subjects, action: actionEntity(action), context: contextRecord(context) }
+  }
+}
+
+/** Rows that count, in the order in which their ids are reported. */
+export function inForce<R extends PolicyRow>(rows: readonly R[]): R[] {
+  return rows
+    .filter(({ enabled }) => enabled === 1)
+    .sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1))
+}
+
+/** Identifies a set. Order matters, as it decides which of two equal answers is reported. */
+export function setDigest(enabled: readonly Pick<PolicyRow, 'id' | 'digest'>[]): string {
+  const policies = enabled.map(({ id, digest }) => [id, digest])
+  return hash('sha256', canonicalJson({ builtin: BUILTIN_DIGEST, policies }))
+}
+
+const BUILTIN_DIGEST = hash('sha256', canonicalJson(BUILTIN_POLICIES))
+
+/** Shared between decisions, so nobody may change it. */
+function deepFreeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) {
+    if (typeof member === 'object' && member !== null) deepFreeze(member)
+  }
+  return Object.freeze(value)
+}

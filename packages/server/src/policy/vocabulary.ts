@@ -1,0 +1,232 @@
+/**
+ * The patterns one policy set names, and the entities of a request as that set sees them: which globs
+ * hold a principal and a path, which host patterns hold a target, which windows are open. Principals
+ * and paths are remembered with a bound, so a repeated question costs two look-ups.
+ */
+import { VestryError } from '@vestry/contract/errors'
+import { ACTIONS, withGroups } from './actions.ts'
+import { Entity, type EntitySource } from './cedar/entity.ts'
+import { entityRefs } from './cedar/entity-refs.ts'
+import type { StoredPolicy } from './cedar/policy-set.ts'
+import { type CedarRecord, CedarSet, EntityUid, type Value } from './cedar/value.ts'
+import { parseGlobs } from './glob.ts'
+import { GlobFamily, type GlobIndex } from './glob-index.ts'
+import { type HostPattern, hostMatches, parseHostPatterns } from './host.ts'
+import type { PolicyContext, PolicyPrincipal, PolicyResource } from './policy-request.ts'
+import { inPolicy } from './prepared-policy.ts'
+import { ARGS, CLOCK, HOST, isLong, NUMS, wellFormed } from './request-context.ts'
+import { parseWindow, type Window, windowIsOpen } from './window.ts'
+
+const MAX_PRINCIPALS = 10_000
+const MAX_PATHS = 50_000
+const MAX_OWN_PATHS = 1_000
+
+const SYSTEM = new Entity(new EntityUid('System', 'vestry'))
+const ACTION_ENTITIES = new Map(ACTIONS.map((name) => [name, newAction(name)]))
+
+/** An action with its groups. One nobody declared is its own entity, and no policy speaks of it. */
+export function actionEntity(name: string): Entity {
+  return ACTION_ENTITIES.get(name) ?? newAction(name)
+}
+
+interface KnownPrincipal {
+  given: PolicyPrincipal
+  entity: Entity
+  /** Templated path globs with this principal's values; undefined when none applies. */
+  paths: GlobIndex | undefined
+  /** Resources that lie under one of those globs. */
+  own: Map<string, KnownResource>
+}
+
+interface KnownResource {
+  type: string | null
+  tags: readonly string[]
+  entity: Entity
+}
+
+export class Vocabulary {
+  readonly #agents: GlobFamily
+  readonly #paths: GlobFamily
+  readonly #hosts = new Map<string, HostPattern[]>()
+  readonly #windows = new Map<string, Window>()
+  readonly #principals = new Map<string, KnownPrincipal>()
+  readonly #resources = new Map<string, KnownResource>()
+  readonly #uids = new Map<string, EntityUid>()
+
+  /** @throws VestryError `POLICY_INVALID` naming the policy with the malformed pattern. */
+  constructor(policies: readonly StoredPolicy[]) {
+    const agents = new Set<string>()
+    const paths = new Set<string>()
+    for (const { id, json } of policies) {
+      inPolicy(id, () => {
+        for (const text of entityRefs(json, 'AgentGlob')) agents.add(checkAgentGlob(text))
+        for (const text of entityRefs(json, 'PathGlob')) {
+          parseGlobs(text)
+          paths.add(text)
+        }
+        for (const text of entityRefs(json, 'HostGlob'))
+          this.#hosts.set(text, parseHostPatterns(text))
+        for (const text of entityRefs(json, 'Window')) this.#windows.set(text, parseWindow(text))
+      })
+    }
+    this.#agents = new GlobFamily(agents)
+    this.#paths = new GlobFamily(paths)
+  }
+
+  /** The principal and the resource as Cedar entities with all their parents. */
+  subjects(
+    principal: PolicyPrincipal,
+    resource: PolicyResource,
+  ): { principal: Entity; resource: Entity } {
+    const known = this.#principal(principal)
+    if (resource.kind === 'system') return { principal: known.entity, resource: SYSTEM }
+    return { principal: known.entity, resource: this.#resource(known, resource) }
+  }
+
+  /** Entities named in the context: asked only by the policies that look at them. */
+  surroundings(context: PolicyContext): EntitySource {
+    return {
+      get: (uid) => {
+        if (uid.is(HOST)) return hostEntity(context)
+        if (uid.is(ARGS)) return new Entity(ARGS, { tags: textTags(context.args ?? {}) })
+        if (uid.is(NUMS)) return new Entity(NUMS, { tags: numberTags(context.nums ?? {}) })
+        return undefined
+      },
+      isIn: (child, ancestor) => {
+        if (child.is(HOST) && ancestor.type === 'HostGlob') return this.#holds(ancestor.id, context)
+        if (!child.is(CLOCK) || ancestor.type !== 'Window') return false
+        const window = this.#windows.get(ancestor.id)
+        return window !== undefined && windowIsOpen(window, context.nowMs)
+      },
+    }
+  }
+
+  #holds(id: string, { target }: PolicyContext): boolean {
+    if (target === undefined) return false
+    return this.#hosts.get(id)?.some((pattern) => hostMatches(pattern, target)) ?? false
+  }
+
+  #principal(given: PolicyPrincipal): KnownPrincipal {
+    const key = `${given.kind}:${given.id}`
+    const known = this.#principals.get(key)
+    if (known !== undefined && samePrincipal(known.given, given)) return known
+    const parents = [new EntityUid('Role', given.role)]
+    let paths: GlobIndex | undefined
+    if (given.kind === 'agent') {
+      for (const id of this.#agents.match(given.name)) parents.push(this.#uid('AgentGlob', id))
+      paths = this.#paths.filledFor(given)
+    }
+    const attrs = new Map([['id', given.id]])
+    if (given.kind === 'agent') attrs.set('role', given.role)
+    const uid = new EntityUid(given.kind === 'agent' ? 'Agent' : 'Operator', given.name)
+    const entity = new Entity(uid, { ancestors: parents, attrs, tags: textTags(given.meta) })
+    // Kept as a copy: the caller's object may change later.
+    const made = { given: { ...given, meta: { ...given.meta } }, entity, paths, own: new Map() }
+    remember(this.#principals, key, made, MAX_PRINCIPALS)
+    return made
+  }
+
+  #resource(
+    principal: KnownPrincipal,
+    given: Extract<PolicyResource, { kind: 'credential' }>,
+  ): Entity {
+    const own = principal.own.get(given.path)
+    if (own !== undefined && sameResource(own, given)) return own.entity
+    const personal = principal.paths?.match(given.path) ?? []
+    if (personal.length === 0) {
+      const known = this.#resources.get(given.path)
+      if (known !== undefined && sameResource(known, given)) return known.entity
+    }
+    const globs = new Set([...this.#paths.match(given.path), ...personal])
+    const attrs = new Map<string, Value>([
+      ['path', given.path],
+      ['tags', new CedarSet(given.tags.map(wellFormed))],
+    ])
+    if (given.type !== null) attrs.set('type', wellFormed(given.type))
+    const entity = new Entity(new EntityUid('Credential', given.path), {
+      ancestors: Array.from(globs, (id) => this.#uid('PathGlob', id)),
+      attrs,
+    })
+    const made = { type: given.type, tags: [...given.tags], entity }
+    if (personal.length === 0) remember(this.#resources, given.path, made, MAX_PATHS)
+    else remember(principal.own, given.path, made, MAX_OWN_PATHS)
+    return entity
+  }
+
+  /** One instance per pattern, so that its key is computed once. */
+  #uid(type: 'AgentGlob' | 'PathGlob', id: string): EntityUid {
+    const key = `${type}:${id}`
+    let uid = this.#uids.get(key)
+    if (uid === undefined) {
+      uid = new EntityUid(type, id)
+      this.#uids.set(key, uid)
+    }
+    return uid
+  }
+}
+
+function newAction(name: string): Entity {
+  const [own = name, ...groups] = withGroups(name)
+  const ancestors = groups.map((group) => new EntityUid('Action', group))
+  return new Entity(new EntityUid('Action', own), { ancestors })
+}
+
+/** Agent names have one segment, and a principal pattern that reads the principal is circular. */
+function checkAgentGlob(text: string): string {
+  for (const { segments, templated } of parseGlobs(text)) {
+    if (!templated && segments.length === 1) continue
+    throw new VestryError('POLICY_INVALID', `Pattern "${text}" can match no agent name`)
+  }
+  return text
+}
+
+function hostEntity({ target }: PolicyContext): Entity | undefined {
+  if (target === undefined) return undefined
+  const attrs = new Map<string, Value>([
+    ['scheme', target.scheme],
+    ['name', wellFormed(target.host)],
+    ['port', target.port],
+    ['path', wellFormed(target.path)],
+  ])
+  return new Entity(HOST, { attrs })
+}
+
+function textTags(data: Readonly<Record<string, string>>): CedarRecord {
+  return new Map(Object.entries(data).map(([name, value]) => [wellFormed(name), wellFormed(value)]))
+}
+
+/** Fractions and integers that JSON may have rounded are left out. */
+function numberTags(data: Readonly<Record<string, number>>): CedarRecord {
+  const kept = Object.entries(data).filter(([, value]) => isLong(value))
+  return new Map(kept.map(([name, value]) => [wellFormed(name), value + 0])) // −0 becomes 0
+}
+
+function samePrincipal(a: PolicyPrincipal, b: PolicyPrincipal): boolean {
+  if (a.name !== b.name || a.role !== b.role) return false
+  const keys = Object.keys(a.meta)
+  return (
+    keys.length === Object.keys(b.meta).length &&
+    keys.every((key) => Object.hasOwn(b.meta, key) && a.meta[key] === b.meta[key])
+  )
+}
+
+function sameResource(
+  known: KnownResource,
+  given: Extract<PolicyResource, { kind: 'credential' }>,
+): boolean {
+  return (
+    known.type === given.type &&
+    known.tags.length === given.tags.length &&
+    known.tags.every((tag, i) => tag === given.tags[i])
+  )
+}
+
+/** The oldest entry makes room. */
+function remember<T>(cache: Map<string, T>, key: string, value: T, max: number): void {
+  cache.delete(key)
+  if (cache.size >= max) {
+    const [oldest] = cache.keys()
+    if (oldest !== undefined) cache.delete(oldest)
+  }
+  cache.set(key, value)
+}
