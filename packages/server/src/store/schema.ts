@@ -3,6 +3,7 @@
  * Times are epoch milliseconds, `*_json` columns are JSON text, `mac` is the row MAC of seal/row-mac.ts,
  * blobs are the bytes that seal/ wrote.
  */
+import type { Generated } from 'kysely'
 
 export interface Tables {
   /** Facts about the store itself: `vault_id`, `generation`, `audit_head`. */
@@ -140,11 +141,15 @@ export interface Tables {
     decided_by: string | null
     expires_at: number
   }
+  /** One row per window (fixed) or per slot of a window (sliding); `used` is what was charged in it. */
   limit_window: { key: string; window_start: number; used: number; expires_at: number }
+  /** `reserved` is the sum of the key's holds. Whole numbers in the unit of the budget. */
   budget: { key: string; reserved: number; spent: number; updated_at: number }
   budget_hold: { id: string; key: string; amount: number; expires_at: number }
   /** Query index over the audit log; can be rebuilt from it. */
   audit_index: {
+    /** Each node writes a chain of its own; empty where only one node exists. */
+    node: Generated<string>
     seq: number
     timestamp: number
     action: string
@@ -163,3 +168,24 @@ export interface Tables {
     length: number
   }
 }
+
+/** Every table name, at run time; the compiler refuses a missing or an extra one. */
+const NAMES: Record<keyof Tables, true> = {
+  meta: true,
+  slot: true,
+  keyring: true,
+  agent: true,
+  operator: true,
+  api_key: true,
+  policy: true,
+  policy_set: true,
+  credential: true,
+  credential_version: true,
+  lease: true,
+  approval: true,
+  limit_window: true,
+  budget: true,
+  budget_hold: true,
+  audit_index: true,
+}
+export const TABLE_NAMES: readonly string[] = Object.keys(NAMES).sort()

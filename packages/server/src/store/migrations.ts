@@ -1,0 +1,231 @@
+/**
+ * The one list of migrations, for both engines. A migration that was released is never edited: the next one
+ * alters what it made. Columns follow schema.ts; every name is quoted because some are reserved words.
+ */
+
+/** What differs between the engines in a table definition. */
+export interface Dialect {
+  readonly integer: string
+  readonly bytes: string
+  /** After the closing bracket of a table. */
+  readonly table: string
+  /** The same for a table found by a text key, whose rows then sit in the index itself. */
+  readonly keyedTable: string
+}
+
+export const SQLITE: Dialect = {
+  integer: 'integer',
+  bytes: 'blob',
+  table: 'strict',
+  keyedTable: 'strict, without rowid',
+}
+export const POSTGRES: Dialect = { integer: 'bigint', bytes: 'bytea', table: '', keyedTable: '' }
+
+export interface Migration {
+  readonly version: number
+  readonly name: string
+  readonly statements: (dialect: Dialect) => readonly string[]
+}
+
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: 'first tables', statements: firstTables },
+]
+
+function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
+  return [
+    `create table "meta" (
+      "key" text primary key not null,
+      "value" text not null
+    ) ${table}`,
+    `insert into "meta" ("key", "value") values ('generation', '0')`,
+
+    `create table "slot" (
+      "id" text primary key not null,
+      "type" text not null,
+      "label" text not null,
+      "kdf_json" text not null,
+      "nonce" ${bytes} not null,
+      "wrapped_root" ${bytes} not null,
+      "created_at" ${integer} not null
+    ) ${table}`,
+
+    `create table "keyring" (
+      "id" ${integer} primary key not null check ("id" = 1),
+      "nonce" ${bytes} not null,
+      "ct" ${bytes} not null,
+      "updated_at" ${integer} not null
+    ) ${table}`,
+
+    `create table "agent" (
+      "id" text primary key not null,
+      "name" text not null,
+      "display_name" text not null,
+      "role" text not null,
+      "status" text not null,
+      "keys_json" text not null,
+      "spiffe_id" text not null,
+      "meta_json" text not null,
+      "require_sig_v2" ${integer} not null,
+      "created_at" ${integer} not null,
+      "updated_at" ${integer} not null,
+      "mac" ${bytes} not null
+    ) ${table}`,
+    // A revoked agent frees its name.
+    `create unique index "agent_name" on "agent" ("name") where "status" <> 'revoked'`,
+    `create unique index "agent_spiffe_id" on "agent" ("spiffe_id")`,
+
+    `create table "operator" (
+      "id" text primary key not null,
+      "name" text not null,
+      "role" text not null,
+      "public_key" ${bytes} not null,
+      "status" text not null,
+      "created_at" ${integer} not null,
+      "mac" ${bytes} not null
+    ) ${table}`,
+    `create unique index "operator_name" on "operator" ("name") where "status" <> 'revoked'`,
+
+    `create table "api_key" (
+      "id" text primary key not null,
+      "name" text not null,
+      "role" text not null,
+      "agent_id" text references "agent" ("id") on delete cascade,
+      "hash" ${bytes} not null,
+      "status" text not null,
+      "created_at" ${integer} not null,
+      "expires_at" ${integer},
+      "mac" ${bytes} not null
+    ) ${table}`,
+    `create index "api_key_agent" on "api_key" ("agent_id") where "agent_id" is not null`,
+
+    `create table "policy" (
+      "id" text primary key not null,
+      "format" text not null,
+      "text" text not null,
+      "json" text not null,
+      "source" text not null,
+      "digest" text not null,
+      "enabled" ${integer} not null,
+      "position" ${integer} not null,
+      "created_at" ${integer} not null,
+      "updated_at" ${integer} not null,
+      "mac" ${bytes} not null
+    ) ${table}`,
+    `create table "policy_set" (
+      "digest" text primary key not null,
+      "json" text not null,
+      "created_at" ${integer} not null
+    ) ${table}`,
+
+    `create table "credential" (
+      "path" text primary key not null,
+      "type" text,
+      "description" text,
+      "tags_json" text not null,
+      "metadata_json" text not null,
+      "settings_json" text not null,
+      "version" ${integer} not null,
+      "min_decrypt_version" ${integer} not null,
+      "created_at" ${integer} not null,
+      "updated_at" ${integer} not null,
+      "expires_at" ${integer},
+      "deleted_at" ${integer},
+      "mac" ${bytes} not null
+    ) ${keyedTable}`,
+    `create table "credential_version" (
+      "path" text not null references "credential" ("path") on delete cascade,
+      "version" ${integer} not null,
+      "record" ${bytes} not null,
+      "created_at" ${integer} not null,
+      "created_by" text not null,
+      "destroyed_at" ${integer},
+      "encryptions" ${integer} not null,
+      "mac" ${bytes} not null,
+      primary key ("path", "version")
+    ) ${keyedTable}`,
+
+    `create table "lease" (
+      "id_hash" text primary key not null,
+      "agent_id" text not null,
+      "path" text not null,
+      "version" ${integer} not null,
+      "kind" text not null,
+      "policy" text not null,
+      "request_id" text not null,
+      "issued_at" ${integer} not null,
+      "expires_at" ${integer} not null,
+      "state" text not null,
+      "reason" text,
+      "ended_at" ${integer}
+    ) ${table}`,
+    `create index "lease_live" on "lease" ("expires_at") where "state" = 'live'`,
+    `create index "lease_agent" on "lease" ("agent_id", "issued_at")`,
+
+    `create table "approval" (
+      "id" text primary key not null,
+      "agent_id" text not null,
+      "action" text not null,
+      "resource" text not null,
+      "params_digest" text not null,
+      "policy_id" text not null,
+      "state" text not null,
+      "scope" text not null,
+      "requested_at" ${integer} not null,
+      "decided_at" ${integer},
+      "decided_by" text,
+      "expires_at" ${integer} not null
+    ) ${table}`,
+    `create index "approval_match" on "approval"
+      ("agent_id", "action", "resource", "params_digest", "policy_id")`,
+    `create index "approval_state" on "approval" ("state", "expires_at")`,
+
+    `create table "limit_window" (
+      "key" text not null,
+      "window_start" ${integer} not null,
+      "used" ${integer} not null check ("used" >= 0),
+      "expires_at" ${integer} not null,
+      primary key ("key", "window_start")
+    ) ${keyedTable}`,
+    `create index "limit_window_expiry" on "limit_window" ("expires_at")`,
+    `create table "budget" (
+      "key" text primary key not null,
+      "reserved" ${integer} not null check ("reserved" >= 0),
+      "spent" ${integer} not null check ("spent" >= 0),
+      "updated_at" ${integer} not null
+    ) ${table}`,
+    `create table "budget_hold" (
+      "id" text primary key not null,
+      "key" text not null references "budget" ("key") on delete cascade,
+      "amount" ${integer} not null check ("amount" >= 0),
+      "expires_at" ${integer} not null
+    ) ${table}`,
+    `create index "budget_hold_key" on "budget_hold" ("key", "expires_at")`,
+    `create index "budget_hold_expiry" on "budget_hold" ("expires_at")`,
+
+    `create table "audit_index" (
+      "node" text not null default '',
+      "seq" ${integer} not null,
+      "timestamp" ${integer} not null,
+      "action" text not null,
+      "phase" text not null,
+      "agent" text,
+      "actor" text not null,
+      "source" text not null,
+      "success" ${integer} not null,
+      "path" text,
+      "request_id" text,
+      "txn" text,
+      "trace_id" text,
+      "decision_id" text,
+      "segment" text not null,
+      "offset" ${integer} not null,
+      "length" ${integer} not null,
+      primary key ("node", "seq")
+    ) ${table}`,
+    `create index "audit_index_time" on "audit_index" ("timestamp")`,
+    ...['agent', 'path', 'request_id', 'txn', 'trace_id', 'decision_id'].map(
+      (column) => `create index "audit_index_${column}" on "audit_index" ("${column}", "timestamp")
+        where "${column}" is not null`,
+    ),
+  ]
+}
