@@ -17,6 +17,7 @@ import {
 import { withinLimit } from './deadline.ts'
 import type { WriteFn } from './engine.ts'
 import type { Tables } from './schema.ts'
+import { type LockWait, whenUnlocked } from './sqlite-lock.ts'
 import { nodeSqlite } from './sqlite-statement.ts'
 import { storeError, unavailable } from './store-error.ts'
 
@@ -34,7 +35,7 @@ interface Job {
   readonly fail: (error: Error) => void
 }
 
-export interface SqliteWriterOptions {
+export interface SqliteWriterOptions extends LockWait {
   readonly maxQueuedWrites: number
   readonly writeTimeoutMs: number
 }
@@ -102,7 +103,7 @@ export class SqliteWriter {
   async #commit(batch: readonly Job[]): Promise<void> {
     const failures = new Map<Job, Error>()
     try {
-      this.#exec('begin immediate')
+      await whenUnlocked(() => this.#db.exec('begin immediate'), this.#options)
       for (const job of batch) {
         const failure = await this.#inSavepoint(job)
         if (failure !== undefined) failures.set(job, failure)

@@ -4,7 +4,6 @@
  */
 import { chmodSync, closeSync, openSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, SqliteDialect } from 'kysely'
 import {
   type Engine,
@@ -16,6 +15,7 @@ import {
 import { type MigrationSession, migrate } from './migrate.ts'
 import { MIGRATIONS, type Migration, SQLITE } from './migrations.ts'
 import type { Tables } from './schema.ts'
+import { whenUnlocked } from './sqlite-lock.ts'
 import { bindable, nodeSqlite } from './sqlite-statement.ts'
 import { SqliteWriter } from './sqlite-writer.ts'
 import { storeError, unavailable } from './store-error.ts'
@@ -40,7 +40,7 @@ export async function openSqlite(
   createPrivateFile(path)
   using opened = new DisposableStack()
   const writer = opened.adopt(connect(path, options, false), closeQuietly)
-  await useWal(writer, options)
+  await whenUnlocked(() => useWal(writer), options)
   for (const pragma of WRITER_PRAGMAS) exec(writer, pragma)
   await migrateFile(writer, options, migrations)
   const reader = opened.adopt(connect(path, options, true), closeQuietly)
@@ -103,35 +103,26 @@ function createPrivateFile(path: string): void {
 
 function connect(path: string, options: EngineOptions, readOnly: boolean): DatabaseSync {
   try {
-    return new DatabaseSync(path, { readOnly, timeout: options.connectTimeoutMs })
+    // The writer waits for locks in whenUnlocked; a reader meets one only while a log is being recovered.
+    return new DatabaseSync(path, { readOnly, timeout: readOnly ? options.connectTimeoutMs : 0 })
   } catch (error) {
     throw storeError(error)
   }
 }
 
-/** Switching to WAL does not wait for a lock by itself, so two processes that start at once need a second try. */
-async function useWal(db: DatabaseSync, { now, connectTimeoutMs }: EngineOptions): Promise<void> {
-  const deadline = now() + connectTimeoutMs
-  for (;;) {
-    try {
-      const row = db.prepare('pragma journal_mode = wal').get()
-      if (row?.['journal_mode'] === 'wal') return
-      throw unavailable(
-        'The store file is on a file system without shared memory',
-        undefined,
-        'Keep the home on a local disk, or use PostgreSQL.',
-      )
-    } catch (error) {
-      const busy = error instanceof Error && 'errcode' in error && error.errcode === 5
-      if (!busy || now() >= deadline) throw storeError(error)
-    }
-    await sleep(20)
-  }
+function useWal(db: DatabaseSync): void {
+  const row = db.prepare('pragma journal_mode = wal').get()
+  if (row?.['journal_mode'] === 'wal') return
+  throw unavailable(
+    'The store file is on a file system without shared memory',
+    undefined,
+    'Keep the home on a local disk, or use PostgreSQL.',
+  )
 }
 
 async function migrateFile(
   db: DatabaseSync,
-  { now }: EngineOptions,
+  options: EngineOptions,
   migrations: readonly Migration[],
 ): Promise<void> {
   const session: MigrationSession = {
@@ -139,9 +130,9 @@ async function migrateFile(
     run: async (statement) => db.exec(statement),
     integers: async (query) => db.prepare(query).all().map(firstNumber),
   }
-  exec(db, 'begin immediate') // one process at a time
+  await whenUnlocked(() => db.exec('begin immediate'), options) // one process at a time
   try {
-    await migrate(session, migrations, now())
+    await migrate(session, migrations, options.now())
     exec(db, 'commit')
   } catch (error) {
     if (db.isTransaction) exec(db, 'rollback')

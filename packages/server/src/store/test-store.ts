@@ -46,10 +46,16 @@ export async function postgresUrl(): Promise<string | undefined> {
   return 'skip' in available ? undefined : createDatabase(available.broker)
 }
 
+const directories: string[] = []
+// Of the importing test file: a hook that is declared inside a test or another hook would never run.
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+})
+
 /** The URL of a SQLite file that does not exist yet, in a directory that goes when the tests of the file end. */
 export async function sqliteUrl(): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'vestry-store-'))
-  afterAll(() => rmSync(directory, { recursive: true, force: true }))
+  directories.push(directory)
   return `sqlite:${join(directory, 'vestry.db')}`
 }
 

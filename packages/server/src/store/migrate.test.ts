@@ -1,0 +1,214 @@
+import type { Insertable, Selectable } from 'kysely'
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { TABLE_NAMES, type Tables } from './schema.ts'
+import { openStore } from './store.ts'
+import { eachStore, postgresUrl, sqliteUrl } from './test-store.ts'
+
+const bytes = new Uint8Array([0, 1, 254, 255])
+const never = null
+
+/** A row for every table, with every column: the compiler ties it to schema.ts, the test to the database. */
+const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
+  meta: { key: 'vault_id', value: 'v' },
+  slot: {
+    id: 's',
+    type: 'passphrase',
+    label: 'first',
+    kdf_json: '{}',
+    nonce: bytes,
+    wrapped_root: bytes,
+    created_at: 1,
+  },
+  keyring: { id: 1, nonce: bytes, ct: bytes, updated_at: 1 },
+  agent: {
+    id: 'a',
+    name: 'scout',
+    display_name: 'Scout',
+    role: 'reader',
+    status: 'enabled',
+    keys_json: '[]',
+    spiffe_id: 'spiffe://d/agent/a',
+    meta_json: '{}',
+    require_sig_v2: 0,
+    created_at: 1,
+    updated_at: 1,
+    mac: bytes,
+  },
+  operator: {
+    id: 'o',
+    name: 'ada',
+    role: 'owner',
+    public_key: bytes,
+    status: 'enabled',
+    created_at: 1,
+    mac: bytes,
+  },
+  api_key: {
+    id: 'k',
+    name: 'key',
+    role: 'agent',
+    agent_id: 'a',
+    hash: bytes,
+    status: 'enabled',
+    created_at: 1,
+    expires_at: never,
+    mac: bytes,
+  },
+  policy: {
+    id: 'p',
+    format: 'cedar',
+    text: 'permit (principal, action, resource);',
+    json: '{}',
+    source: '',
+    digest: 'd',
+    enabled: 1,
+    position: 1,
+    created_at: 1,
+    updated_at: 1,
+    mac: bytes,
+  },
+  policy_set: { digest: 'd', json: '{}', created_at: 1 },
+  credential: {
+    path: 'team/app',
+    type: never,
+    description: 'Grüße ☂ 🧥',
+    tags_json: '[]',
+    metadata_json: '{}',
+    settings_json: '{}',
+    version: 1,
+    min_decrypt_version: 1,
+    created_at: 1,
+    updated_at: 1,
+    expires_at: never,
+    deleted_at: never,
+    mac: bytes,
+  },
+  credential_version: {
+    path: 'team/app',
+    version: 1,
+    record: new Uint8Array(),
+    created_at: 1,
+    created_by: 'operator:ada',
+    destroyed_at: never,
+    encryptions: 0,
+    mac: bytes,
+  },
+  lease: {
+    id_hash: 'h',
+    agent_id: 'a',
+    path: 'team/app',
+    version: 1,
+    kind: 'retrieve',
+    policy: 'p',
+    request_id: 'r',
+    issued_at: 1,
+    expires_at: 2,
+    state: 'live',
+    reason: never,
+    ended_at: never,
+  },
+  approval: {
+    id: 'x',
+    agent_id: 'a',
+    action: 'vault:retrieve',
+    resource: 'team/app',
+    params_digest: 'd',
+    policy_id: 'p',
+    state: 'pending',
+    scope: 'once',
+    requested_at: 1,
+    decided_at: never,
+    decided_by: never,
+    expires_at: 2,
+  },
+  limit_window: { key: 'w', window_start: 1, used: 1, expires_at: 2 },
+  budget: { key: 'b', reserved: 1, spent: 0, updated_at: 1 },
+  budget_hold: { id: 'h', key: 'b', amount: 1, expires_at: 2 },
+  audit_index: {
+    node: '',
+    seq: 1,
+    timestamp: 1,
+    action: 'x',
+    phase: 'single',
+    agent: never,
+    actor: 'system',
+    source: 'vault',
+    success: 1,
+    path: never,
+    request_id: never,
+    txn: never,
+    trace_id: never,
+    decision_id: never,
+    segment: 'audit.jsonl',
+    offset: 0,
+    length: 10,
+  },
+}
+
+eachStore('tables', (at) => {
+  test('every table of the schema takes a whole row and gives it back', async () => {
+    const parentsFirst = ['agent', 'budget', 'credential'] as const
+    const names = new Set<keyof Tables>([...parentsFirst, ...TABLE_NAMES.map(tableName)])
+    await at.store.write(async (trx) => {
+      for (const name of names) {
+        const row = ROWS[name] as Insertable<Tables[typeof name]>
+        await trx.insertInto(name).values(row).execute()
+      }
+    })
+    for (const name of names) {
+      const rows = await at.store.db.selectFrom(name).selectAll().execute()
+      expect(rows.map((row) => ({ ...row }))).toContainEqual(ROWS[name])
+      expect(Object.keys(rows[0] ?? {}).sort()).toEqual(Object.keys(ROWS[name]).sort())
+    }
+  })
+
+  test('a live name is taken once, and a revoked agent frees it', async () => {
+    const { agent } = ROWS
+    const insert = (row: Partial<typeof agent>) =>
+      at.store.write((trx) =>
+        trx
+          .insertInto('agent')
+          .values({ ...agent, ...row })
+          .execute(),
+      )
+    await insert({})
+    await expect(insert({ id: 'b', spiffe_id: 'b' })).rejects.toMatchObject({ code: 'CONFLICT' })
+    await at.store.write((trx) => trx.updateTable('agent').set({ status: 'revoked' }).execute())
+    await insert({ id: 'b', spiffe_id: 'b' })
+  })
+
+  test('opening again changes nothing', async () => {
+    const before = await sql`select * from migration order by version`.execute(at.store.db)
+    const again = await at.open({ now: () => 99 })
+    expect(await sql`select * from migration order by version`.execute(again.db)).toEqual(before)
+  })
+
+  test('a store that a newer program has written is refused and left alone', async () => {
+    await at.store.write((trx) =>
+      sql`insert into migration (version, name, applied_at) values (999, 'later', 1)`.execute(trx),
+    )
+    await expect(at.open()).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      message: expect.stringContaining('999'),
+      hint: expect.stringContaining('newer'),
+    })
+    await at.store.write((trx) => sql`delete from migration where version = 999`.execute(trx))
+  })
+})
+
+test('several nodes that start at once on a new store migrate it once', async () => {
+  for (const url of [await sqliteUrl(), await postgresUrl()]) {
+    if (url === undefined) continue // eachStore above reports the missing engine
+    const stores = await Promise.all(Array.from({ length: 4 }, () => openStore(url)))
+    const { rows } = await sql<{ n: number }>`select count(*) as n from migration`.execute(
+      stores[0]!.db,
+    )
+    expect(rows[0]?.n).toBe(1)
+    await Promise.all(stores.map((store) => store.close()))
+  }
+})
+
+function tableName(name: string): keyof Tables {
+  return name as keyof Tables
+}
