@@ -1,0 +1,57 @@
+/**
+ * Turns what the HTTP library, TLS and the network throw into our errors. The words are ours: a parser's message
+ * may quote the reply, so it is kept only as a scrubbed cause for the log.
+ */
+import { VestryError } from '@vestry/contract/errors'
+import { ConnectFailure } from './connector.ts'
+import type { Scrubber } from './scrub.ts'
+
+const CONNECT: Readonly<Record<ConnectFailure['kind'], string>> = {
+  network: 'could not be connected to',
+  tls: 'was not trusted: the TLS handshake failed',
+  pin: 'was not trusted: its key matches no pin',
+  address: 'answered from another address than the one that was checked',
+}
+
+/** @param host Canonical host name of the hop that failed. */
+export function upstreamError(error: unknown, host: string, scrubber: Scrubber): VestryError {
+  if (error instanceof VestryError) return scrubber.error(error)
+  const failure = error instanceof ConnectFailure ? error : undefined
+  const source = failure === undefined ? error : failure.cause
+  const reason = codeOf(source)
+  const words = failure === undefined ? wordsFor(reason) : CONNECT[failure.kind]
+  const name = scrubber.text(host, 'error')
+  return new VestryError('UPSTREAM_ERROR', `Host "${name}" ${words}`, {
+    context: { host: name, ...(reason === undefined ? {} : { reason }) },
+    ...(source instanceof Error ? { cause: plain(source, scrubber) } : {}),
+  })
+}
+
+export function timeoutError(host: string, timeoutMs: number, scrubber: Scrubber): VestryError {
+  const name = scrubber.text(host, 'error')
+  return new VestryError(
+    'UPSTREAM_TIMEOUT',
+    `Host "${name}" did not answer within ${timeoutMs} ms`,
+    { context: { host: name, timeout_ms: timeoutMs } },
+  )
+}
+
+function wordsFor(reason: string | undefined): string {
+  if (reason?.startsWith('HPE_')) return 'did not speak proper HTTP/1.1'
+  if (reason === 'UND_ERR_HEADERS_OVERFLOW') return 'sent too many header bytes'
+  return 'broke off the exchange'
+}
+
+/** Codes are constants of the libraries; anything else stays out. */
+function codeOf(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : undefined
+}
+
+/** Keeps name and text only: parser errors drag the raw reply along as a property. */
+function plain(error: Error, scrubber: Scrubber): Error {
+  const copy = new Error(scrubber.text(error.message, 'error'))
+  copy.name = error.name
+  copy.stack = `${copy.name}: ${copy.message}`
+  return copy
+}

@@ -1,0 +1,159 @@
+/** Builds the header that carries a secret upstream (vault.md 7.2), and says what must not come back. */
+import { VestryError } from '@vestry/contract/errors'
+import { encodeBase64Bytes } from '../seal/bytes-text.ts'
+import { Secret, unpooled } from '../seal/secret.ts'
+import { Needles } from './needles.ts'
+import { isHeaderName } from './request-headers.ts'
+
+export const HEADER_TYPES = ['bearer', 'api_key', 'basic', 'custom'] as const
+export type HeaderType = (typeof HEADER_TYPES)[number]
+
+export interface InjectionSpec {
+  /** Default `bearer`. */
+  headerType?: HeaderType
+  /** Required for `custom`, refused otherwise. */
+  headerName?: string
+  /** Goes before the secret; `custom` only. */
+  headerPrefix?: string
+  /** `basic` only. Without it a secret that contains `:` is `user:password`, any other is the user name. */
+  username?: string
+}
+
+/** A ready header. Owns copies of the secret: dispose it when the exchange is over. */
+export interface Injection extends Disposable {
+  /** Header name, in the case it is sent in. */
+  header: string
+  /** Header value. */
+  value: Secret
+  needles: Needles
+}
+
+/** Names that would steer the connection, or end up in logs and proxies. */
+const FORBIDDEN = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'expect',
+  'cookie',
+  'forwarded',
+])
+
+const SPACE = 0x20
+const COLON = 0x3a
+
+/**
+ * @param secret Borrowed.
+ * @throws VestryError `INVALID_PARAMS` for a header that may not be set, `UNUSABLE_CREDENTIAL` for a secret that
+ *   no header can carry.
+ */
+export function buildInjection(spec: InjectionSpec, secret: Secret): Injection {
+  const { header, prefix } = headerOf(spec)
+  if (spec.headerType === 'basic') return basic(header, spec.username, secret)
+  if (!isVisible(secret.bytes)) throw unusable()
+  return injection(header, Secret.own(joined(latin1(prefix), secret.bytes)), [
+    Secret.copy(secret.bytes),
+  ])
+}
+
+/** True for names that no secret may be put under. */
+export function isForbiddenInjection(name: string): boolean {
+  const lower = name.toLowerCase()
+  return FORBIDDEN.has(lower) || lower.startsWith('proxy-') || lower.startsWith('x-forwarded-')
+}
+
+function headerOf(spec: InjectionSpec): { header: string; prefix: string } {
+  const { headerType = 'bearer', headerName, headerPrefix = '', username } = spec
+  if (username !== undefined && headerType !== 'basic') {
+    throw invalid('username goes with header_type "basic" only')
+  }
+  if (headerType !== 'custom') {
+    if (headerName !== undefined || headerPrefix !== '') {
+      throw invalid('header_name and header_prefix go with header_type "custom" only')
+    }
+    if (headerType === 'api_key') return { header: 'X-API-Key', prefix: '' }
+    return { header: 'Authorization', prefix: headerType === 'basic' ? 'Basic ' : 'Bearer ' }
+  }
+  if (headerName === undefined) throw invalid('header_type "custom" needs header_name')
+  if (!isHeaderName(headerName)) throw invalid('header_name is not a header name')
+  if (isForbiddenInjection(headerName))
+    throw invalid(`Header "${headerName}" cannot carry a secret`)
+  if (!/^[\x20-\x7e\xa0-\xff]*$/.test(headerPrefix) || headerPrefix.startsWith(' ')) {
+    throw invalid('header_prefix is not visible Latin-1 text')
+  }
+  return { header: headerName, prefix: headerPrefix }
+}
+
+function basic(header: string, username: string | undefined, secret: Secret): Injection {
+  // RFC 7617 §2: no control characters, and a colon would end the user name early.
+  if (secret.bytes.some((byte) => byte < SPACE || byte === 0x7f)) throw unusable()
+  if (username !== undefined && /[\p{Cc}:]/u.test(username)) {
+    throw invalid('username must not contain control characters or a colon')
+  }
+  const colon = secret.bytes.indexOf(COLON)
+  const login =
+    username !== undefined
+      ? joined(Buffer.from(`${username}:`, 'utf8'), secret.bytes)
+      : colon < 0
+        ? joined(secret.bytes, latin1(':'))
+        : Secret.copy(secret.bytes).bytes
+  const encoded = encodeBase64Bytes(login)
+  const known = [Secret.copy(secret.bytes), Secret.own(login), Secret.own(encoded)]
+  if (username === undefined && colon >= 0) {
+    // An empty password means that the user name is the key.
+    const password = secret.bytes.subarray(colon + 1)
+    known.push(Secret.copy(password.length > 0 ? password : secret.bytes.subarray(0, colon)))
+  }
+  return injection(header, Secret.own(joined(latin1('Basic '), encoded)), known)
+}
+
+/** Takes ownership of `value` and `known`. */
+function injection(header: string, value: Secret, known: Secret[]): Injection {
+  try {
+    const needles = Needles.of([...known, value])
+    return {
+      header,
+      value,
+      needles,
+      [Symbol.dispose]() {
+        value[Symbol.dispose]()
+        needles[Symbol.dispose]()
+      },
+    }
+  } catch (error) {
+    value[Symbol.dispose]()
+    throw error
+  } finally {
+    for (const secret of known) secret[Symbol.dispose]()
+  }
+}
+
+/** Visible Latin-1, and spaces between: at either end a parser would trim them, and another secret would arrive. */
+function isVisible(bytes: Uint8Array): boolean {
+  if (bytes[0] === SPACE || bytes.at(-1) === SPACE) return false
+  return bytes.every((byte) => (byte >= SPACE && byte <= 0x7e) || byte > 0xa0)
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = unpooled(first.length + second.length)
+  bytes.set(first)
+  bytes.set(second, first.length)
+  return bytes
+}
+
+function latin1(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1')
+}
+
+function unusable(): VestryError {
+  return new VestryError('UNUSABLE_CREDENTIAL', 'The secret cannot be placed in a header', {
+    hint: 'Headers carry visible Latin-1 only; a trailing newline is a common cause.',
+  })
+}
+
+function invalid(message: string): VestryError {
+  return new VestryError('INVALID_PARAMS', message)
+}

@@ -1,0 +1,314 @@
+/**
+ * Finds secrets in the bytes of a reply, comparing through any escapes. One pass over the data with a table
+ * of bytes that can begin a match; only there are the shapes compared. Works on bytes throughout, since a
+ * regular expression would keep the secrets in strings that nobody can wipe.
+ */
+import type { Form, Kind, Needles } from './needles.ts'
+import { BACKSLASH, CUT, isLetterOrDigit, PERCENT, type Reading, readEscape } from './unescape.ts'
+
+/** Bytes `[start, end)` of the data that must not be shown. */
+export interface Span {
+  start: number
+  end: number
+}
+
+export interface Scan {
+  /** In order, none overlapping another. */
+  spans: Span[]
+  /** Data before this is decided; from here on a secret may continue in data still to come. */
+  decided: number
+}
+
+export interface ScanOptions {
+  /** True when no data follows. */
+  final: boolean
+  /** Ignore the case of letters, for places where parsers change it. */
+  foldCase?: boolean
+  /** Where to begin; earlier bytes are only looked back at. */
+  from?: number
+}
+
+const NONE = -1
+const PARTIAL = -2
+
+const SPACE = 0x20
+const PLUS = 0x2b
+const DASH = 0x2d
+const SLASH = 0x2f
+const EQUALS = 0x3d
+const UNDERSCORE = 0x5f
+const CR = 0x0d
+const LF = 0x0a
+
+/** Encoders break lines of base64 with at most a CR and an LF. */
+const MAX_LINE_BREAK = 2
+
+type Canon = Readonly<Record<Kind, Uint8Array>>
+
+const EXACT: Canon = {
+  plain: table(false, false),
+  base64: table(false, true),
+  hex: table(true, false),
+}
+const FOLDED: Canon = {
+  plain: table(true, false),
+  base64: table(true, true),
+  hex: table(true, false),
+}
+
+/** Bytes at which a comparison has to stop and think. */
+const SPECIAL = new Uint8Array(256)
+for (const char of '%\\&+\r\n') SPECIAL[char.charCodeAt(0)] = 1
+
+const ESCAPES = new Uint8Array(256)
+for (const char of '%\\&') ESCAPES[char.charCodeAt(0)] = 1
+
+export class Matcher {
+  readonly #forms: readonly Form[]
+  readonly #exact: readonly Form[][]
+  readonly #folded: readonly Form[][]
+
+  constructor(needles: Needles) {
+    this.#forms = needles.forms
+    this.#exact = byFirst(needles.forms, EXACT, false)
+    this.#folded = byFirst(needles.forms, FOLDED, true)
+  }
+
+  scan(data: Uint8Array, options: ScanOptions): Scan {
+    const { final, foldCase = false, from = 0 } = options
+    if (this.#forms.length === 0) return { spans: [], decided: data.length }
+    const canon = foldCase ? FOLDED : EXACT
+    const beginners = foldCase ? this.#folded : this.#exact
+    const starts = startTable(beginners)
+    const search: Search = { data, canon, foldCase, final }
+    const spans: Span[] = []
+    let decided = data.length
+
+    for (let at = from; at < data.length; at += 1) {
+      const byte = data[at] ?? 0
+      if (starts[byte] === 0) continue
+      let end = NONE
+      let start = at
+      for (const form of candidates(search, at, byte, beginners, this.#forms)) {
+        const found = matchAt(search, form, at)
+        if (found === PARTIAL) decided = Math.min(decided, at)
+        if (found <= end) continue
+        end = found
+        // The character before holds bits of the secret as well.
+        const before = form.sharesBefore && at > from && isBase64(data[at - 1] ?? 0)
+        start = before ? at - 1 : at
+      }
+      if (end > at) include(spans, { start, end })
+    }
+    // What is redacted only in part would leave its rest behind.
+    for (const span of spans) if (span.end > decided) decided = Math.min(decided, span.start)
+    return { spans, decided }
+  }
+}
+
+interface Search {
+  data: Uint8Array
+  canon: Canon
+  foldCase: boolean
+  final: boolean
+}
+
+/** Which forms may begin at `at`: those whose first character is there, plain or as an escape. */
+function candidates(
+  { data }: Search,
+  at: number,
+  byte: number,
+  beginners: readonly Form[][],
+  all: readonly Form[],
+): readonly Form[] {
+  const plain = beginners[byte] ?? []
+  if (ESCAPES[byte] === 0) return plain
+  // A run of back-slashes counts from its first; the later ones only when they are characters themselves.
+  if (byte === BACKSLASH && at > 0 && data[at - 1] === BACKSLASH) return plain
+  const readings = readEscape(data, at)
+  if (readings === CUT) return all
+  const escaped = readings.flatMap((reading) => beginners[firstByte(reading)] ?? [])
+  return escaped.length === 0 ? plain : [...new Set([...plain, ...escaped])]
+}
+
+/** A point in a comparison: the next byte of the data, the next character of the form, line breaks just passed. */
+type State = readonly [position: number, index: number, breaks: number]
+
+/**
+ * Where the form that begins at `at` ends; NONE; or PARTIAL if the data ends first and more may come.
+ * Where a byte may be meant as itself or as an escape, both are followed.
+ */
+function matchAt(search: Search, form: Form, at: number): number {
+  const { data } = search
+  if (form.bounded && !isBoundaryBefore(data, at)) return NONE
+  const chars = search.foldCase ? form.folded : form.chars
+  const canon = search.canon[form.kind]
+  let result = NONE
+  let seen: Set<number> | undefined
+  const open: State[] = [[at, 0, 0]]
+  for (let state = open.pop(); state !== undefined; state = open.pop()) {
+    let [position, index] = state
+    // Ordinary bytes, nearly all of them, stay in this loop.
+    for (let byte = data[position]; byte !== undefined && SPECIAL[byte] === 0; ) {
+      if (index === chars.length || canon[byte] !== chars[index]) break
+      position += 1
+      index += 1
+      byte = data[position]
+    }
+    if (index === chars.length) {
+      const end = extend(search, form, position)
+      if (end >= 0) return end
+      if (end === PARTIAL) result = PARTIAL
+      continue
+    }
+    const byte = data[position]
+    if (byte === undefined) {
+      if (!search.final) result = PARTIAL
+      continue
+    }
+    if (SPECIAL[byte] === 0) continue
+    const key = position * (chars.length + 1) + index
+    if (seen?.has(key)) continue
+    seen = (seen ?? new Set()).add(key)
+    if (canon[byte] === chars[index]) open.push([position + 1, index + 1, 0])
+    const breaks = position === state[0] ? state[2] : 0
+    const ways = special(search, form, chars, canon, [position, index, breaks])
+    if (ways !== CUT) open.push(...ways)
+    else if (!search.final) result = PARTIAL
+  }
+  return result
+}
+
+/** Ways on from a special byte, other than taking it for itself. */
+function special(
+  { data }: Search,
+  form: Form,
+  chars: Uint8Array,
+  canon: Uint8Array,
+  [position, index, breaks]: State,
+): State[] | typeof CUT {
+  const byte = data[position]
+  if (byte === PLUS) {
+    return form.kind === 'plain' && chars[index] === SPACE ? [[position + 1, index + 1, 0]] : []
+  }
+  const breakable = form.kind === 'base64' && index > 0 && breaks < MAX_LINE_BREAK
+  if (byte === CR || byte === LF) return breakable ? [[position + 1, index, breaks + 1]] : []
+  const readings = readEscape(data, position)
+  if (readings === CUT) return CUT
+  const ways: State[] = []
+  for (const reading of readings) {
+    const { value, length } = reading
+    if (breakable && (value === CR || value === LF))
+      ways.push([position + length, index, breaks + 1])
+    const taken = taking(reading, chars, canon, index)
+    if (taken > 0) ways.push([position + length, index + taken, 0])
+  }
+  return ways
+}
+
+/** How many characters of the form the reading stands for: 0 if it is another one. */
+function taking(
+  { kind, value }: Reading,
+  chars: Uint8Array,
+  canon: Uint8Array,
+  index: number,
+): number {
+  if (value < 0x100 && canon[value] === chars[index]) return 1
+  if (kind === 'byte' || value < 0x80) return 0
+  const utf8 = utf8Of(value)
+  return utf8.every((byte, offset) => chars[index + offset] === byte) ? utf8.length : 0
+}
+
+/** The end of a complete match, moved over what else belongs to it. */
+function extend({ data, final }: Search, form: Form, position: number): number {
+  let end = position
+  const at = (index: number) => data[index] ?? (final ? SPACE : PARTIAL)
+  if (form.bounded) {
+    const next = at(end)
+    if (next === PARTIAL) return PARTIAL
+    if (isLetterOrDigit(next)) return NONE
+  }
+  if (form.sharesAfter) {
+    const next = at(end)
+    if (next === PARTIAL) return PARTIAL
+    if (isBase64(next)) end += 1
+    for (let padding = 0; padding < 2; padding += 1) {
+      if (at(end) === PARTIAL) return PARTIAL
+      if (at(end) !== EQUALS) break
+      end += 1
+    }
+  }
+  // `\` may be written `\\`; half of it would break the string around it.
+  if (form.kind === 'plain' && form.chars.at(-1) === BACKSLASH) {
+    while (at(end) === BACKSLASH) end += 1
+    if (at(end) === PARTIAL) return PARTIAL
+  }
+  return end
+}
+
+/** An escape that ends here is a boundary too: `%3Dsecret`, `\nsecret`, `\u003dsecret`. */
+function isBoundaryBefore(data: Uint8Array, at: number): boolean {
+  if (at === 0 || !isLetterOrDigit(data[at - 1] ?? 0)) return true
+  return (
+    data[at - 3] === PERCENT ||
+    data[at - 2] === BACKSLASH ||
+    data[at - 4] === BACKSLASH ||
+    data[at - 6] === BACKSLASH
+  )
+}
+
+function include(spans: Span[], span: Span): void {
+  const last = spans.at(-1)
+  if (last === undefined || span.start >= last.end) spans.push(span)
+  else last.end = Math.max(last.end, span.end)
+}
+
+function byFirst(forms: readonly Form[], canon: Canon, foldCase: boolean): Form[][] {
+  const lists: Form[][] = Array.from({ length: 256 }, () => [])
+  for (const form of forms) {
+    const first = (foldCase ? form.folded : form.chars)[0]
+    for (let byte = 0; byte < 256; byte += 1) {
+      if (canon[form.kind][byte] === first) lists[byte]?.push(form)
+    }
+    if (form.kind === 'plain' && first === SPACE) lists[PLUS]?.push(form)
+  }
+  return lists
+}
+
+function startTable(beginners: readonly Form[][]): Uint8Array {
+  const starts = Uint8Array.from(ESCAPES)
+  for (const [byte, forms] of beginners.entries()) if (forms.length > 0) starts[byte] = 1
+  return starts
+}
+
+function firstByte({ kind, value }: Reading): number {
+  return kind === 'byte' || value < 0x100 ? value : (utf8Of(value)[0] ?? 0)
+}
+
+function table(foldCase: boolean, base64: boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, byte) => {
+    if (base64 && byte === DASH) return PLUS
+    if (base64 && byte === UNDERSCORE) return SLASH
+    return foldCase && byte >= 0x41 && byte <= 0x5a ? byte + 32 : byte
+  })
+}
+
+function isBase64(byte: number): boolean {
+  return (
+    isLetterOrDigit(byte) || byte === PLUS || byte === SLASH || byte === DASH || byte === UNDERSCORE
+  )
+}
+
+function utf8Of(point: number): number[] {
+  if (point < 0x80) return [point]
+  if (point < 0x800) return [0xc0 | (point >> 6), 0x80 | (point & 63)]
+  if (point < 0x10000) {
+    return [0xe0 | (point >> 12), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63)]
+  }
+  return [
+    0xf0 | (point >> 18),
+    0x80 | ((point >> 12) & 63),
+    0x80 | ((point >> 6) & 63),
+    0x80 | (point & 63),
+  ]
+}
