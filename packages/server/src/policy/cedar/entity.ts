@@ -11,8 +11,8 @@ export interface EntityParts {
 }
 
 /**
- * One entity, never changed. Make it once and keep it: a compiled set remembers, per instance,
- * which index keys it has. Strings inside must be well-formed Unicode (no lone surrogates).
+ * One entity, never changed. Make it once and keep it: a compiled set notes on the instance which
+ * index keys it has. Strings inside must be well-formed Unicode (no lone surrogates).
  */
 export class Entity {
   readonly uid: EntityUid
@@ -20,6 +20,8 @@ export class Entity {
   readonly attrs: CedarRecord
   readonly tags: CedarRecord
   #ancestorKeys: Set<string> | undefined
+  #memoOwner: unknown
+  #memo: unknown
 
   constructor(uid: EntityUid, parts: EntityParts = {}) {
     this.uid = uid
@@ -32,6 +34,19 @@ export class Entity {
   isUnder(ancestor: EntityUid): boolean {
     this.#ancestorKeys ??= new Set(this.ancestors.map((uid) => uid.key))
     return this.#ancestorKeys.has(ancestor.key)
+  }
+
+  /**
+   * What `owner` worked out about this entity, computed when it last changed hands. One slot is
+   * enough, since an entity plays one part in one policy set at a time; and unlike a WeakMap it
+   * costs the garbage collector nothing when entities live for one request.
+   */
+  memo<T>(owner: { compute(entity: Entity): T }): T {
+    if (this.#memoOwner !== owner) {
+      this.#memo = owner.compute(this)
+      this.#memoOwner = owner
+    }
+    return this.#memo as T // computed by this very owner
   }
 }
 

@@ -81,24 +81,27 @@ export class Oracle {
   }
 
   judge(request: CedarRequest): Verdict {
-    const { reason, errors } = this.#ask(`${this.#name}-permits`, request)
+    const { reason, errors } = this.#ask(`${this.#name}-permits`, request, this.#entities)
     const of = (effect: string) => reason.filter((id) => this.#effects.get(id) === effect)
     return { permits: of('permit'), forbids: of('forbid'), errors }
   }
 
   /** Cedar's decision on the unchanged policies, and the ids it says decided. */
-  decide(request: CedarRequest): { decision: string; reason: string[]; errors: string[] } {
-    return this.#ask(`${this.#name}-real`, request)
+  decide(
+    request: CedarRequest,
+    entities = this.#entities,
+  ): { decision: string; reason: string[]; errors: string[] } {
+    return this.#ask(`${this.#name}-real`, request, entities)
   }
 
-  #ask(set: string, request: CedarRequest) {
+  #ask(set: string, request: CedarRequest, entities: EntityJson[]) {
     const answer = cedar.statefulIsAuthorized({
       principal: request.principal.uid,
       action: request.action.uid,
       resource: request.resource.uid,
       context: recordJson(request.context),
       preparsedPolicySetId: set,
-      entities: this.#entities,
+      entities,
     })
     if (answer.type === 'failure') throw new Error(JSON.stringify(answer.errors))
     const { decision, diagnostics } = answer.response
@@ -144,7 +147,7 @@ export function permitWhen(expression: string): string {
   return `permit(principal, action, resource) when { ${expression} };`
 }
 
-function entityJson({ uid, parents, attrs, tags }: Plain): EntityJson {
+export function entityJson({ uid, parents, attrs, tags }: Plain): EntityJson {
   return {
     uid: pair(uid),
     parents: parents.map(pair),

@@ -15,8 +15,11 @@ export class PolicyIndex {
   readonly #principals = new EntityKeys()
   readonly #actions = new ActionKeys()
   readonly #tree = new Map<number, ByPrincipal>()
-  /** The branches an entity reaches as resource. Kept per instance: entities never change. */
-  readonly #branches = new WeakMap<Entity, readonly ByPrincipal[]>()
+  /** The branches an entity reaches as resource. */
+  readonly #branches = {
+    compute: (resource: Entity): readonly ByPrincipal[] =>
+      this.#resources.compute(resource).flatMap((key) => this.#tree.get(key) ?? []),
+  }
 
   constructor(policies: Iterable<CompiledPolicy>) {
     for (const policy of policies) this.#file(policy)
@@ -25,9 +28,9 @@ export class PolicyIndex {
   /** In no particular order. */
   find({ principal, action, resource }: CedarRequest): CompiledPolicy[] {
     const found: CompiledPolicy[] = []
-    const principalKeys = this.#principals.of(principal)
-    const actionKeys = this.#actions.of(action)
-    for (const branch of this.#branchesOf(resource)) {
+    const principalKeys = principal.memo(this.#principals)
+    const actionKeys = action.memo(this.#actions)
+    for (const branch of resource.memo(this.#branches)) {
       for (const principalKey of principalKeys) {
         const byAction = branch.get(principalKey)
         if (byAction === undefined) continue
@@ -51,14 +54,6 @@ export class PolicyIndex {
     const twig: ByAction = getOrAdd(branch, this.#principals.add(principal), () => new Map())
     getOrAdd(twig, actionKey, () => []).push(policy)
   }
-
-  #branchesOf(resource: Entity): readonly ByPrincipal[] {
-    const known = this.#branches.get(resource)
-    if (known !== undefined) return known
-    const branches = this.#resources.of(resource).flatMap((key) => this.#tree.get(key) ?? [])
-    this.#branches.set(resource, branches)
-    return branches
-  }
 }
 
 /** `is T in E` is filed under `in E`; the type is checked here. */
@@ -73,7 +68,6 @@ class EntityKeys {
   readonly #equal = new Map<string, number>()
   readonly #within = new Map<string, number>()
   readonly #ofType = new Map<string, number>()
-  readonly #known = new WeakMap<Entity, readonly number[]>()
   #next = 1 // 0 is "any"
 
   add(scope: EntityScope): number {
@@ -91,17 +85,13 @@ class EntityKeys {
   }
 
   /** The keys an entity answers to, each once. */
-  of(entity: Entity): readonly number[] {
-    const known = this.#known.get(entity)
-    if (known !== undefined) return known
-    const keys = new Set([0])
+  compute(entity: Entity): number[] {
+    const keys = [0]
     collect(keys, this.#equal.get(entity.uid.key))
     collect(keys, this.#ofType.get(entity.uid.type))
     collect(keys, this.#within.get(entity.uid.key)) // `in` is reflexive
     for (const ancestor of entity.ancestors) collect(keys, this.#within.get(ancestor.key))
-    const list = [...keys]
-    this.#known.set(entity, list)
-    return list
+    return keys
   }
 
   #number(numbers: Map<string, number>, key: string): number {
@@ -114,7 +104,6 @@ class ActionKeys {
   readonly #equal = new Map<string, number>()
   readonly #lists = new Map<string, number>()
   readonly #within = new Map<string, Set<number>>()
-  readonly #known = new WeakMap<Entity, readonly number[]>()
   #next = 1
 
   add(scope: ActionScope): number | undefined {
@@ -128,17 +117,13 @@ class ActionKeys {
     }
   }
 
-  of(action: Entity): readonly number[] {
-    const known = this.#known.get(action)
-    if (known !== undefined) return known
-    const keys = new Set([0])
+  compute(action: Entity): number[] {
+    const keys = [0]
     collect(keys, this.#equal.get(action.uid.key))
     for (const uid of [action.uid, ...action.ancestors]) {
-      for (const key of this.#within.get(uid.key) ?? []) keys.add(key)
+      for (const key of this.#within.get(uid.key) ?? []) collect(keys, key)
     }
-    const list = [...keys]
-    this.#known.set(action, list)
-    return list
+    return keys
   }
 
   #addList(entities: readonly EntityUid[]): number {
@@ -149,8 +134,9 @@ class ActionKeys {
   }
 }
 
-function collect(keys: Set<number>, key: number | undefined): void {
-  if (key !== undefined) keys.add(key)
+/** The lists are short, so looking through them beats a set. */
+function collect(keys: number[], key: number | undefined): void {
+  if (key !== undefined && !keys.includes(key)) keys.push(key)
 }
 
 function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
