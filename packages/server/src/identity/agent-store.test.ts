@@ -246,6 +246,8 @@ describe('logging in', () => {
     const expected = shape('scout')
     for (const name of ['nobody', '', '../x', 'x'.repeat(100_000)])
       expect(shape(name)).toEqual(expected)
+    for (const bad of ['', 'ab', 'zz'.repeat(32), `${nonce}ab`, `${nonce.slice(2)}g1`])
+      expect(() => authenticator.begin({}, 'scout', bad)).toThrow('client_nonce')
   })
 
   it('vault §28.23: disabled, revoked and unknown agents are refused alike', async () => {

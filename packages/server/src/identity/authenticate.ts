@@ -57,8 +57,8 @@ export class Authenticator<S> {
       features: ['sig-v2'],
     }
     if (clientNonce === undefined) return reply
-    const proof = { clientNonce, challenge: bytes, sessionId, agentName: name }
-    return { ...reply, ...proveServer(serverKey, proof) }
+    const proof = { challenge: bytes, sessionId, agentName: name }
+    return { ...reply, ...proveServer(serverKey, { ...proof, clientNonce: nonce(clientNonce) }) }
   }
 
   /**
@@ -79,4 +79,9 @@ export class Authenticator<S> {
       ...(done.key.expiresAt !== undefined && { notAfter: done.key.expiresAt }),
     })
   }
+}
+
+function nonce(text: string): Uint8Array {
+  // Buffer.from would silently stop at the first character that is no hex digit.
+  return Buffer.from(/^[0-9a-fA-F]*$/.test(text) ? text : '', 'hex')
 }

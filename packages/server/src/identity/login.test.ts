@@ -1,5 +1,4 @@
 import { createPublicKey, sign } from 'node:crypto'
-import { VestryError } from '@vestry/contract/errors'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { CHALLENGE_SECONDS, ChallengeBook } from './challenge.ts'
 import { exportPublicKey, fingerprint, importSeed } from './ed25519.ts'
@@ -342,11 +341,13 @@ describe('the stronger handshake', () => {
     const serverKey = { privateKey: otherKey, publicKey, id: 'ab'.repeat(32) }
     const { bytes: challenge, sessionId } = book.open(connection, 'scout')
     const fields = { challenge, sessionId, agentName: 'scout' }
-    const proof = proveServer(serverKey, { ...fields, clientNonce: 'CD'.repeat(32) })
+    const clientNonce = new Uint8Array(32).fill(0xcd)
+    const proof = proveServer(serverKey, { ...fields, clientNonce })
     expect(proof.server_public_key).toBe(Buffer.from(publicKey).toString('hex'))
-    const message = serverMessage({ ...fields, clientNonce: new Uint8Array(32).fill(0xcd) })
+    const message = serverMessage({ ...fields, clientNonce })
     const signature = hex(proof.server_signature)
     expect(verify(null, message, createPublicKey(otherKey), signature)).toBe(true)
-    expect(() => proveServer(serverKey, { ...fields, clientNonce: 'cd' })).toThrow(VestryError)
+    const short = { ...fields, clientNonce: clientNonce.subarray(1) }
+    expect(() => proveServer(serverKey, short)).toThrow('64 hex digits')
   })
 })

@@ -178,6 +178,11 @@ export class SessionBook {
     return newCaller(session, traceparent)
   }
 
+  /** The connection's session if it has one, over or not: for cleaning up after the connection. */
+  ofConnection(connection: object): Session | undefined {
+    return this.#byConnection.get(connection)
+  }
+
   logout(connection: object): void {
     this.endConnection(connection, 'logout')
   }

@@ -56,17 +56,16 @@ export interface ServerProof {
   server_signature: string
 }
 
-/** @throws VestryError `INVALID_PARAMS` when the nonce is not 64 hex digits. */
+/** @throws VestryError `INVALID_PARAMS` when the nonce is not 32 bytes. */
 export function proveServer(
   serverKey: Keyring['serverKey'],
-  fields: { clientNonce: string; challenge: Uint8Array; sessionId: string; agentName: string },
+  fields: Parameters<typeof serverMessage>[0],
 ): ServerProof {
-  if (!/^[0-9a-fA-F]{64}$/.test(fields.clientNonce))
+  if (fields.clientNonce.length !== NONCE_BYTES)
     throw new VestryError('INVALID_PARAMS', 'client_nonce must be 64 hex digits')
-  const message = serverMessage({ ...fields, clientNonce: Buffer.from(fields.clientNonce, 'hex') })
   return {
     server_id: serverKey.id,
     server_public_key: Buffer.from(serverKey.publicKey).toString('hex'),
-    server_signature: sign(null, message, serverKey.privateKey).toString('hex'),
+    server_signature: sign(null, serverMessage(fields), serverKey.privateKey).toString('hex'),
   }
 }
