@@ -89,6 +89,8 @@ export class SanctumClient implements AsyncDisposable {
   #endpoint: Endpoint
   #signer: Signer | undefined
   #closing: Promise<void> | undefined
+  /** Grows with every connect() and close(): reading a key takes time, and the later call wins. */
+  #turn = 0
 
   /** @throws VaultError `INVALID_PARAMS` for a malformed name, an unknown option or half an address. */
   constructor(agentName: string, options: ClientOptions = {}) {
@@ -142,9 +144,11 @@ export class SanctumClient implements AsyncDisposable {
    */
   async connect(target?: Target): Promise<this> {
     if (target !== undefined) this.#endpoint = endpointOf(target)
+    this.#turn += 1
+    const turn = this.#turn
     await this.#closing
-    const held = this.#signer
-    const signer = held ?? (await loadKey(this.#agentName, this.#options))
+    const signer = this.#signer ?? (await loadKey(this.#agentName, this.#options))
+    if (turn !== this.#turn) throw overtaken()
     await this.#link.connect({ endpoint: this.#endpoint, signer })
     return this
   }
@@ -359,6 +363,7 @@ export class SanctumClient implements AsyncDisposable {
    * Never throws; a second call waits for the first. connect() opens the client again.
    */
   close(): Promise<void> {
+    this.#turn += 1
     this.#closing ??= this.#shutDown().finally(() => {
       this.#closing = undefined
     })
@@ -428,6 +433,10 @@ function endsLease(error: unknown): boolean {
 function checkWhole(name: string, value: number | undefined): void {
   if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) return
   throw vaultError('INVALID_PARAMS', `${name} must be a whole number, 1 or more`)
+}
+
+function overtaken(): VaultError {
+  return vaultError('CONNECTION_CLOSED', 'connect() was overtaken by a later connect() or close()')
 }
 
 function closed(): VaultError {

@@ -171,7 +171,7 @@ export class RpcConnection {
    *
    * @throws AuthError when the proof is refused, or the daemon fails to prove itself to a pin.
    */
-  authenticate(
+  async authenticate(
     name: string,
     key: Uint8Array | Signer,
     options: Omit<Authentication, 'name' | 'signer'> = {},

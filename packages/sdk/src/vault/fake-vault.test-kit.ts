@@ -57,7 +57,8 @@ export class Peer {
 
   /** RST on TCP; on a Unix socket the peer sees the connection vanish. */
   reset(): void {
-    this.socket.resetAndDestroy()
+    if (this.socket.remoteAddress === undefined) this.socket.destroy()
+    else this.socket.resetAndDestroy()
   }
 }
 
