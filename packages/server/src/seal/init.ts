@@ -36,8 +36,7 @@ export async function createVault(
   using root = Secret.own(context.random(KEY_BYTES))
   const made: NewSlot[] = []
   try {
-    for (const spec of slots)
-      made.push(await createSlot(spec, root.bytes, slotDeps(context, vaultId)))
+    for (const spec of slots) made.push(await createSlot(spec, root, slotDeps(context, vaultId)))
     const generation = await insertNew(context, vaultId, root, made)
     const shares = made.flatMap((one) =>
       one.shares.length > 0 ? [{ slot: one.slot.id, shares: one.shares }] : [],

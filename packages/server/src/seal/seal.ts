@@ -133,9 +133,9 @@ export class Seal implements AsyncDisposable {
    *   was right and the keyring was altered.
    */
   async unseal(secret: UnsealSecret): Promise<UnsealResult> {
+    const orders = this.#orders
     await this.#closing?.done
     if (this.#open !== undefined) return { state: 'unsealed' }
-    const orders = this.#orders
     const stored = await requireStored(this.#context)
     this.#initialized = true
     const { attempts } = this.#context

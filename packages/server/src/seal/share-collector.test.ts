@@ -1,13 +1,14 @@
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { Stretcher } from './kdf.ts'
+import { Secret } from './secret.ts'
 import { ShareCollector } from './share-collector.ts'
 import { decodeShare, encodeShare } from './share-text.ts'
 import { createSlot, type NewSlot, openSlot } from './slot.ts'
 
 const vaultId = '018f3c5e-0000-7000-8000-0000000000aa'
 const failed = expect.objectContaining({ code: 'UNSEAL_FAILED' })
-const root = new Uint8Array(32).fill(9)
+const root = Secret.own(new Uint8Array(32).fill(9))
 
 const split = (threshold = 3, shares = 5): Promise<NewSlot> =>
   createSlot({ type: 'shamir', threshold, shares }, root, {
@@ -72,7 +73,7 @@ test('shares from different people add up, duplicates do not, the last one opens
   const last = offer(2)
   if (!last.complete) throw new Error('three shares are enough')
   using opened = openSlot(vaultId, slot, last.key.bytes)
-  expect(Buffer.from(opened?.bytes ?? [])).toEqual(Buffer.from(root))
+  expect(Buffer.from(opened?.bytes ?? [])).toEqual(Buffer.from(root.bytes))
   expect(collector.progress()).toEqual([])
 })
 

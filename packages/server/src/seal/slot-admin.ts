@@ -63,7 +63,7 @@ export async function addSlot(
   if (stored.slots.length >= MAX_SLOTS)
     throw new VestryError('CONFLICT', `A vault has at most ${MAX_SLOTS} slots`)
   using opened = await prove(context, stored, proof)
-  const made = await createSlot(spec, opened.root.bytes, slotDeps(context, stored.vaultId))
+  const made = await createSlot(spec, opened.root, slotDeps(context, stored.vaultId))
   return commitSlot(context, stored, made)
 }
 
@@ -75,7 +75,8 @@ export async function changePassphrase(
 ): Promise<AddedSlot> {
   const stored = await requireStored(context)
   using opened = await prove(context, stored, { passphrase: current })
-  return rekey(context, stored, opened, { type: 'passphrase', passphrase: next })
+  // Awaited here: the opened slot is wiped as this function returns.
+  return await rekey(context, stored, opened, { type: 'passphrase', passphrase: next })
 }
 
 /** Replaces the secret of the slot that was opened. */
@@ -86,7 +87,7 @@ export async function rekey(
   spec: SlotSpec,
 ): Promise<AddedSlot> {
   const deps = slotDeps(context, stored.vaultId)
-  const made = await rekeySlot(opened.slot, spec, opened.root.bytes, deps)
+  const made = await rekeySlot(opened.slot, spec, opened.root, deps)
   return commitSlot(context, stored, made)
 }
 
@@ -132,7 +133,7 @@ export async function rotateRoot(
   const root = Secret.own(context.random(KEY_BYTES))
   try {
     const deps = slotDeps(context, stored.vaultId)
-    const put = opened.map(({ slot, slotKey }) => rewrapSlot(slot, slotKey, root.bytes, deps))
+    const put = opened.map(({ slot, slotKey }) => rewrapSlot(slot, slotKey, root, deps))
     const keyring = resealKeyring(context, stored, opened, root)
     const generation = await commit(context, stored, { keyring, put, remove: 'others' })
     const dropped = stored.slots.filter((row) => !isKept(row)).map(({ id }) => id)

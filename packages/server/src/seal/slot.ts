@@ -82,12 +82,8 @@ export interface NewSlot {
 /** The part of a slot that its wrap is bound to. */
 type SlotIdentity = Pick<Slot, 'id' | 'type' | 'kdf'>
 
-/** Wraps `root` in a new slot. @throws VestryError `INVALID_PARAMS` for a secret that cannot serve. */
-export async function createSlot(
-  spec: SlotSpec,
-  root: Uint8Array,
-  deps: SlotDeps,
-): Promise<NewSlot> {
+/** Wraps `root`, borrowed, in a new slot. @throws VestryError `INVALID_PARAMS` for a secret that cannot serve. */
+export async function createSlot(spec: SlotSpec, root: Secret, deps: SlotDeps): Promise<NewSlot> {
   const label = spec.label ?? spec.type
   const id = `slot_${randomHex(8)}`
   return fillSlot({ id, label, createdAt: deps.now() }, spec, root, deps)
@@ -97,7 +93,7 @@ export async function createSlot(
 export async function rekeySlot(
   slot: Slot,
   spec: SlotSpec,
-  root: Uint8Array,
+  root: Secret,
   deps: SlotDeps,
 ): Promise<NewSlot> {
   const { id, label, createdAt } = slot
@@ -105,7 +101,7 @@ export async function rekeySlot(
 }
 
 /** The same slot, opened by the same secret, around another root key. */
-export function rewrapSlot(slot: Slot, slotKey: Secret, root: Uint8Array, deps: SlotDeps): Slot {
+export function rewrapSlot(slot: Slot, slotKey: Secret, root: Secret, deps: SlotDeps): Slot {
   return { ...slot, ...wrapRoot(deps, slot, slotKey, root) }
 }
 
@@ -117,7 +113,7 @@ export function openSlot(vaultId: string, slot: Slot, slotKey: Uint8Array): Secr
 async function fillSlot(
   row: Pick<Slot, 'id' | 'label' | 'createdAt'>,
   spec: SlotSpec,
-  root: Uint8Array,
+  root: Secret,
   deps: SlotDeps,
 ): Promise<NewSlot> {
   const { kdf, key, shares } = await newSlotKey(spec, deps)
@@ -157,10 +153,11 @@ function wrapRoot(
   deps: SlotDeps,
   identity: SlotIdentity,
   slotKey: Secret,
-  root: Uint8Array,
+  // A Secret, not its bytes: wrapping one that was wiped meanwhile must throw, not wrap zeros.
+  root: Secret,
 ): Pick<Slot, 'nonce' | 'wrappedRoot'> {
   const nonce = (deps.random ?? randomUnpooled)(NONCE_BYTES)
-  const wrappedRoot = gcmSeal(slotKey.bytes, nonce, root, slotAad(deps.vaultId, identity))
+  const wrappedRoot = gcmSeal(slotKey.bytes, nonce, root.bytes, slotAad(deps.vaultId, identity))
   return { nonce, wrappedRoot }
 }
 
