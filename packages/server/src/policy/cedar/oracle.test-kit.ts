@@ -9,8 +9,6 @@ import { loadCedar } from './parse.ts'
 import type { Evaluation } from './policy-set.ts'
 import { type CedarRecord, CedarSet, EntityUid, isRecord, type Value } from './value.ts'
 
-const cedar = loadCedar()
-
 export interface Verdict {
   permits: string[]
   forbids: string[]
@@ -54,7 +52,7 @@ export function entityMap(plain: readonly Plain[]): { map: EntityMap; of(uid: En
 }
 
 export function policyJson(text: string): PolicyJson {
-  const answer = cedar.policyToJson(text)
+  const answer = loadCedar().policyToJson(text)
   if (answer.type === 'failure') throw new Error(`${text}\n${JSON.stringify(answer.errors)}`)
   return answer.json
 }
@@ -66,6 +64,8 @@ let sets = 0
  * same policies turned into permits, which then all count as deciding when satisfied.
  */
 export class Oracle {
+  /** Holds the prepared policies; a later load may give another instance. */
+  readonly #cedar = loadCedar()
   readonly #name = `oracle-${sets++ % 2}`
   readonly #effects: ReadonlyMap<string, string>
   readonly #entities: EntityJson[]
@@ -73,8 +73,8 @@ export class Oracle {
   constructor(policies: readonly { id: string; json: PolicyJson }[], plain: readonly Plain[]) {
     this.#effects = new Map(policies.map(({ id, json }) => [id, json.effect]))
     this.#entities = plain.map(entityJson)
-    preparse(`${this.#name}-real`, policies)
-    preparse(
+    this.#prepare(`${this.#name}-real`, policies)
+    this.#prepare(
       `${this.#name}-permits`,
       policies.map(({ id, json }) => ({ id, json: { ...json, effect: 'permit' } })),
     )
@@ -94,8 +94,14 @@ export class Oracle {
     return this.#ask(`${this.#name}-real`, request, entities)
   }
 
+  #prepare(name: string, policies: readonly { id: string; json: PolicyJson }[]): void {
+    const staticPolicies = Object.fromEntries(policies.map(({ id, json }) => [id, json]))
+    const answer = this.#cedar.preparsePolicySet(name, { staticPolicies })
+    if (answer.type === 'failure') throw new Error(JSON.stringify(answer.errors))
+  }
+
   #ask(set: string, request: CedarRequest, entities: EntityJson[]) {
-    const answer = cedar.statefulIsAuthorized({
+    const answer = this.#cedar.statefulIsAuthorized({
       principal: request.principal.uid,
       action: request.action.uid,
       resource: request.resource.uid,
@@ -110,19 +116,13 @@ export class Oracle {
   }
 }
 
-function preparse(name: string, policies: readonly { id: string; json: PolicyJson }[]): void {
-  const staticPolicies = Object.fromEntries(policies.map(({ id, json }) => [id, json]))
-  const answer = cedar.preparsePolicySet(name, { staticPolicies })
-  if (answer.type === 'failure') throw new Error(JSON.stringify(answer.errors))
-}
-
 /** Which of many expressions Cedar finds true, and which fail, in one call. */
 export function judgeExpressions(
   expressions: readonly string[],
   request: CedarRequest,
   plain: readonly Plain[],
 ): ('true' | 'not true' | 'error')[] {
-  const answer = cedar.isAuthorized({
+  const answer = loadCedar().isAuthorized({
     principal: request.principal.uid,
     action: request.action.uid,
     resource: request.resource.uid,
