@@ -101,8 +101,10 @@ export function judge(
 
   const [forbid] = forbids.map((policy) => judge.prepared(policy)).sort((a, b) => a.rank - b.rank)
   if (forbid !== undefined) {
-    const why = forbid.description === undefined ? '' : `: ${forbid.description}`
-    return refuse(forbid.reason ?? 'denied_by_rule', `denied by "${forbid.policy.id}"${why}`)
+    // An operator's description is for operators; ours is for everyone.
+    const own = forbid.policy.id.startsWith('builtin:') ? forbid.description : undefined
+    const why = own ?? `denied by "${forbid.policy.id}"`
+    return refuse(forbid.reason ?? 'denied_by_rule', why)
   }
   const broken = errors.find(({ policy }) => policy.effect === 'forbid')
   if (broken !== undefined) {

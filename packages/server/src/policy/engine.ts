@@ -18,6 +18,16 @@ import { contextRecord } from './request-context.ts'
 import { type Sight, type Visible, visible } from './visibility.ts'
 import { actionEntity, Vocabulary } from './vocabulary.ts'
 
+export type { Closest, Decision } from './decision.ts'
+export type { Obligations } from './obligations.ts'
+export type {
+  PolicyContext,
+  PolicyPrincipal,
+  PolicyRequest,
+  PolicyResource,
+} from './policy-request.ts'
+export type { Sight, Visible } from './visibility.ts'
+
 /** The columns of a `policy` row that the engine reads. */
 export interface PolicyRow {
   id: string
@@ -31,7 +41,7 @@ export interface PolicyRow {
 
 export interface Explanation {
   decision: Decision
-  /** Every policy whose scope matches, and how each of its conditions fared. */
+  /** Every policy whose scope matches, and how each of its conditions fared; built-in ones if they count. */
   policies: ExplainedPolicy[]
 }
 
@@ -133,7 +143,7 @@ export class PolicySet {
   explain(request: PolicyRequest): ExplainedPolicy[] {
     const cedar = this.#question(request)
     const context = new EvalContext(cedar, this.#vocabulary.surroundings(request.context))
-    return this.#set.candidates(cedar).map((policy) => {
+    const found = this.#set.candidates(cedar).map((policy): ExplainedPolicy => {
       const { clauses: names } = this.prepared(policy)
       const clauses = policy.conditions.map((condition, i) => {
         const result = condition.holds(context)
@@ -143,6 +153,8 @@ export class PolicySet {
       const state = clauses.find((clause) => clause.state !== 'holds')?.state ?? 'holds'
       return { id: policy.id, effect: policy.effect, state, clauses }
     })
+    // A built-in forbid that does not apply is no news.
+    return found.filter(({ id, state }) => state !== 'fails' || !id.startsWith('builtin:'))
   }
 
   visible(principal: PolicyPrincipal, resource: PolicyResource, sight: Sight): Visible {
@@ -189,13 +201,21 @@ export function inForce<R extends PolicyRow>(rows: readonly R[]): R[] {
     .sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1))
 }
 
-/** Identifies a set. Order matters, as it decides which of two equal answers is reported. */
-export function setDigest(enabled: readonly Pick<PolicyRow, 'id' | 'digest'>[]): string {
-  const policies = enabled.map(({ id, digest }) => [id, digest])
-  return hash('sha256', canonicalJson({ builtin: BUILTIN_DIGEST, policies }))
+/** What identifies a set. Order matters: it decides which of two equal answers is reported. */
+export function setManifest(enabled: readonly Pick<PolicyRow, 'id' | 'digest'>[]): {
+  builtin: string
+  policies: [id: string, digest: string][]
+} {
+  return { builtin: BUILTIN_DIGEST, policies: enabled.map(({ id, digest }) => [id, digest]) }
 }
 
-const BUILTIN_DIGEST = hash('sha256', canonicalJson(BUILTIN_POLICIES))
+/** SHA-256 hex of the canonical manifest. */
+export function setDigest(enabled: readonly Pick<PolicyRow, 'id' | 'digest'>[]): string {
+  return hash('sha256', canonicalJson(setManifest(enabled)))
+}
+
+/** SHA-256 hex of the built-in policies. */
+export const BUILTIN_DIGEST = hash('sha256', canonicalJson(BUILTIN_POLICIES))
 
 /** Shared between decisions, so nobody may change it. */
 function deepFreeze<T extends object>(value: T): T {
