@@ -1,10 +1,19 @@
 /** Follows the log as it grows, over rotations, resuming by byte offset and `seq`. */
+import { existsSync, statSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { linesForward } from './lines.ts'
-import { accept, openIfThere, type ReadOptions, type Stored, segmentsFrom } from './query.ts'
+import {
+  accept,
+  openIfThere,
+  type ReadOptions,
+  readTailFirst,
+  type Stored,
+  segmentsFrom,
+} from './query.ts'
 import { parseRecord } from './record.ts'
-import { ACTIVE, listSegments } from './segment.ts'
+import { firstRecord } from './recovery.ts'
+import { ACTIVE, listSegments, type Segment } from './segment.ts'
 
 export interface FollowOptions extends ReadOptions {
   /** Begin after this record; at the present end when absent. */
@@ -40,8 +49,11 @@ class Position {
   #seq: number | undefined
   #handle: FileHandle | undefined
   #file = ''
+  #firstSeq = 0
   #inode = 0
   #offset = 0
+  /** The file was read to its end after its successor had been seen, so nothing more comes to it. */
+  #drained = false
 
   constructor(dir: string, afterSeq: number | undefined) {
     this.#dir = dir
@@ -67,56 +79,55 @@ class Position {
     }
   }
 
-  /** Opens the file that continues the present one. @returns false when there is none yet. */
+  /** Goes to the file that continues the present one. @returns false when there is nothing new. */
   async moveOn(): Promise<boolean> {
     const segments = listSegments(this.#dir)
-    if (this.#handle === undefined && this.#seq === undefined) {
-      const newest = segments.at(-1)
-      if (newest === undefined) return false
-      await this.#open(newest)
-      this.#offset = (await this.#handle?.stat())?.size ?? 0
-      // Within a line just being written: from its beginning.
-      this.#offset = await this.#lineStart(this.#offset)
-      return false
-    }
-    const next = this.#seq === undefined ? segments : segmentsFrom(segments, this.#seq + 1)
-    for (const segment of next) {
-      const handle = await openIfThere(segment.path)
-      if (handle === undefined) continue
-      const { ino } = await handle.stat()
-      await handle.close()
-      if (ino === this.#inode) continue
-      const first = segment.name === ACTIVE ? this.#newer(segments) : segment.firstSeq
-      if (this.#handle !== undefined && first <= (this.#seq ?? 0)) continue
-      await this.#open(segment)
-      return true
-    }
-    return false
+    if (this.#handle === undefined) return this.#begin(segments)
+    const next = segments.find((segment) => this.#follows(segment))
+    if (next === undefined) return false
+    if (this.#drained) return this.#open(next)
+    this.#drained = true
+    return true
   }
 
   async close(): Promise<void> {
-    await this.#handle?.close()
+    const handle = this.#handle
     this.#handle = undefined
+    await handle?.close()
   }
 
-  /** The active segment comes after every finished one. */
-  #newer(segments: readonly { firstSeq: number }[]): number {
-    return Math.max(...segments.map(({ firstSeq }) => firstSeq), this.#seq ?? 0) + 1
+  #follows({ name, path, firstSeq }: Segment): boolean {
+    if (name !== ACTIVE) return firstSeq > this.#firstSeq
+    return statSync(path, { throwIfNoEntry: false })?.ino !== this.#inode
   }
 
-  async #open(segment: { name: string; path: string }): Promise<void> {
+  async #begin(segments: readonly Segment[]): Promise<boolean> {
+    const after = this.#seq
+    const newest = segments.at(-1)
+    if (newest === undefined) return false
+    if (after !== undefined)
+      return this.#open(segmentsFrom(segments, after + 1).find(exists) ?? newest)
+    // From the present end: the last record there is the one to come after.
+    for await (const { record } of readTailFirst(this.#dir, 1)) this.#seq = record.seq
+    return this.#open(newest)
+  }
+
+  /** @returns false when the file has no record yet. */
+  async #open({ name, path, firstSeq }: Segment): Promise<boolean> {
+    const first = firstSeq === 0 ? (await firstRecord(path).catch(() => undefined))?.seq : firstSeq
+    const handle = first === undefined ? undefined : await openIfThere(path)
+    if (first === undefined || handle === undefined) return false
     await this.close()
-    this.#handle = await openIfThere(segment.path)
-    this.#file = segment.name
+    this.#handle = handle
+    this.#file = name
+    this.#firstSeq = first
+    this.#inode = (await handle.stat()).ino
     this.#offset = 0
-    this.#inode = (await this.#handle?.stat())?.ino ?? 0
+    this.#drained = false
+    return true
   }
+}
 
-  async #lineStart(size: number): Promise<number> {
-    if (this.#handle === undefined) return 0
-    const { linesBackward } = await import('./lines.ts')
-    for await (const [line] of linesBackward(this.#handle, size))
-      return line === undefined ? 0 : line.offset + line.length + 1
-    return 0
-  }
+function exists({ path }: Segment): boolean {
+  return existsSync(path)
 }
