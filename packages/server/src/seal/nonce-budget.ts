@@ -1,4 +1,7 @@
-/** How often one AES-GCM key may be used with random 96-bit nonces. @see vault.md 7.6, 15.6; NIST SP 800-38D §8.3 */
+/**
+ * How often one AES-GCM key may be used with random 96-bit nonces.
+ * @see vault.md 7.6, 15.6; NIST SP 800-38D §8.3
+ */
 
 /** From here on the key should be replaced. */
 export const NONCE_WARN = 2 ** 31

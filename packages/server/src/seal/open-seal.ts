@@ -79,7 +79,7 @@ export class OpenSeal {
   async #save(seen: SealedKeyring, entries: readonly KeyEntry[]): Promise<number | undefined> {
     const { store, now, random } = this.#context
     const keyring = sealKeyring(this.#root, this.keyring.vaultId, entries, random)
-    const generation = await changeSeal(store, seen.nonce, { keyring }, now())
+    const generation = await changeSeal(store, { keyring: seen }, { keyring }, now())
     if (generation !== undefined) {
       this.keyring.adopt(entries)
       this.#nonce = keyring.nonce

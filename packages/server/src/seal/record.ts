@@ -88,7 +88,7 @@ export function openRecord(keys: RecordKeys, place: RecordPlace, record: Uint8Ar
 }
 
 /**
- * The same record with its data key wrapped under the current term; the value's bytes are copied as they are.
+ * The same record with its data key wrapped under the current term; the value is copied as it is.
  * @throws VestryError `SEAL_BROKEN` as {@link openRecord} does for the data key.
  */
 export function rewrapRecord(
@@ -106,7 +106,10 @@ export function rewrapRecord(
   return copy
 }
 
-/** The term a record is wrapped under, read without any key. @throws VestryError `SEAL_BROKEN` if it is no record. */
+/**
+ * The term a record is wrapped under, read without any key.
+ * @throws VestryError `SEAL_BROKEN` if it is no record.
+ */
 export function recordTerm(record: Uint8Array): number {
   return readHeader(record).term
 }

@@ -13,10 +13,13 @@ export interface RowKeys {
   readonly rowKey: KeyObject
 }
 
-/** A row as the store returns it: text, finite numbers, null, blobs. A `mac` member is left out of the MAC. */
+/** A row as the store returns it: text, finite numbers, null, blobs. Its `mac` is left out of the MAC. */
 export type Row = Readonly<Record<string, unknown>>
 
-/** @param id The row's key as text; a composite key is joined by the caller, unambiguously. @returns 32 bytes. */
+/**
+ * @param id The row's key as text; a composite key is joined by the caller, unambiguously.
+ * @returns 32 bytes.
+ */
 export function rowMac(keys: RowKeys, table: string, id: string, row: Row): Uint8Array {
   // The row runs to the end instead of being one more length-prefixed field: policies exceed 64 KiB.
   return createHmac('sha256', keys.rowKey)

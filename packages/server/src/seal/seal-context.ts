@@ -1,5 +1,5 @@
 /** What every action on the seal shares: its store, its clock, and one count of attempts for all proofs. */
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, type ErrorCode, VestryError } from '@vestry/contract/errors'
 import type { Attempt, AttemptLimit } from './attempts.ts'
 import type { KdfCost, Stretcher } from './kdf.ts'
 import { type Opened, openWithProof, type Proof, unsealFailed } from './proof.ts'
@@ -63,7 +63,13 @@ export async function prove(
   })
 }
 
-/** Runs `fn` as one attempt: only `UNSEAL_FAILED` counts as a failed one. */
+/**
+ * A slot with refused parameters turns UNSEAL_FAILED into STORE_CORRUPT; were that not counted, planting one
+ * would buy unlimited guesses at the other slots.
+ */
+const FAILURES: readonly ErrorCode[] = ['UNSEAL_FAILED', 'STORE_CORRUPT']
+
+/** Runs `fn` as one attempt. It failed if a secret was wrong, and is withdrawn for any other error. */
 export async function attempt<T>(
   attempts: AttemptLimit,
   fn: (attempt: Attempt) => Promise<T>,
@@ -74,7 +80,7 @@ export async function attempt<T>(
     running.succeeded()
     return value
   } catch (error) {
-    if (!(error instanceof VestryError) || error.code !== 'UNSEAL_FAILED') running.withdraw()
+    if (!FAILURES.includes(asVestryError(error).code)) running.withdraw()
     throw error
   }
 }

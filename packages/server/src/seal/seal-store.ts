@@ -1,6 +1,6 @@
 /**
  * Slots and keyring in the store. No keys here: slot.ts and keyring.ts seal and open, this file remembers.
- * Every change is one transaction and holds only if the keyring is still the one the change was made for.
+ * Every change is one transaction and holds only if the rows are still those the change was made for.
  */
 import { VestryError } from '@vestry/contract/errors'
 import type { Kysely, Selectable } from 'kysely'
@@ -28,7 +28,10 @@ const SLOT_TYPE: Record<SlotKdf['name'], SlotType> = {
   shamir: 'shamir',
 }
 
-/** `undefined` for a vault that was never initialised. @throws VestryError `STORE_CORRUPT` when parts are missing. */
+/**
+ * @returns `undefined` when there never was a vault.
+ * @throws VestryError `STORE_CORRUPT` when parts are missing.
+ */
 export async function loadSeal(db: Kysely<Tables>): Promise<StoredSeal | undefined> {
   const meta = await db
     .selectFrom('meta')
@@ -60,7 +63,7 @@ export async function loadSeal(db: Kysely<Tables>): Promise<StoredSeal | undefin
   }
 }
 
-/** @throws VestryError `STORE_CORRUPT` naming the slot whose parameters are malformed, too cheap or too dear. */
+/** @throws VestryError `STORE_CORRUPT` naming the slot: malformed, too cheap or too dear parameters. */
 export function readSlot(row: SlotRow): Slot {
   const kdf = SlotKdf.safeParse(parseJson(row.kdf_json))
   if (!kdf.success || SLOT_TYPE[kdf.data.name] !== row.type)
@@ -105,12 +108,12 @@ export interface SealChange {
 }
 
 /**
- * @param seen Nonce of the keyring the change was made for.
+ * @param seen The state the change was made for; without slots, whatever they are by now.
  * @returns The generation, or `undefined` when another change came first.
  */
 export async function changeSeal(
   store: SealStore,
-  seen: Uint8Array,
+  seen: Pick<StoredSeal, 'keyring'> & Partial<Pick<StoredSeal, 'slots'>>,
   change: SealChange,
   nowMs: number,
 ): Promise<number | undefined> {
@@ -119,9 +122,10 @@ export async function changeSeal(
     const updated = await trx
       .updateTable('keyring')
       .set(keyring)
-      .where('nonce', '=', seen)
+      .where('nonce', '=', seen.keyring.nonce)
       .executeTakeFirst()
     if (Number(updated.numUpdatedRows) !== 1) return false
+    if (seen.slots !== undefined && !(await slotsAre(trx, seen.slots))) return false
     const put = change.put ?? []
     const putIds = put.map(({ id }) => id)
     const gone = change.remove === 'others' ? [] : [...(change.remove ?? []), ...putIds]
@@ -130,6 +134,14 @@ export async function changeSeal(
     if (put.length > 0) await trx.insertInto('slot').values(put.map(slotRow)).execute()
     return true
   })
+}
+
+/** Every wrap has a nonce of its own, so ids and nonces say whether anything changed. */
+async function slotsAre(trx: Kysely<Tables>, seen: readonly SlotRow[]): Promise<boolean> {
+  const rows = await trx.selectFrom('slot').select(['id', 'nonce']).execute()
+  const unchanged = (row: { id: string; nonce: Uint8Array }) =>
+    seen.some(({ id, nonce }) => id === row.id && Buffer.compare(nonce, row.nonce) === 0)
+  return rows.length === seen.length && rows.every(unchanged)
 }
 
 /** Thrown inside a transaction to undo it when its condition does not hold. */

@@ -173,7 +173,10 @@ export class Seal implements AsyncDisposable {
     return (await this.#closing?.done) ?? []
   }
 
-  /** @param listener Called once per sealing, while the keys it holds still work. @returns the way to stop. */
+  /**
+   * @param listener Called once per sealing, while the keys it holds still work.
+   * @returns the way to stop.
+   */
   onSeal(listener: SealListener): () => void {
     const own: SealListener = (reason) => listener(reason)
     this.#listeners.add(own)
@@ -202,7 +205,10 @@ export class Seal implements AsyncDisposable {
     return this.#inTurn(() => slotAdmin.changePassphrase(this.#context, current, next))
   }
 
-  /** A new root key around the same keyring; slots without a proof are dropped. @throws as {@link slotAdmin.rotateRoot} */
+  /**
+   * A new root key around the same keyring; slots without a proof are dropped.
+   * @throws as {@link slotAdmin.rotateRoot}
+   */
   rotateRoot(proofs: readonly Proof[]): Promise<slotAdmin.RootRotation> {
     return this.#inTurn(async () => {
       const { root, nonce, ...report } = await slotAdmin.rotateRoot(this.#context, proofs)
@@ -262,7 +268,10 @@ export class Seal implements AsyncDisposable {
     return writeHeader({ ...stored, slots: stored.slots.map(readSlot) })
   }
 
-  /** Takes over the header of a backup into an empty store, and leaves it sealed. @throws as {@link restoreVault} */
+  /**
+   * Takes over the header of a backup into an empty store, and leaves it sealed.
+   * @throws as {@link restoreVault}
+   */
   importHeader(header: unknown, proof: Proof): Promise<{ vaultId: string; generation: number }> {
     return this.#inTurn(async () => {
       const restored = await restoreVault(this.#context, header, proof)

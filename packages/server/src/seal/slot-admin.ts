@@ -205,7 +205,7 @@ async function commit(
   stored: StoredSeal,
   change: SealChange,
 ): Promise<number> {
-  const generation = await changeSeal(store, stored.keyring.nonce, change, now())
+  const generation = await changeSeal(store, stored, change, now())
   if (generation !== undefined) return generation
   throw new VestryError('CONFLICT', 'The seal was changed by someone else meanwhile', {
     hint: 'Look at the slots and try again.',

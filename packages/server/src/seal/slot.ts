@@ -82,7 +82,10 @@ export interface NewSlot {
 /** The part of a slot that its wrap is bound to. */
 type SlotIdentity = Pick<Slot, 'id' | 'type' | 'kdf'>
 
-/** Wraps `root`, borrowed, in a new slot. @throws VestryError `INVALID_PARAMS` for a secret that cannot serve. */
+/**
+ * Wraps `root`, borrowed, in a new slot.
+ * @throws VestryError `INVALID_PARAMS` for a secret that cannot serve.
+ */
 export async function createSlot(spec: SlotSpec, root: Secret, deps: SlotDeps): Promise<NewSlot> {
   const label = spec.label ?? spec.type
   const id = `slot_${randomHex(8)}`
