@@ -8,7 +8,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { expect, test } from 'vitest'
-import { createKeyFile, isInside, keyFileId, loadKeyFile, parseKeyFile } from './keyfile.ts'
+import { keyFileId, parseKeyFile } from './keyfile.ts'
+import { createKeyFile, isInside, loadKeyFile } from './keyfile-load.ts'
 
 const key = Buffer.from(Uint8Array.from({ length: 32 }, (_, at) => at * 7))
 const unusable = (why: RegExp) =>

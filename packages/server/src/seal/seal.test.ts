@@ -79,6 +79,29 @@ test('what was sealed before a restart opens after it, with either slot', async 
   expect(next.keys.serverKey.id).toBe(id)
 })
 
+test('a caller may wipe its secrets as soon as it holds the promise', async () => {
+  const { store } = await emptyStore()
+  const seal = await sealOn(store)
+  const wiped = async <T>(secret: Uint8Array, action: (copy: Uint8Array) => Promise<T>) => {
+    const copy = Uint8Array.from(secret)
+    const running = action(copy)
+    copy.fill(0)
+    return running
+  }
+  await wiped(passphrase, (copy) =>
+    seal.init({ slots: [{ type: 'passphrase', passphrase: copy }] }),
+  )
+  await wiped(keyfile, (copy) => seal.addSlot({ type: 'keyfile', keyfile: copy }, { passphrase }))
+  const next = Buffer.from('another horse')
+  await wiped(next, (copy) => seal.changePassphrase(passphrase, copy))
+  await wiped(next, (copy) => seal.unseal({ passphrase: copy }))
+  await wiped(next, (copy) => seal.rotateRoot([{ passphrase: copy }, { keyfile }]))
+  const again = await sealOn(store)
+  expect(await wiped(keyfile, (copy) => again.unseal({ keyfile: copy }))).toMatchObject({
+    state: 'unsealed',
+  })
+})
+
 test('slots that would lose the vault are refused', async () => {
   const { store } = await emptyStore()
   const seal = await sealOn(store)

@@ -1,6 +1,7 @@
 /**
  * The seal: whether the vault's keys are in memory, and the only way to get them there.
  * `uninitialized → sealed ⇄ unsealed`. What it learns it keeps in the store, whole or not at all.
+ * Secrets given to it are copied before it first waits; the caller may wipe its own at once.
  * @see vault.md 16
  */
 import type { KeyObject } from 'node:crypto'
@@ -8,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { VestryError } from '@vestry/contract/errors'
 import { AttemptLimit } from './attempts.ts'
+import { Copies } from './copies.ts'
 import { KEY_BYTES } from './gcm.ts'
 import { type VaultHeader, writeHeader } from './header.ts'
 import { createVault, type InitOptions, type InitResult, restoreVault } from './init.ts'
@@ -119,11 +121,14 @@ export class Seal implements AsyncDisposable {
 
   /** Makes a new vault and leaves it sealed. @throws as {@link createVault} */
   init(options: InitOptions): Promise<InitResult> {
-    return this.#inTurn(async () => {
-      const made = await createVault(this.#context, options)
+    const own = new Copies()
+    const mine = { ...options, slots: options.slots.map((spec) => own.spec(spec)) }
+    const making = this.#inTurn(async () => {
+      const made = await createVault(this.#context, mine)
       this.#initialized = true
       return made
     })
+    return own.until(making)
   }
 
   /**
@@ -133,6 +138,8 @@ export class Seal implements AsyncDisposable {
    *   was right and the keyring was altered.
    */
   async unseal(secret: UnsealSecret): Promise<UnsealResult> {
+    using own = new Copies()
+    const mine = own.secret(secret)
     const orders = this.#orders
     await this.#closing?.done
     if (this.#open !== undefined) return { state: 'unsealed' }
@@ -141,16 +148,14 @@ export class Seal implements AsyncDisposable {
     const { attempts } = this.#context
     const failedBefore = attempts.failed
     const result = await attempt(attempts, async (running): Promise<UnsealResult> => {
-      const shown = await openWithSecret(this.#context, stored, secret, this.#shares)
+      const shown = await openWithSecret(this.#context, stored, mine, this.#shares)
       if ('need' in shown) {
         running.withdraw() // a good share is no failure, and no success either
         return { state: this.state, progress: shown }
       }
       using opened = shown
       this.#adopt(stored, opened, orders)
-      const replaced = await this.#inTurn(() =>
-        retirePrevious(this.#context, stored, opened, secret),
-      )
+      const replaced = await this.#inTurn(() => retirePrevious(this.#context, stored, opened, mine))
       return { state: this.state, failedBefore, ...replaced }
     })
     if (result.progress === undefined) await this.#look()
@@ -189,20 +194,27 @@ export class Seal implements AsyncDisposable {
 
   /** @param proof An unseal secret that works already. @throws as {@link slotAdmin.addSlot} */
   addSlot(spec: SlotSpec, proof: Proof): Promise<slotAdmin.AddedSlot> {
-    return this.#inTurn(() => slotAdmin.addSlot(this.#context, spec, proof))
+    const own = new Copies()
+    const mine = { spec: own.spec(spec), proof: own.proof(proof) }
+    return own.until(this.#inTurn(() => slotAdmin.addSlot(this.#context, mine.spec, mine.proof)))
   }
 
   /** @throws VestryError `VAULT_LOCKED` while sealed without a proof, and as {@link slotAdmin.removeSlot} */
   removeSlot(id: string, proof?: Proof): Promise<{ generation: number }> {
-    return this.#inTurn(() => {
-      if (proof === undefined) this.#requireOpen()
-      return slotAdmin.removeSlot(this.#context, id, proof)
+    const own = new Copies()
+    const mine = proof && own.proof(proof)
+    const removing = this.#inTurn(() => {
+      if (mine === undefined) this.#requireOpen()
+      return slotAdmin.removeSlot(this.#context, id, mine)
     })
+    return own.until(removing)
   }
 
   /** Touches the one slot that `current` opens, nothing else. @throws as {@link slotAdmin.changePassphrase} */
   changePassphrase(current: Uint8Array, next: Uint8Array): Promise<slotAdmin.AddedSlot> {
-    return this.#inTurn(() => slotAdmin.changePassphrase(this.#context, current, next))
+    const own = new Copies()
+    const [old, fresh] = [own.bytes(current), own.bytes(next)]
+    return own.until(this.#inTurn(() => slotAdmin.changePassphrase(this.#context, old, fresh)))
   }
 
   /**
@@ -210,12 +222,15 @@ export class Seal implements AsyncDisposable {
    * @throws as {@link slotAdmin.rotateRoot}
    */
   rotateRoot(proofs: readonly Proof[]): Promise<slotAdmin.RootRotation> {
-    return this.#inTurn(async () => {
-      const { root, nonce, ...report } = await slotAdmin.rotateRoot(this.#context, proofs)
+    const own = new Copies()
+    const mine = proofs.map((proof) => own.proof(proof))
+    const rotating = this.#inTurn(async () => {
+      const { root, nonce, ...report } = await slotAdmin.rotateRoot(this.#context, mine)
       this.#open?.replaceRoot(root.bytes, nonce)
       root[Symbol.dispose]()
       return report
     })
+    return own.until(rotating)
   }
 
   /**
@@ -273,11 +288,14 @@ export class Seal implements AsyncDisposable {
    * @throws as {@link restoreVault}
    */
   importHeader(header: unknown, proof: Proof): Promise<{ vaultId: string; generation: number }> {
-    return this.#inTurn(async () => {
-      const restored = await restoreVault(this.#context, header, proof)
+    const own = new Copies()
+    const mine = own.proof(proof)
+    const restoring = this.#inTurn(async () => {
+      const restored = await restoreVault(this.#context, header, mine)
       this.#initialized = true
       return restored
     })
+    return own.until(restoring)
   }
 
   /** Looks at the store again: another node may have made the vault, added keys or replaced the root key. */
