@@ -9,9 +9,8 @@ export function likeMatcher(segments: readonly string[]): (text: string) => bool
   if (segments.length < 2) return (text) => text === first
   const last = segments[segments.length - 1] ?? ''
   const middle = segments.slice(1, -1).filter((segment) => segment !== '')
-  const shortest = first.length + last.length
   return (text) => {
-    if (text.length < shortest || !text.startsWith(first) || !text.endsWith(last)) return false
+    if (!text.startsWith(first) || !text.endsWith(last)) return false
     const end = text.length - last.length
     let from = first.length
     for (const segment of middle) {

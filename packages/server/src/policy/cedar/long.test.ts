@@ -39,8 +39,17 @@ test('division rounds toward zero and is exact next to whole multiples', () => {
   fc.assert(
     fc.property(big, fc.constantFrom(1_000, 60_000, 3_600_000, 86_400_000), (a, by) => {
       check(divideLong(long(a), by), a / BigInt(by))
+      const near = (a / BigInt(by)) * BigInt(by) - 1n
+      if (near > MIN) check(divideLong(long(near), by), near / BigInt(by))
     }),
     { numRuns: 5_000 },
   )
-  expect(divideLong(8_999_999_999_999_999, 1_000)).toBe(8_999_999_999_999)
+})
+
+test('a value has one form only: a number as far as numbers are safe', () => {
+  expect(toLong(2n ** 53n - 1n)).toBe(2 ** 53 - 1)
+  expect(toLong(2n ** 53n)).toBe(2n ** 53n)
+  expect(addLongs(2n ** 53n, -1)).toBe(2 ** 53 - 1)
+  expect(multiplyLongs(0, -1)).toBe(0)
+  expect(toLong(2n ** 63n)).toBeUndefined()
 })

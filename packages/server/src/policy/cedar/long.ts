@@ -48,8 +48,8 @@ export function toLong(value: bigint): Long | undefined {
 
 /** Integer division toward zero, as `toSeconds` and its kin round. */
 export function divideLong(a: Long, by: number): Long {
-  // Take the rest off first: a float quotient near a whole number can round up to it.
-  if (typeof a === 'number') return (a - (a % by)) / by + 0
+  // Exact: for a safe integer the quotient's rounding error is below 1/by.
+  if (typeof a === 'number') return Math.trunc(a / by) + 0
   const quotient = a / BigInt(by)
   return toLong(quotient) ?? quotient
 }

@@ -5,10 +5,11 @@
  */
 
 import { createRequire } from 'node:module'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DetailedError, PolicyJson } from '@cedar-policy/cedar-wasm/nodejs'
 import { VestryError } from '@vestry/contract/errors'
 import { compilePolicy } from './policy.ts'
-import { type Position, positionAt, shiftPosition } from './source-position.ts'
+import { advance, type Position, positionAt, START } from './source-position.ts'
 
 /** Stored JSON forms are good for this version of Cedar; a test compares it with the package. */
 export const CEDAR_VERSION = '4.13.0'
@@ -62,16 +63,19 @@ export async function parsePolicies(text: string): Promise<ParsedPolicy[]> {
     throw invalid([{ message, hint }])
   }
   const ids = new Set<string>()
-  return place(source, inSourceOrder(parts.policies)).map(({ text, start }) => {
-    const json = toJson(cedar, text, start)
+  const policies: ParsedPolicy[] = []
+  for (const { text, start } of place(source, inSourceOrder(parts.policies))) {
+    if (policies.length % 50 === 49) await nextTurn() // each takes about 0.2 ms: let others run
+    const json = toJson(text, start)
     const id = json.annotations?.['id']
     if (typeof id !== 'string' || id === '') {
       throw invalid([{ ...start, message: 'the policy has no name', hint: 'Begin with @id("…").' }])
     }
     if (ids.has(id)) throw invalid([{ ...start, message: `a second policy is named "${id}"` }])
     ids.add(id)
-    return { id, text, json, annotations: annotationsOf(id, json, start), start }
-  })
+    policies.push({ id, text, json, annotations: annotationsOf(id, json, start), start })
+  }
+  return policies
 }
 
 /** Compiles, so that a policy which cannot be evaluated is refused where it is written. */
@@ -132,7 +136,8 @@ export async function policyText(json: unknown): Promise<string> {
   return answer.text
 }
 
-function toJson(cedar: Cedar, text: string, start: Position): PolicyJson {
+function toJson(text: string, start: Position): PolicyJson {
+  const cedar = loadCedar() // anew for each: another caller may have broken the last instance
   const answer = guarded(text, () => cedar.policyToJson(text))
   if (answer.type === 'success') return answer.json
   throw invalid(answer.errors.flatMap((one) => problems(one, text, start)))
@@ -170,14 +175,17 @@ function inSourceOrder(parts: readonly string[]): string[] {
 function place(source: string, parts: readonly string[]): { text: string; start: Position }[] {
   const gap = /(?:\s|\/\/[^\n]*)*/y
   let offset = 0
+  let position = START
   return parts.map((text) => {
     gap.lastIndex = offset
-    offset += gap.exec(source)?.[0].length ?? 0
+    const skipped = gap.exec(source)?.[0] ?? ''
+    const start = advance(position, skipped)
+    offset += skipped.length
     if (!source.startsWith(text, offset)) {
       throw new VestryError('INTERNAL_ERROR', 'A parsed policy is not where it was expected')
     }
-    const start = positionAt(source, Buffer.byteLength(source.slice(0, offset)))
     offset += text.length
+    position = advance(start, text)
     return { text, start }
   })
 }
@@ -187,8 +195,7 @@ function problems(error: DetailedError, text: string, start?: Position): PolicyP
   const message = location?.label ? `${error.message}; ${location.label}` : error.message
   const found: PolicyProblem = { message: message.replace(PREAMBLE, '') }
   if (location !== undefined && text !== '') {
-    const inside = positionAt(text, location.start)
-    Object.assign(found, start === undefined ? inside : shiftPosition(inside, start))
+    Object.assign(found, positionAt(text, location.start, start))
   }
   if (error.help) found.hint = error.help
   const related = (error.related ?? []).flatMap((one) => problems(one, text, start))

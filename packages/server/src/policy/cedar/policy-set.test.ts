@@ -79,11 +79,12 @@ test('annotations come through, with null for one without a value and no inherit
   expect(policy?.annotations['constructor']).toBeUndefined()
 })
 
-test('the source is asked about entities that the request does not carry', () => {
+test('the source is asked about entities that the request does not carry, and only those', () => {
   const set = compile(
     'permit(principal, action, resource) when { context.host in HostGlob::"*.example.com" };',
     'permit(principal, action, resource) when { context.host.port == 443 };',
     'permit(principal, action, resource) when { principal in Role::"reader" };',
+    'permit(principal, action, resource) when { principal has port };',
   )
   const asked: string[] = []
   const evaluation = set.evaluate(request({ host: uid('Host', 'api.example.com') }), {

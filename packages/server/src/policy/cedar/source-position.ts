@@ -7,17 +7,17 @@ export interface Position {
   column: number
 }
 
-/** @param byteOffset Into the UTF-8 form of `text`, which is how Cedar counts. */
-export function positionAt(text: string, byteOffset: number): Position {
-  const before = Buffer.from(text).subarray(0, byteOffset).toString()
-  const lines = before.split('\n')
-  return { line: lines.length, column: Array.from(lines.at(-1) ?? '').length + 1 }
+export const START: Position = { line: 1, column: 1 }
+
+/** Where one stands after reading `text` from `start`. */
+export function advance(start: Position, text: string): Position {
+  const lines = text.split('\n')
+  const length = Array.from(lines.at(-1) ?? '').length
+  if (lines.length === 1) return { line: start.line, column: start.column + length }
+  return { line: start.line + lines.length - 1, column: length + 1 }
 }
 
-/** A position inside a piece, as a position in the whole whose piece starts at `start`. */
-export function shiftPosition({ line, column }: Position, start: Position): Position {
-  return {
-    line: start.line + line - 1,
-    column: line === 1 ? start.column + column - 1 : column,
-  }
+/** @param byteOffset Into the UTF-8 form of `text`, which is how Cedar counts. */
+export function positionAt(text: string, byteOffset: number, start: Position = START): Position {
+  return advance(start, Buffer.from(text).subarray(0, byteOffset).toString())
 }
