@@ -102,11 +102,15 @@ export function refuse(address: Uint8Array, port: number, rules: AddressRules): 
     if (never !== undefined) return never
     if (isOwn(reading, port, rules)) return "this daemon's own listener"
   }
-  if (rules.holes.some((hole) => contains(hole, address))) return undefined
+  // A mapped address leads to the IPv4 host itself; the other forms lead to some translator first, so only
+  // a hole that names them in IPv6 opens them.
+  const direct = unmapped(address)
+  if (rules.holes.some((hole) => contains(hole, address) || contains(hole, direct))) {
+    return undefined
+  }
   for (const reading of readings) {
     const name = nameOf(FORBIDDEN, reading)
-    if (name === undefined) continue
-    if (!rules.holes.some((hole) => contains(hole, reading))) return name
+    if (name !== undefined) return name
   }
   return undefined
 }

@@ -71,6 +71,8 @@ async function attempt(
     })
     // A request that waits for its connection hears of the abort only when it gets one.
     const { statusCode, headers, body: stream } = await Promise.race([reply, aborted])
+    // Whoever reads the body meets its error there; when nobody reads, it must not end the process.
+    stream.on('error', () => {})
     return { status: statusCode, headers: pairs(headers), body: stream }
   } finally {
     signal.removeEventListener('abort', abort)

@@ -63,10 +63,15 @@ for (const char of '%\\&+\r\n') SPECIAL[char.charCodeAt(0)] = 1
 const ESCAPES = new Uint8Array(256)
 for (const char of '%\\&') ESCAPES[char.charCodeAt(0)] = 1
 
+/** The forms whose first character a byte may be, by byte. */
+type Beginners = readonly (Form[] | undefined)[]
+
+const NO_FORMS: readonly Form[] = []
+
 export class Matcher {
   readonly #forms: readonly Form[]
-  readonly #exact: readonly Form[][]
-  readonly #folded: readonly Form[][]
+  readonly #exact: Beginners
+  readonly #folded: Beginners
 
   constructor(needles: Needles) {
     this.#forms = needles.forms
@@ -91,12 +96,13 @@ export class Matcher {
       let start = at
       for (const form of candidates(search, at, byte, beginners, this.#forms)) {
         const found = matchAt(search, form, at)
-        if (found === PARTIAL) decided = Math.min(decided, at)
-        if (found <= end) continue
-        end = found
         // The character before holds bits of the secret as well.
         const before = form.sharesBefore && at > from && isBase64(data[at - 1] ?? 0)
-        start = before ? at - 1 : at
+        const begin = before ? at - 1 : at
+        if (found === PARTIAL) decided = Math.min(decided, begin)
+        if (found <= end) continue
+        end = found
+        start = begin
       }
       if (end > at) include(spans, { start, end })
     }
@@ -118,17 +124,23 @@ function candidates(
   { data }: Search,
   at: number,
   byte: number,
-  beginners: readonly Form[][],
+  beginners: Beginners,
   all: readonly Form[],
 ): readonly Form[] {
-  const plain = beginners[byte] ?? []
+  const plain = beginners[byte] ?? NO_FORMS
   if (ESCAPES[byte] === 0) return plain
   // A run of back-slashes counts from its first; the later ones only when they are characters themselves.
   if (byte === BACKSLASH && at > 0 && data[at - 1] === BACKSLASH) return plain
   const readings = readEscape(data, at)
   if (readings === CUT) return all
-  const escaped = readings.flatMap((reading) => beginners[firstByte(reading)] ?? [])
-  return escaped.length === 0 ? plain : [...new Set([...plain, ...escaped])]
+  let forms = plain
+  for (const reading of readings) {
+    const more = beginners[firstByte(reading)]
+    if (more !== undefined) forms = forms.length === 0 ? more : [...new Set([...forms, ...more])]
+    // `\u0041` is an A; should it be a `u` after all, that `u` is a beginning of its own.
+    if (reading.kind === 'point' && byte === BACKSLASH) break
+  }
+  return forms
 }
 
 /** A point in a comparison: the next byte of the data, the next character of the form, line breaks just passed. */
@@ -143,7 +155,13 @@ function matchAt(search: Search, form: Form, at: number): number {
   if (form.bounded && !isBoundaryBefore(data, at)) return NONE
   const chars = search.foldCase ? form.folded : form.chars
   const canon = search.canon[form.kind]
-  let result = NONE
+  const next = data[at + 1]
+  // Most candidates end at their second byte: they cost nothing more.
+  if (next !== undefined && SPECIAL[next] === 0 && SPECIAL[data[at] ?? 0] === 0) {
+    if (canon[next] !== chars[1]) return NONE
+  }
+  let longest = NONE
+  let partial = false
   let seen: Set<number> | undefined
   const open: State[] = [[at, 0, 0]]
   for (let state = open.pop(); state !== undefined; state = open.pop()) {
@@ -157,13 +175,13 @@ function matchAt(search: Search, form: Form, at: number): number {
     }
     if (index === chars.length) {
       const end = extend(search, form, position)
-      if (end >= 0) return end
-      if (end === PARTIAL) result = PARTIAL
+      if (end === PARTIAL) partial = true
+      else longest = Math.max(longest, end)
       continue
     }
     const byte = data[position]
     if (byte === undefined) {
-      if (!search.final) result = PARTIAL
+      partial = !search.final
       continue
     }
     if (SPECIAL[byte] === 0) continue
@@ -174,9 +192,9 @@ function matchAt(search: Search, form: Form, at: number): number {
     const breaks = position === state[0] ? state[2] : 0
     const ways = special(search, form, chars, canon, [position, index, breaks])
     if (ways !== CUT) open.push(...ways)
-    else if (!search.final) result = PARTIAL
+    else partial = !search.final
   }
-  return result
+  return longest === NONE && partial ? PARTIAL : longest
 }
 
 /** Ways on from a special byte, other than taking it for itself. */
@@ -238,12 +256,24 @@ function extend({ data, final }: Search, form: Form, position: number): number {
       end += 1
     }
   }
-  // `\` may be written `\\`; half of it would break the string around it.
   if (form.kind === 'plain' && form.chars.at(-1) === BACKSLASH) {
-    while (at(end) === BACKSLASH) end += 1
-    if (at(end) === PARTIAL) return PARTIAL
+    let run = end
+    while (at(run) === BACKSLASH) run += 1
+    if (at(run) === PARTIAL) return PARTIAL
+    return endOfBackslashes(data, form, end, run)
   }
   return end
+}
+
+/**
+ * A secret that ends in back-slashes ends in twice, four or eight times as many inside strings. Half of them left
+ * behind would break the string, and so would taking the one that belongs to the quote after them.
+ */
+function endOfBackslashes(data: Uint8Array, form: Form, end: number, run: number): number {
+  const own = form.chars.length - 1 - form.chars.findLastIndex((char) => char !== BACKSLASH)
+  const start = end - own
+  if (!data.subarray(start, end).every((byte) => byte === BACKSLASH)) return end
+  return start + own * 2 ** Math.floor(Math.log2((run - start) / own))
 }
 
 /** An escape that ends here is a boundary too: `%3Dsecret`, `\nsecret`, `\u003dsecret`. */
@@ -263,21 +293,25 @@ function include(spans: Span[], span: Span): void {
   else last.end = Math.max(last.end, span.end)
 }
 
-function byFirst(forms: readonly Form[], canon: Canon, foldCase: boolean): Form[][] {
-  const lists: Form[][] = Array.from({ length: 256 }, () => [])
+function byFirst(forms: readonly Form[], canon: Canon, foldCase: boolean): Beginners {
+  const lists: (Form[] | undefined)[] = new Array(256)
+  const add = (byte: number, form: Form) => {
+    const list = lists[byte]
+    if (list === undefined) lists[byte] = [form]
+    else list.push(form)
+  }
   for (const form of forms) {
     const first = (foldCase ? form.folded : form.chars)[0]
-    for (let byte = 0; byte < 256; byte += 1) {
-      if (canon[form.kind][byte] === first) lists[byte]?.push(form)
-    }
-    if (form.kind === 'plain' && first === SPACE) lists[PLUS]?.push(form)
+    const sameAs = canon[form.kind]
+    for (let byte = 0; byte < 256; byte += 1) if (sameAs[byte] === first) add(byte, form)
+    if (form.kind === 'plain' && first === SPACE) add(PLUS, form)
   }
   return lists
 }
 
-function startTable(beginners: readonly Form[][]): Uint8Array {
+function startTable(beginners: Beginners): Uint8Array {
   const starts = Uint8Array.from(ESCAPES)
-  for (const [byte, forms] of beginners.entries()) if (forms.length > 0) starts[byte] = 1
+  for (const [byte, forms] of beginners.entries()) if (forms !== undefined) starts[byte] = 1
   return starts
 }
 
