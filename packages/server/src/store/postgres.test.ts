@@ -2,9 +2,9 @@ import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { sql } from 'kysely'
-import { describe, expect, inject, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { openStore, type Store, type StoreOptions } from './store.ts'
-import { postgresUrl } from './test-store.ts'
+import { postgresOffer, postgresUrl } from './test-store.ts'
 
 const code = (value: string) => expect.objectContaining({ code: value })
 
@@ -18,10 +18,9 @@ async function digests(store: Store): Promise<string[]> {
   return rows.map(({ digest }) => digest)
 }
 
-const available = inject('postgres')
-const title = 'skip' in available ? `PostgreSQL (${available.skip})` : 'PostgreSQL'
+const title = 'skip' in postgresOffer ? `PostgreSQL (${postgresOffer.skip})` : 'PostgreSQL'
 
-describe.skipIf('skip' in available)(title, () => {
+describe.skipIf('skip' in postgresOffer)(title, () => {
   test('a node hears what another changed, and its own changes once', async () => {
     const { a, b } = await twoNodes()
     await using _a = a

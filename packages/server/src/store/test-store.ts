@@ -23,27 +23,31 @@ export interface StoreFixture {
   open(options?: StoreOptions): Promise<Store>
 }
 
+/** A run whose configuration leaves the set-up out has no PostgreSQL either, and says so. */
+export const postgresOffer: { broker: string } | { skip: string } = inject('postgres') ?? {
+  skip: 'this run does not use test/postgres.setup.ts',
+}
+
 /**
  * Declares `name` twice, as `name (SQLite)` and `name (PostgreSQL)`. Where PostgreSQL cannot run, the second is
  * reported as skipped, with the reason in its title.
  */
 export function eachStore(name: string, body: (at: StoreFixture) => void): void {
   describe(`${name} (SQLite)`, () => suite('sqlite', sqliteUrl, body))
-  const available = inject('postgres')
-  if ('skip' in available) {
-    describe.skip(`${name} (PostgreSQL: ${available.skip})`, () => {
-      suite('postgres', () => Promise.reject(new Error(available.skip)), body)
+  const offer = postgresOffer
+  if ('skip' in offer) {
+    describe.skip(`${name} (PostgreSQL: ${offer.skip})`, () => {
+      suite('postgres', () => Promise.reject(new Error(offer.skip)), body)
     })
   } else {
     describe(`${name} (PostgreSQL)`, () =>
-      suite('postgres', () => createDatabase(available.broker), body))
+      suite('postgres', () => createDatabase(offer.broker), body))
   }
 }
 
 /** The URL of a new, empty PostgreSQL database; undefined where none can run. */
 export async function postgresUrl(): Promise<string | undefined> {
-  const available = inject('postgres')
-  return 'skip' in available ? undefined : createDatabase(available.broker)
+  return 'skip' in postgresOffer ? undefined : createDatabase(postgresOffer.broker)
 }
 
 const directories: string[] = []
