@@ -3,6 +3,7 @@
  * may quote the reply, so it is kept only as a scrubbed cause for the log.
  */
 import { VestryError } from '@vestry/contract/errors'
+import { errors as undiciErrors } from 'undici'
 import { ConnectFailure } from './connector.ts'
 import type { Scrubber } from './scrub.ts'
 
@@ -19,11 +20,14 @@ export function upstreamError(error: unknown, host: string, scrubber: Scrubber):
   const failure = error instanceof ConnectFailure ? error : undefined
   const source = failure === undefined ? error : failure.cause
   const reason = codeOf(source)
-  const words = failure === undefined ? wordsFor(reason) : CONNECT[failure.kind]
+  if (isFault(error, reason)) {
+    return new VestryError('INTERNAL_ERROR', undefined, { cause: clean(error, scrubber) })
+  }
+  const words = failure === undefined ? wordsFor(source, reason) : CONNECT[failure.kind]
   const name = scrubber.text(host, 'error')
   return new VestryError('UPSTREAM_ERROR', `Host "${name}" ${words}`, {
     context: { host: name, ...(reason === undefined ? {} : { reason }) },
-    ...(source instanceof Error ? { cause: plain(source, scrubber) } : {}),
+    ...(source === undefined ? {} : { cause: clean(source, scrubber) }),
   })
 }
 
@@ -36,8 +40,17 @@ export function timeoutError(host: string, timeoutMs: number, scrubber: Scrubber
   )
 }
 
-function wordsFor(reason: string | undefined): string {
-  if (reason?.startsWith('HPE_')) return 'did not speak proper HTTP/1.1'
+/** Not the upstream's doing but a mistake of ours. */
+function isFault(error: unknown, reason: string | undefined): boolean {
+  if (reason === 'UND_ERR_INVALID_ARG') return true
+  return (
+    error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError
+  )
+}
+
+function wordsFor(error: unknown, reason: string | undefined): string {
+  // Only some parser errors carry a code.
+  if (error instanceof undiciErrors.HTTPParserError) return 'did not speak proper HTTP/1.1'
   if (reason === 'UND_ERR_HEADERS_OVERFLOW') return 'sent too many header bytes'
   return 'broke off the exchange'
 }
@@ -49,9 +62,10 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /** Keeps name and text only: parser errors drag the raw reply along as a property. */
-function plain(error: Error, scrubber: Scrubber): Error {
-  const copy = new Error(scrubber.text(error.message, 'error'))
-  copy.name = error.name
-  copy.stack = `${copy.name}: ${copy.message}`
+function clean(error: unknown, scrubber: Scrubber): Error {
+  const { name, message } = error instanceof Error ? error : new Error(String(error))
+  const copy = new Error(scrubber.text(message, 'error'))
+  copy.name = name
+  copy.stack = `${name}: ${copy.message}`
   return copy
 }

@@ -2,6 +2,7 @@
  * Keeps connections apart: each belongs to one version of one credential, one vetted address, one name and
  * one set of pins (vault.md 8.8), so no reply meant for one credential is ever read under another.
  */
+import { VestryError } from '@vestry/contract/errors'
 import { Pool } from 'undici'
 import { type Endpoint, pinnedConnector } from './connector.ts'
 import { trustStore } from './trust.ts'
@@ -40,7 +41,7 @@ const MAX_HEAD_BYTES = 256 * 1024
 export class EgressPool implements AsyncDisposable {
   readonly #entries = new Map<string, Entry>()
   /** Pools that finish what they have, and take nothing more. */
-  readonly #closing = new Set<Promise<void>>()
+  readonly #closing = new Map<Pool, Promise<void>>()
   readonly #secureContext: ReturnType<typeof trustStore>
   readonly #options: Required<Omit<PoolOptions, 'caPem'>>
   #closed = false
@@ -68,7 +69,7 @@ export class EgressPool implements AsyncDisposable {
 
   /** The HTTP/1.1 pool of one place, made if needed. Borrowed: use it in the same tick, do not close it. */
   at(key: PoolKey, endpoint: Endpoint): Pool {
-    if (this.#closed) throw new Error('egress pool is closed')
+    if (this.#closed) throw new VestryError('SHUTTING_DOWN')
     const id = identity(key, endpoint)
     const usedAtMs = this.#options.now()
     const entry = this.#entries.get(id)
@@ -89,11 +90,18 @@ export class EgressPool implements AsyncDisposable {
   async close(): Promise<void> {
     this.#closed = true
     for (const [id, entry] of this.#entries) this.#retire(id, entry)
-    await Promise.all(this.#closing)
+    await Promise.all(this.#closing.values())
+  }
+
+  /** Breaks off what is still under way. */
+  async destroy(): Promise<void> {
+    const closed = this.close()
+    for (const pool of this.#closing.keys()) await pool.destroy()
+    await closed
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
+    return this.destroy()
   }
 
   #open(endpoint: Endpoint): Pool {
@@ -127,8 +135,10 @@ export class EgressPool implements AsyncDisposable {
 
   #retire(id: string, { pool }: Entry): void {
     this.#entries.delete(id)
-    const closing = pool.close().finally(() => this.#closing.delete(closing))
-    this.#closing.add(closing)
+    this.#closing.set(
+      pool,
+      pool.close().finally(() => this.#closing.delete(pool)),
+    )
   }
 }
 

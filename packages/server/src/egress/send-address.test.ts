@@ -233,7 +233,7 @@ describe('TLS', () => {
     expect((await send(requestFor(await url('127.0.0.1')), world.deps)).status).toBe(200)
   })
 
-  test('a wrong name, an unknown authority and an expired trust are upstream errors', async () => {
+  test('a wrong name and an unknown authority are upstream errors', async () => {
     await using world = createWorld({ pool: { caPem: authority.ca } })
     await expect(send(requestFor(await url('other.example')), world.deps)).rejects.toMatchObject({
       code: 'UPSTREAM_ERROR',
@@ -367,5 +367,25 @@ describe('connections', () => {
     nowMs += 2_000
     await send(requestFor(url, { poolKey: { path: 'b', version: 1 } }), world.deps)
     expect(world.deps.pool.size).toBe(1)
+  })
+
+  test('closing lets requests finish, destroying does not, and neither takes new ones', async () => {
+    const waiting: (() => void)[] = []
+    await using upstream = await startUpstream((_, reply) => {
+      waiting.push(() => void reply.end('ok'))
+    })
+    for (const how of ['close', 'destroy'] as const) {
+      await using world = createWorld()
+      const request = requestFor(`http://api.example.com:${upstream.port}/`)
+      const sent = send(request, world.deps)
+      const outcome = sent.then(({ status }) => status).catch((error: unknown) => error)
+      await expect.poll(() => waiting.length).toBe(1)
+      const closed = world.deps.pool[how]()
+      await expect(send(request, world.deps)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
+      if (how === 'close') waiting.pop()?.()
+      await closed
+      const expected = how === 'close' ? 200 : expect.objectContaining({ code: 'UPSTREAM_ERROR' })
+      expect(await outcome).toEqual(expected)
+    }
   })
 })

@@ -516,6 +516,7 @@ describe('vault §28.35: a reflected secret never comes back', () => {
       },
     })
     const failure = await send(request, world.deps).catch((error: unknown) => error)
+    expect(failure).toMatchObject({ code: 'INTERNAL_ERROR' })
     expect(visible(failure)).not.toContain(token)
   })
 

@@ -4,7 +4,7 @@
  * (vault.md 7.7, 8). No secret leaves here in a result or in an error.
  */
 import { isUtf8 } from 'node:buffer'
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { type Exchange, exchange } from './exchange.ts'
 import { timeoutError, upstreamError } from './failure.ts'
 import type { Injection } from './injection.ts'
@@ -177,7 +177,7 @@ async function follow(
 
 /** Policy's answer, and the rules that no policy can lift. */
 async function authorized(request: EgressRequest, target: Target, hop: number): Promise<Grant> {
-  const grant = await request.authorize(target, hop)
+  const grant = await ask(request, target, hop)
   const { host, scheme, exactOnly } = target
   if (exactOnly !== undefined && !grant.exactHost) {
     throw new VestryError('SSRF_BLOCKED', `Host "${host}" is not allowed: ${exactOnly}`, {
@@ -192,6 +192,15 @@ async function authorized(request: EgressRequest, target: Target, hop: number): 
     })
   }
   return grant
+}
+
+/** Whatever policy throws besides our errors is a fault of ours, not of the upstream. */
+async function ask(request: EgressRequest, target: Target, hop: number): Promise<Grant> {
+  try {
+    return await request.authorize(target, hop)
+  } catch (error) {
+    throw asVestryError(error)
+  }
 }
 
 /** The secret becomes a string here, for as long as the library needs to write it out: it takes no bytes. */
