@@ -155,6 +155,7 @@ test.each([
   [{ value: 'zz', lease_id: 'l', ttl: 1 }],
   [{ lease_id: 'l', ttl: 1 }],
   [{ value: 'ab', ttl: 1 }],
+  [{ value: 'ab', lease_id: 'l' }],
 ])('a malformed retrieve reply %j is an error, not a wrong secret', async (result) => {
   const { vault, client } = await connected()
   vault.once('retrieve', ({ reply }) => {
@@ -162,6 +163,8 @@ test.each([
     return true
   })
   await expect(client.retrieve('x')).rejects.toThrow(coded('INTERNAL_ERROR'))
+  if ('lease_id' in result) await vault.until(() => vault.count('release_lease') === 1)
+  expect(client.leases.size).toBe(0)
 })
 
 test('a list of many pages is followed to its end, and an endless one is noticed', async () => {
@@ -348,6 +351,22 @@ test('vault §28.53: SESSION_EXPIRED: one authentication for all callers, each c
   expect(await Promise.all(calls)).toHaveLength(20)
   expect(vault.count('authenticate')).toBe(2)
   expect(vault.peers.size).toBe(1)
+})
+
+test('vault §28.53: an expiry that is reported late does not end the session that replaced it', async () => {
+  const { vault, client } = await connected()
+  const late: (() => void)[] = []
+  vault.once('whoami', ({ fail }) => {
+    late.push(() => fail('SESSION_EXPIRED'))
+    return true
+  })
+  const slow = client.whoami()
+  await vault.until(() => late.length === 1)
+  vault.expireSessions()
+  await client.list()
+  for (const answer of late) answer()
+  expect(await slow).toMatchObject({ agent: 'scout' })
+  expect(vault.count('authenticate')).toBe(2)
 })
 
 test('vault §28.53: SESSION_EXPIRED again after re-authentication is thrown, not looped', async () => {
@@ -706,6 +725,28 @@ test('a pinned server is trusted on first use and refused on change', async () =
   vault.provesItself = true
   await expect(client.connect()).rejects.toThrow(
     coded('AUTH_FAILED', { detail: expect.stringContaining('malformed') }),
+  )
+})
+
+test('a server that signs well but names another id is refused', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'pins-'))
+  opened.push({ close: () => rm(directory, { recursive: true }) })
+  const honest = await fakeVault()
+  const liar = await fakeVault()
+  const relay = await RpcConnection.open(honest.socketPath)
+  opened.push(relay)
+  liar.always('authenticate', ({ params, reply }) => {
+    const forged = { server_id: 'ab'.repeat(32) }
+    relay.call('authenticate', params).then((offer) => reply({ ...offer, ...forged }), reply)
+    return true
+  })
+  const client = new SanctumClient('scout', {
+    socketPath: liar.socketPath,
+    seed: SCOUT_SEED,
+    pinServer: join(directory, 'known_server'),
+  })
+  await expect(client.connect()).rejects.toThrow(
+    coded('AUTH_FAILED', { detail: expect.stringContaining('does not verify') }),
   )
 })
 

@@ -185,11 +185,10 @@ export class SanctumClient implements AsyncDisposable {
       typeof options === 'number' ? { ttl: options } : (options ?? {})
     checkWhole('ttl', ttl)
     checkWhole('version', version)
-    const result = retrieveResult(
-      await this.#call('retrieve', { path, ttl, version }, request, {
-        onLate: (late) => this.#releaseQuietly(late['lease_id']),
-      }),
-    )
+    const reply = await this.#call('retrieve', { path, ttl, version }, request, {
+      onLate: (late) => this.#releaseQuietly(late['lease_id']),
+    })
+    const result = this.#granted(reply)
     this.#leases.add(result.lease_id, result.ttl)
     return result
   }
@@ -413,7 +412,16 @@ export class SanctumClient implements AsyncDisposable {
     await this.#link.close()
   }
 
-  /** A lease the caller never saw, because its call was given up. */
+  #granted(reply: Message): RetrieveResult {
+    try {
+      return retrieveResult(reply)
+    } catch (error) {
+      this.#releaseQuietly(reply['lease_id'])
+      throw error
+    }
+  }
+
+  /** A lease the caller never saw: its call was given up, or its reply was malformed. */
   #releaseQuietly(leaseId: unknown): void {
     if (typeof leaseId === 'string') this.#release(leaseId).catch(() => {})
   }

@@ -200,6 +200,27 @@ test('vault §28.53: an aborted call rejects with the signal’s own reason', as
   expect(await connection.call('status')).toMatchObject({ sealed: false })
 })
 
+test('handlers that throw do not end the connection', async () => {
+  const { vault, connection } = await connected()
+  const broken = (): never => {
+    throw new Error('broken handler')
+  }
+  const second = vi.fn()
+  connection.onEnd(broken)
+  connection.onEnd(second)
+  vault.once('ping', ({ reply }) => {
+    setTimeout(() => reply({ pong: true }), 20)
+    return true
+  })
+  await expect(connection.call('ping', {}, { timeoutMs: 1, onLate: broken })).rejects.toThrow(
+    coded('TIMEOUT'),
+  )
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  expect(await connection.call('status')).toMatchObject({ sealed: false })
+  connection.destroy()
+  expect(second).toHaveBeenCalledOnce()
+})
+
 test('an oversized or unwritable request is refused before it is sent', async () => {
   const { vault, connection } = await connected()
   await expect(connection.call('ping', { data: 'x'.repeat(4_194_304) })).rejects.toThrow(

@@ -26,7 +26,7 @@ export interface CallOptions {
   signal?: AbortSignal | undefined
   /** Gets every result that says `more: true`; the call resolves with the last one. */
   onMore?: ((result: Message) => void) | undefined
-  /** Gets the result that arrives after the call was given up. */
+  /** Gets the result that arrives after the call was given up; what it throws is dropped. */
   onLate?: ((result: Message) => void) | undefined
 }
 
@@ -241,7 +241,7 @@ export class RpcConnection {
     if (typeof id !== 'number') return
     const onLate = this.#abandoned.get(id)
     this.#abandoned.delete(id)
-    if (onLate && isMessage(result)) onLate(result)
+    if (onLate && isMessage(result)) quietly(() => onLate(result))
   }
 
   #remember(id: number, onLate: (result: Message) => void): void {
@@ -259,7 +259,7 @@ export class RpcConnection {
     const pending = [...this.#pending.values()]
     for (const call of pending) call.reject(interrupted(call.method, error))
     this.#abandoned.clear()
-    for (const listener of this.#listeners) listener(error)
+    for (const listener of this.#listeners) quietly(() => listener(error))
     this.#listeners.clear()
     if (!this.#socket.writableEnded) this.#socket.end()
   }
@@ -277,6 +277,13 @@ export class RpcConnection {
       cause: this.#ended,
     })
   }
+}
+
+/** Nobody waits for these handlers, so what they throw has nowhere to go; the connection goes on. */
+function quietly(run: () => void): void {
+  try {
+    run()
+  } catch {}
 }
 
 /** An error that the caller's own handler throws ends the caller's call, not the connection. */

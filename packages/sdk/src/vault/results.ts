@@ -153,8 +153,8 @@ export function retrieveResult(result: Message): RetrieveResult {
   const { value, lease_id, ttl } = result
   if (typeof value !== 'string' || !HEX.test(value)) throw lacking('retrieve', 'value in hex')
   if (typeof lease_id !== 'string') throw lacking('retrieve', 'lease_id')
-  const checked = { ...result, value, lease_id, ttl: typeof ttl === 'number' ? ttl : 0 }
-  return masked(checked, ['value'])
+  if (typeof ttl !== 'number') throw lacking('retrieve', 'ttl')
+  return masked({ ...result, value, lease_id, ttl }, ['value'])
 }
 
 export function leaseInfo(result: Message): LeaseInfo {
