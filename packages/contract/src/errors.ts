@@ -46,6 +46,7 @@ export const ERRORS = {
   USAGE: { status: 400, message: 'Wrong usage' },
   STORE_CORRUPT: { status: 500, message: 'Stored data was altered' },
   STORE_ROLLED_BACK: { status: 500, message: 'Store is older than the audit log' },
+  STORE_TOO_NEW: { status: 500, message: 'Store was written by a newer version' },
   STORE_UNAVAILABLE: { status: 503, message: 'Store is not reachable' },
   AUDIT_BROKEN: { status: 500, message: 'Audit log was altered' },
   AUDIT_TRUNCATED: { status: 500, message: 'Audit log is shorter than recorded' },

@@ -86,10 +86,15 @@ export class EgressPool implements AsyncDisposable {
     for (const [id, entry] of this.#entries) if (entry.path === path) this.#retire(id, entry)
   }
 
+  /** The same for every credential: sealing forgets all of them. */
+  drop(): void {
+    for (const [id, entry] of this.#entries) this.#retire(id, entry)
+  }
+
   /** Resolves when the requests under way are done and every connection is closed. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const [id, entry] of this.#entries) this.#retire(id, entry)
+    this.drop()
     await Promise.all(this.#closing.values())
   }
 

@@ -47,7 +47,7 @@ function newest(migrations: readonly Migration[]): number {
 function assertNotNewer(found: number, known: number): void {
   if (found <= known) return
   throw new VestryError(
-    'STORE_UNAVAILABLE',
+    'STORE_TOO_NEW',
     `The store has version ${found}; this program knows up to ${known}`,
     { hint: 'Start the newer version of Vestry that wrote this store, or restore a backup.' },
   )

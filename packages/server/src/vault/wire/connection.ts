@@ -288,7 +288,6 @@ export class Connection<State> {
   }
 
   async #execute(execution: Execution): Promise<void> {
-    const { request } = execution
     const emit = async (reply: Reply): Promise<void> => {
       if (!execution.answered) this.#sendReply(execution, reply)
       await this.#drained()

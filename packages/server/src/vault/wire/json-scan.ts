@@ -24,7 +24,7 @@ export interface Scan {
 
 /**
  * @param bytes The JSON text. Lifted values are overwritten in place by an empty string and spaces.
- * @param secretMembers Names whose string values are lifted; escapes inside them are a fault, since
+ * @param secretMembers Names of members of `params` whose string values are lifted; escapes inside them are a fault, since
  *   unescaping would mean building a string.
  */
 export function scanJson(bytes: Buffer, secretMembers?: ReadonlySet<string>): Scan {
@@ -62,7 +62,7 @@ export function scanJson(bytes: Buffer, secretMembers?: ReadonlySet<string>): Sc
       if (members > MAX_MEMBERS) return { fault: 'too many members', lifted }
       if (secretMembers !== undefined && lastString !== undefined) {
         const name = bytes.toString('latin1', lastString.start, lastString.end)
-        if (secretMembers.has(name)) pendingName = name
+        if (depth === 2 && secretMembers.has(name)) pendingName = name
       }
     } else if (byte === COMMA) {
       members += 1

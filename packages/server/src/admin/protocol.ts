@@ -1,0 +1,239 @@
+/**
+ * The operators' wire: the same frames on a socket of its own. Verbs are named `admin.<noun>.<verb>`;
+ * every one walks the chain of stations with an operator as the caller.
+ */
+import { accept } from '@vestry/contract/accept'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
+import { perform } from '../call/perform.ts'
+import { newCaller, type Peer } from '../identity/caller.ts'
+import { sourceKey, unixPeer } from '../identity/peer.ts'
+import { status } from '../vault/methods/about.ts'
+import { invalid, optionalString } from '../vault/operations/params.ts'
+import { callerRecord } from '../vault/record.ts'
+import type { Connection, Protocol, Running } from '../vault/wire/connection.ts'
+import type { Reply } from '../vault/wire/reply.ts'
+import { agentVerbs } from './agents.ts'
+import { auditVerbs } from './audit.ts'
+import { credentialVerbs } from './credentials.ts'
+import type { AdminDeps } from './deps.ts'
+import { keyVerbs } from './keys.ts'
+import { leaseVerbs } from './leases.ts'
+import { policyVerbs } from './policies.ts'
+import { sealVerbs, unseal } from './seal.ts'
+import type { AdminVerb } from './verb.ts'
+
+const DEADLINE_MS = 120_000
+/** A followed log has no end. */
+const STREAM_DEADLINE_MS = 7 * 24 * 3_600_000
+
+export const VERBS: ReadonlyMap<string, AdminVerb> = new Map(
+  [
+    ...agentVerbs,
+    ...auditVerbs,
+    ...credentialVerbs,
+    ...keyVerbs,
+    ...leaseVerbs,
+    ...policyVerbs,
+    ...sealVerbs,
+  ].map((verb) => [`admin.${verb.name}`, verb]),
+)
+
+/** Members whose values are lifted out of the frame before it is parsed. */
+const SECRET_MEMBERS: ReadonlySet<string> = new Set([
+  'value_base64',
+  'passphrase_base64',
+  'new_passphrase_base64',
+  'keyfile_base64',
+  'new_keyfile_base64',
+  'share',
+])
+
+/** Lockouts count all operators as one: colon is in no agent's name. */
+const OPERATORS = 'operator:'
+const BARRIERS = new Set(['authenticate', 'challenge_response', 'logout'])
+
+export interface AdminPeer {
+  readonly connection: Connection<AdminPeer>
+  readonly peer: Peer
+  loggedIn: boolean
+}
+
+export function adminProtocol(deps: AdminDeps): Protocol<AdminPeer> {
+  return {
+    secretMembers: SECRET_MEMBERS,
+    open: (connection) => ({ connection, peer: unixPeer(connection.socket), loggedIn: false }),
+    authenticated: (state) => state.loggedIn,
+    isBarrier: (method) => BARRIERS.has(method),
+    deadlineMs: ({ method }) => (method === 'admin.audit.tail' ? STREAM_DEADLINE_MS : DEADLINE_MS),
+    handle: (state, running, emit) => handle(deps, state, running, emit),
+    closed: ({ connection }) => deps.vault.sessions.endConnection(connection),
+  }
+}
+
+async function handle(
+  deps: AdminDeps,
+  state: AdminPeer,
+  running: Running,
+  emit: (reply: Reply) => Promise<void>,
+): Promise<Reply> {
+  const { request } = running
+  const { vault } = deps
+  switch (request.method) {
+    case 'ping':
+      return { result: { pong: true } }
+    case 'status':
+      return status(vault)
+    case 'admin.unseal':
+      return recordUnseal(deps, state, running)
+    case 'admin.unseal_reset':
+      vault.seal.resetShares()
+      return { result: { sealed: vault.seal.state !== 'unsealed' } }
+    case 'authenticate':
+      return authenticate(deps, state, running)
+    case 'challenge_response':
+      return challengeResponse(deps, state, running)
+    case 'logout':
+      vault.sessions.logout(state.connection)
+      return { result: {} }
+    default:
+      return runVerb(deps, state, running, emit)
+  }
+}
+
+function authenticate(
+  { vault, authenticator }: AdminDeps,
+  state: AdminPeer,
+  { request }: Running,
+): Reply {
+  const name = request.params['operator_name'] ?? request.params['agent_name']
+  if (typeof name !== 'string') throw invalid('operator_name', 'is required')
+  void vault.seal.keys // sealed: nobody can be told from anybody else
+  vault.limits.takeAuthenticate(sourceKey(state.peer, 'admin'))
+  return { result: { ...authenticator.begin(state.connection, name) } }
+}
+
+async function challengeResponse(
+  { vault, authenticator }: AdminDeps,
+  state: AdminPeer,
+  { request, requestId }: Running,
+): Promise<Reply> {
+  const signature = request.params['signature']
+  const sessionId = optionalString(request.params, 'session_id', 128) ?? ''
+  const source = sourceKey(state.peer, 'admin')
+  vault.limits.assertNotLocked(source, OPERATORS)
+  const session = await authenticator
+    .answer(state.connection, state.peer, {
+      sessionId,
+      ...(typeof signature === 'string' && { signature }),
+    })
+    .catch((error: unknown) => {
+      vault.limits.loginFailed(source, OPERATORS)
+      throw error
+    })
+  const operator = session.principal.kind === 'operator' ? session.principal.operator : undefined
+  await vault.stations.audit.append(
+    callerRecord(newCaller(session), {
+      action: 'admin.login',
+      detail: 'operator authenticated',
+      requestId,
+      data: { role: operator?.role, key: session.keyFingerprint },
+    }),
+    'synced',
+  )
+  state.loggedIn = true
+  return {
+    result: {
+      authenticated: true,
+      session_id: session.id,
+      operator: operator?.name,
+      role: operator?.role,
+    },
+  }
+}
+
+async function runVerb(
+  deps: AdminDeps,
+  state: AdminPeer,
+  running: Running,
+  emit: (reply: Reply) => Promise<void>,
+): Promise<Reply> {
+  const { vault } = deps
+  const { request, requestId } = running
+  const verb = VERBS.get(request.method)
+  if (verb === undefined) {
+    throw new VestryError('METHOD_NOT_FOUND', `there is no method '${request.method.slice(0, 64)}'`)
+  }
+  void vault.seal.keys // throws VAULT_LOCKED or NOT_INITIALIZED before anything else is said
+  const session = vault.sessions.current(state.connection)
+  const caller = vault.sessions.caller(session)
+  const by = session.principal.kind === 'operator' ? session.principal.operator.name : ''
+  const { session_id: _, ...given } = request.params
+  const params: unknown = accept(verb.params, given)
+  const reply = await perform(vault.stations, {
+    caller,
+    requestId,
+    action: verb.action,
+    event: verb.event,
+    source: 'admin',
+    resource: { kind: 'system' },
+    context: { nowMs: vault.now(), transport: session.peer.transport },
+    data: { verb: verb.name, ...verb.data?.(params) },
+    readOnly: verb.action === 'admin:read',
+    effect: async (_decision, note) => {
+      const result = await verb.run({
+        deps,
+        caller,
+        by,
+        requestId,
+        params,
+        secrets: request.secrets,
+        get signal() {
+          return running.signal
+        },
+        note,
+        emit: (more) => emit({ result: { ...more, more: true } }),
+      })
+      return 'result' in result && typeof result['result'] === 'object'
+        ? (result as Reply)
+        : { result }
+    },
+  })
+  vault.sessions.touch(session)
+  return reply as Reply
+}
+
+/** Attempts to unseal are recorded too, while nobody is logged in. */
+async function recordUnseal(
+  deps: AdminDeps,
+  { peer }: AdminPeer,
+  running: Running,
+): Promise<Reply> {
+  const { audit } = deps.vault.stations
+  const entry = (success: boolean, action: string, extra: Record<string, unknown>) => ({
+    action,
+    phase: 'single' as const,
+    detail: success ? 'unseal' : 'unseal failed',
+    success,
+    actor: 'anonymous',
+    source: 'admin' as const,
+    ...(peer.pid !== undefined && { pid: peer.pid }),
+    ...(peer.uid !== undefined && { uid: peer.uid }),
+    request_id: running.requestId,
+    data: extra,
+  })
+  try {
+    const result = await unseal(deps, running.request.secrets)
+    const complete = result['sealed'] === false
+    await audit.append(
+      entry(true, complete ? 'vault.unseal' : 'vault.unseal_progress', {}),
+      'synced',
+    )
+    return { result }
+  } catch (error) {
+    await audit.append(
+      entry(false, 'vault.unseal_failed', { code: asVestryError(error).code }),
+      'written',
+    )
+    throw error
+  }
+}

@@ -1,0 +1,290 @@
+/** Puts the stations together from a configuration. Opens the log and the store; listens to nothing yet. */
+import { readFileSync } from 'node:fs'
+import { hostname, networkInterfaces } from 'node:os'
+import { VestryError } from '@vestry/contract/errors'
+import { VERSION } from '@vestry/contract/version'
+import type { AdminDeps, Lifecycle } from '../admin/deps.ts'
+import { AuditIndex } from '../audit/audit-index.ts'
+import { AuditLog } from '../audit/log.ts'
+import { Approvals } from '../call/approval.ts'
+import type { Stations } from '../call/perform.ts'
+import { type AddressRules, type Listener, parseCidr } from '../egress/addresses.ts'
+import { EgressPool } from '../egress/pool.ts'
+import { systemResolver } from '../egress/resolve.ts'
+import { AgentStore } from '../identity/agent-store.ts'
+import { ApiKeyStore } from '../identity/api-key-store.ts'
+import { Authenticator } from '../identity/authenticate.ts'
+import { ChallengeBook } from '../identity/challenge.ts'
+import { systemClock } from '../identity/clock.ts'
+import { OperatorStore } from '../identity/operator-store.ts'
+import { rowGuard } from '../identity/row-guard.ts'
+import { type EndReason, type Session, SessionBook } from '../identity/session.ts'
+import { Limits } from '../limits/limits.ts'
+import { RefusalSummaries } from '../limits/summary.ts'
+import { PolicyEngine } from '../policy/engine.ts'
+import { PolicyStore } from '../policy/policy-store.ts'
+import { Seal } from '../seal/seal.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { CredentialStore } from '../vault/credential-store.ts'
+import { LeaseBook } from '../vault/lease-book.ts'
+import { LeaseRows } from '../vault/lease-rows.ts'
+import type { Vault } from '../vault/vault.ts'
+import {
+  DEFAULT_AGENT_REQUESTS,
+  DEFAULT_AUTHENTICATE,
+  type RequestRate,
+  VaultLimits,
+} from '../vault/vault-limits.ts'
+import { WrapBook } from '../vault/wrap-book.ts'
+import type { Config } from './config.ts'
+import type { Home } from './home.ts'
+
+export interface Parts {
+  readonly config: Config
+  readonly home: Home
+  readonly dev: boolean
+  readonly store: Store
+  readonly audit: AuditLog
+  readonly seal: Seal
+  readonly policy: PolicyEngine
+  readonly policies: PolicyStore
+  readonly agents: AgentStore
+  readonly apiKeys: ApiKeyStore
+  readonly sessions: SessionBook
+  readonly credentials: CredentialStore
+  readonly leases: LeaseBook
+  readonly leaseRows: LeaseRows
+  readonly limits: Limits
+  readonly egressPool: EgressPool
+  readonly vault: Vault
+  readonly auditIndex: AuditIndex
+  readonly refusals: RefusalSummaries<{ actor: string; scope: string }>
+  /** TCP addresses this daemon listens on; egress never connects to them. */
+  readonly ownListeners: Listener[]
+  adminDeps(lifecycle: Lifecycle): AdminDeps
+}
+
+export async function openAudit(
+  home: Home,
+  config: Config,
+  acceptRollback: boolean,
+): Promise<AuditLog> {
+  return AuditLog.open({
+    dir: home.audit,
+    podName: config.telemetry.pod_name ?? hostname(),
+    now: Date.now,
+    acceptTruncated: acceptRollback,
+    limits: {
+      segmentBytes: config.audit.rotate_bytes,
+      segmentMs: config.audit.rotate_hours * 3_600_000,
+    },
+  })
+}
+
+export function openHomeStore(home: Home, config: Config, url: string | undefined): Promise<Store> {
+  return openStore(url ?? config.store.url ?? `sqlite:${home.store}`)
+}
+
+export async function assemble(input: {
+  home: Home
+  config: Config
+  dev: boolean
+  audit: AuditLog
+  store: Store
+  onSessionEnd: (session: Session, reason: EndReason) => void
+}): Promise<Parts> {
+  const { home, config, dev, audit, store } = input
+  const now = Date.now
+  const monotonic = () => performance.now()
+  const seal = await Seal.open(store, { now })
+  const guard = rowGuard(() => seal.keys)
+  const agents = new AgentStore({ store, guard, now, trustDomain: config.identity.trust_domain })
+  const operators = new OperatorStore({ store, guard, now })
+  const apiKeys = new ApiKeyStore({ store, guard, agents, hashKey: () => seal.keys.hashKey, now })
+  const policy = new PolicyEngine()
+  const policies = new PolicyStore({ store, ...guard, now, maxTtl: config.vault.max_ttl })
+  const limits = new Limits({ store, now, monotonic })
+  const refusals = new RefusalSummaries<{ actor: string; scope: string }>({
+    now,
+    emit: ({ count, detail, firstMs, lastMs }) => {
+      const entry = {
+        action: 'ratelimit.summary',
+        phase: 'single' as const,
+        detail: `${count} refused`,
+        success: false,
+        actor: detail.actor,
+        source: 'vault' as const,
+        data: {
+          scope: detail.scope,
+          count,
+          first: new Date(firstMs).toISOString(),
+          last: new Date(lastMs).toISOString(),
+        },
+      }
+      audit.append(entry, 'written').catch(() => undefined) // said by the log's own state
+    },
+  })
+  const refused = (actor: string, scope: string): void =>
+    refusals.add(`${actor} ${scope}`, { actor, scope })
+  const sessions = new SessionBook({
+    clock: systemClock,
+    limits: {
+      idleSeconds: config.vault.session_idle,
+      maxSeconds: config.vault.session_max,
+      perAgent: config.vault.sessions_per_agent,
+    },
+    onEnd: input.onSessionEnd,
+  })
+  const serverKey = () => seal.keys.serverKey
+  const authenticator = new Authenticator({
+    book: new ChallengeBook(systemClock),
+    sessions,
+    lookup: (name) => agents.candidate(name),
+    principal: (agent) => ({ kind: 'agent' as const, agent }),
+    serverKey,
+  })
+  const operatorLogin = new Authenticator({
+    book: new ChallengeBook(systemClock),
+    sessions,
+    lookup: (name) => operators.candidate(name),
+    principal: (operator) => ({ kind: 'operator' as const, operator }),
+    serverKey,
+  })
+  const credentials = new CredentialStore({ store, keys: () => seal.keys, now })
+  const leaseRows = new LeaseRows({ store, keys: () => seal.keys, now })
+  const leases = new LeaseBook(
+    { perAgent: config.vault.leases_per_agent, total: config.vault.leases_total },
+    leaseRows,
+  )
+  const ownListeners: Listener[] = []
+  const egressPool = new EgressPool({
+    ...(caPem(config) !== undefined && { caPem: caPem(config) as string }),
+  })
+  const rules = addressRules(config, ownListeners)
+  const stations: Stations = {
+    policy,
+    limits,
+    approvals: new Approvals(store, now),
+    audit,
+    refused,
+    now,
+  }
+  const vault: Vault = {
+    version: VERSION,
+    settings: {
+      rawRetrieval: config.vault.raw_retrieval,
+      compatRust: config.vault.compat_rust,
+      leases: {
+        defaultTtl: config.vault.default_ttl,
+        maxTtl: config.vault.max_ttl,
+        maxLifetime: config.vault.max_lifetime,
+      },
+      egressTimeoutMs: config.egress.timeout_ms,
+      maxFrameBytes: config.vault.max_request_bytes,
+    },
+    seal,
+    stations,
+    agents,
+    authenticator,
+    sessions,
+    credentials,
+    leases,
+    wraps: new WrapBook(),
+    limits: new VaultLimits({
+      limits,
+      settings: {
+        agentRequests: rate(config.limits.agent_requests, DEFAULT_AGENT_REQUESTS, dev),
+        authenticate: rate(config.limits.authenticate, DEFAULT_AUTHENTICATE, dev),
+        httpRequestsPerAgent: config.vault.http_requests_per_agent,
+        requestsInFlight: config.vault.requests_in_flight,
+        lockoutMode: config.vault.lockout_mode,
+      },
+      monotonic,
+      onRefused: refused,
+    }),
+    egress: {
+      deps: {
+        pool: egressPool,
+        resolver: systemResolver,
+        rules,
+        userAgent: `sanctum-vault/${VERSION}`,
+        now,
+      },
+      dropCredential: (path) => egressPool.dropCredential(path),
+    },
+    now,
+  }
+  const auditIndex = new AuditIndex({
+    store,
+    dir: home.audit,
+    node: audit.chain,
+    through: () => audit.head().seq,
+  })
+  return {
+    config,
+    home,
+    dev,
+    store,
+    audit,
+    seal,
+    policy,
+    policies,
+    agents,
+    apiKeys,
+    sessions,
+    credentials,
+    leases,
+    leaseRows,
+    limits,
+    egressPool,
+    vault,
+    auditIndex,
+    refusals,
+    ownListeners,
+    adminDeps: (lifecycle) => ({
+      vault,
+      store,
+      operators,
+      authenticator: operatorLogin,
+      apiKeys,
+      policies,
+      auditIndex,
+      leaseRows,
+      lifecycle,
+    }),
+  }
+}
+
+/** `--dev` lifts request rates nobody configured; lockouts, policy rates and quotas stay. */
+function rate(
+  configured: { per_second: number; burst: number } | undefined,
+  standard: RequestRate,
+  dev: boolean,
+): RequestRate | undefined {
+  if (configured !== undefined) return { perSecond: configured.per_second, burst: configured.burst }
+  return dev ? undefined : standard
+}
+
+function caPem({ egress }: Config): string | undefined {
+  if (egress.ca_file === undefined) return undefined
+  try {
+    return readFileSync(egress.ca_file, 'utf8')
+  } catch (cause) {
+    throw new VestryError(
+      'CONFIG_INVALID',
+      `egress.ca_file cannot be read: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
+}
+
+function addressRules({ egress }: Config, ownListeners: readonly Listener[]): AddressRules {
+  return {
+    holes: egress.allow_cidrs.map((text) => parseCidr(text)),
+    ownListeners: () => ownListeners,
+    localAddresses: () =>
+      Object.values(networkInterfaces()).flatMap((list) =>
+        (list ?? []).map(({ address }) => address),
+      ),
+  }
+}

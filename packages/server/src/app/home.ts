@@ -1,0 +1,51 @@
+/** Where everything lives on disk. With an explicit home nothing is written outside of it. */
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+export interface Home {
+  readonly dir: string
+  /** Given by `--home` or `$VESTRY_HOME`; then the places of the older clients are left alone. */
+  readonly explicit: boolean
+  readonly config: string
+  readonly store: string
+  readonly audit: string
+  readonly keys: string
+  readonly run: string
+  readonly ready: string
+  readonly lock: string
+  readonly vaultSocket: string
+  readonly adminSocket: string
+  readonly operatorKey: string
+  readonly adminKey: string
+  /** Key file of the automatic slot that `--dev` makes. */
+  readonly devKeyFile: string
+  /** Where the published vault clients look. Only with the default home. */
+  readonly legacyVaultSocket: string | undefined
+  readonly legacyKeys: string | undefined
+}
+
+export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home {
+  const chosen = given ?? env['VESTRY_HOME']
+  const explicit = chosen !== undefined && chosen !== ''
+  const dir = explicit ? resolve(chosen) : join(homedir(), '.vestry')
+  const run = join(dir, 'run')
+  const keys = join(dir, 'keys')
+  return {
+    dir,
+    explicit,
+    config: join(dir, 'vestry.yaml'),
+    store: join(dir, 'data', 'vestry.db'),
+    audit: join(dir, 'audit'),
+    keys,
+    run,
+    ready: join(run, 'ready.json'),
+    lock: join(run, 'daemon.lock'),
+    vaultSocket: join(run, 'vault.sock'),
+    adminSocket: join(run, 'admin.sock'),
+    operatorKey: join(keys, 'operator.key'),
+    adminKey: join(keys, 'admin.key'),
+    devKeyFile: join(dir, 'unseal.key'),
+    legacyVaultSocket: explicit ? undefined : join(homedir(), '.sanctum', 'vault.sock'),
+    legacyKeys: explicit ? undefined : join(homedir(), '.sanctum', 'keys'),
+  }
+}

@@ -1,0 +1,512 @@
+/**
+ * Credentials on disk: clear metadata, sealed versions, and a bounded cache of both. Values are
+ * opened per use and handed out as {@link Secret}s; none is kept.
+ */
+import { VestryError } from '@vestry/contract/errors'
+import type { Kysely } from 'kysely'
+import type { Changed } from '../identity/row-guard.ts'
+import type { Keyring } from '../seal/keyring.ts'
+import { NONCE_LIMIT } from '../seal/nonce-budget.ts'
+import { openRecord, recordTerm, rewrapRecord, sealRecord } from '../seal/record.ts'
+import type { Secret } from '../seal/secret.ts'
+import type { Tables } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import {
+  type Credential,
+  type CredentialFacts,
+  type CredentialVersion,
+  UNDELETE_WITHIN_MS,
+} from './credential.ts'
+import { openCredential, openVersion, sealCredential, sealVersion } from './credential-row.ts'
+
+const CACHED_CREDENTIALS = 100_000
+/** Encryptions are counted on disk in blocks, so that a crash can only over-count. */
+const ENCRYPTION_BLOCK = 65_536
+const PAGE = 1_000
+const REWRAP_BATCH = 200
+
+interface Opened {
+  readonly credential: Credential
+  readonly version: CredentialVersion | undefined
+  readonly record: Uint8Array
+}
+
+export interface PutOptions {
+  /** Compare-and-set: the version the writer saw; 0 = must not exist. */
+  expectedVersion?: number | undefined
+  createdBy: string
+}
+
+export class CredentialStore implements Disposable {
+  readonly #store: Store
+  readonly #keys: () => Keyring
+  readonly #now: () => number
+  readonly #unsubscribe: () => void
+  /** Current versions, most recently used last. */
+  readonly #cache = new Map<string, Opened | undefined>()
+  readonly #encryptionsLeft = new Map<string, number>()
+  /** Raised with each invalidation, so that a read begun before it does not fill the cache after it. */
+  #epoch = 0
+
+  constructor(deps: { store: Store; keys: () => Keyring; now: () => number }) {
+    this.#store = deps.store
+    this.#keys = deps.keys
+    this.#now = deps.now
+    this.#unsubscribe = deps.store.onChange((tables) => {
+      if (tables.includes('credential') || tables.includes('credential_version')) this.drop()
+    })
+  }
+
+  /** Metadata of a credential that exists and is not deleted. From the cache without a wait when it can. */
+  find(path: string): Credential | undefined | Promise<Credential | undefined> {
+    const cached = this.#cached(path)
+    if (cached !== null) return cached?.credential
+    return this.#load(path).then((opened) => opened?.credential)
+  }
+
+  /**
+   * @param version Absent: the current one.
+   * @returns The value and its version; the caller disposes the secret.
+   * @throws VestryError CREDENTIAL_NOT_FOUND when absent, deleted or destroyed; SEAL_BROKEN and
+   *   STORE_CORRUPT when the stored bytes were altered.
+   */
+  async open(
+    path: string,
+    version?: number,
+  ): Promise<{ secret: Secret; version: number; credential: Credential }> {
+    const cached = this.#cached(path)
+    const opened = cached === null ? await this.#load(path) : cached
+    if (opened === undefined || opened.credential.version === 0) throw notFound(path)
+    const { credential } = opened
+    const wanted = version ?? credential.version
+    const record =
+      wanted === credential.version ? opened.record : await this.#versionRecord(path, wanted)
+    if (record === undefined || record.length === 0) throw notFound(path, version)
+    return {
+      secret: openRecord(this.#keys(), { path, version: wanted }, record),
+      version: wanted,
+      credential,
+    }
+  }
+
+  /** Every living credential by path, a page at a time. */
+  async *all({ prefix = '', after = '' } = {}): AsyncGenerator<Credential> {
+    let last = after
+    for (;;) {
+      let query = this.#store.db
+        .selectFrom('credential')
+        .selectAll()
+        .where('path', '>', last)
+        .where('deleted_at', 'is', null)
+        .orderBy('path')
+        .limit(PAGE)
+      if (prefix !== '') {
+        query = query.where('path', '>=', prefix).where('path', '<', `${prefix}\u{10ffff}`)
+      }
+      const rows = await query.execute()
+      for (const row of rows) yield openCredential(row, this.#keys())
+      const final = rows.at(-1)
+      if (final === undefined || rows.length < PAGE) return
+      last = final.path
+    }
+  }
+
+  /** Deleted ones included; for operators. */
+  async show(
+    path: string,
+  ): Promise<{ credential: Credential; versions: CredentialVersion[] } | undefined> {
+    const row = await this.#store.db
+      .selectFrom('credential')
+      .selectAll()
+      .where('path', '=', path)
+      .executeTakeFirst()
+    if (row === undefined) return undefined
+    const versions = await this.#store.db
+      .selectFrom('credential_version')
+      .selectAll()
+      .where('path', '=', path)
+      .orderBy('version')
+      .execute()
+    const keys = this.#keys()
+    return {
+      credential: openCredential(row, keys),
+      versions: versions.map((version) => openVersion(version, keys)),
+    }
+  }
+
+  /**
+   * Writes the next version (or the first). Absent facts keep what is there.
+   * @param value Borrowed.
+   * @throws VestryError CONFLICT when `expectedVersion` is not the current version.
+   */
+  async put(
+    path: string,
+    value: Uint8Array,
+    facts: Partial<CredentialFacts>,
+    { expectedVersion, createdBy }: PutOptions,
+    defaults: CredentialFacts,
+  ): Promise<Changed<Credential>> {
+    const nowMs = this.#now()
+    return this.#change(async (trx, keys) => {
+      const before = await readCredential(trx, path, keys)
+      const living = before?.deleted_at === null ? before : undefined
+      if (expectedVersion !== undefined && expectedVersion !== (living?.version ?? 0)) {
+        throw new VestryError('CONFLICT', `'${path}' is at version ${living?.version ?? 0}`, {
+          hint: 'Read it again and repeat the change if it still applies',
+          context: { path, version: living?.version ?? 0 },
+        })
+      }
+      const version = (before?.version ?? 0) + 1
+      const credential: Credential = {
+        ...defaults,
+        ...living,
+        ...facts,
+        path,
+        version,
+        min_decrypt_version: living?.min_decrypt_version ?? 1,
+        created_at: living?.created_at ?? nowMs,
+        updated_at: nowMs,
+        deleted_at: null,
+      }
+      const record = sealRecord(keys, { path, version }, value)
+      await trx
+        .insertInto('credential_version')
+        .values(
+          sealVersion(
+            {
+              path,
+              version,
+              record,
+              created_at: nowMs,
+              created_by: createdBy,
+              destroyed_at: null,
+              encryptions: 0,
+            },
+            keys,
+          ),
+        )
+        .execute()
+      await writeCredential(trx, credential, keys)
+      await destroyOldest(trx, credential, keys, nowMs)
+      return credential
+    })
+  }
+
+  /** Changes metadata only. */
+  amend(
+    path: string,
+    facts: Partial<CredentialFacts>,
+    minDecryptVersion?: number,
+  ): Promise<Changed<Credential>> {
+    return this.#update(path, (before) => ({
+      ...before,
+      ...facts,
+      min_decrypt_version: minDecryptVersion ?? before.min_decrypt_version,
+      updated_at: this.#now(),
+    }))
+  }
+
+  /** Soft: `undelete` brings it back for 30 days. */
+  remove(path: string): Promise<Changed<Credential>> {
+    return this.#update(path, (before) => ({ ...before, deleted_at: this.#now() }))
+  }
+
+  undelete(path: string): Promise<Changed<Credential>> {
+    return this.#change(async (trx, keys) => {
+      const before = await readCredential(trx, path, keys)
+      if (before === undefined || before.deleted_at === null) {
+        throw new VestryError('NOT_FOUND', `no deleted credential '${path}'`)
+      }
+      if (this.#now() - before.deleted_at > UNDELETE_WITHIN_MS) {
+        throw new VestryError('NOT_FOUND', `'${path}' was deleted more than 30 days ago`)
+      }
+      const credential = { ...before, deleted_at: null }
+      await writeCredential(trx, credential, keys)
+      return credential
+    })
+  }
+
+  /** Final: the wrapped data keys are erased, which makes the values unreadable in every backup of the keys. */
+  destroy(path: string, versions?: readonly number[]): Promise<Changed<number[]>> {
+    const nowMs = this.#now()
+    return this.#change(async (trx, keys) => {
+      const before = await readCredential(trx, path, keys)
+      if (before === undefined) throw new VestryError('NOT_FOUND', `no credential '${path}'`)
+      const rows = await trx
+        .selectFrom('credential_version')
+        .selectAll()
+        .where('path', '=', path)
+        .execute()
+      const doomed = rows.filter(
+        (row) =>
+          row.destroyed_at === null && (versions === undefined || versions.includes(row.version)),
+      )
+      for (const row of doomed) await shred(trx, row, keys, nowMs)
+      if (versions === undefined) {
+        await writeCredential(trx, { ...before, deleted_at: before.deleted_at ?? nowMs }, keys)
+      }
+      return doomed.map(({ version }) => version)
+    })
+  }
+
+  /** Copies an old version to a new number. */
+  async rollback(path: string, version: number, createdBy: string): Promise<Changed<Credential>> {
+    const { secret, credential } = await this.open(path, version)
+    using value = secret
+    return await this.put(
+      path,
+      value.bytes,
+      {},
+      { createdBy, expectedVersion: credential.version },
+      credential,
+    )
+  }
+
+  /**
+   * Counts one encryption with this version.
+   * @throws VestryError UNUSABLE_CREDENTIAL at 2^32, where random nonces stop being safe.
+   */
+  async countEncryption(path: string, version: number): Promise<void> {
+    const key = `${path}#${version}`
+    const left = this.#encryptionsLeft.get(key) ?? 0
+    if (left > 0) {
+      this.#encryptionsLeft.set(key, left - 1)
+      return
+    }
+    const total = await this.#store.write(async (trx) => {
+      const row = await trx
+        .updateTable('credential_version')
+        .set((eb) => ({ encryptions: eb('encryptions', '+', ENCRYPTION_BLOCK) }))
+        .where('path', '=', path)
+        .where('version', '=', version)
+        .returning('encryptions')
+        .executeTakeFirst()
+      return row?.encryptions ?? 0
+    })
+    if (total > NONCE_LIMIT) {
+      throw new VestryError(
+        'UNUSABLE_CREDENTIAL',
+        'this version has encrypted as often as is safe',
+        {
+          hint: 'Ask an operator to rotate the credential, then use rewrap',
+        },
+      )
+    }
+    this.#encryptionsLeft.set(key, ENCRYPTION_BLOCK - 1)
+  }
+
+  /**
+   * Re-wraps data keys that are still under an older term, a batch at a time; safe to stop anywhere.
+   * @returns how many it re-wrapped; 0 when none is left.
+   */
+  async rewrapSome(after: { path: string; version: number } | undefined): Promise<{
+    rewrapped: number
+    next: { path: string; version: number } | undefined
+  }> {
+    const keys = this.#keys()
+    return this.#store.write(async (trx) => {
+      let query = trx
+        .selectFrom('credential_version')
+        .selectAll()
+        .where('destroyed_at', 'is', null)
+        .orderBy('path')
+        .orderBy('version')
+        .limit(REWRAP_BATCH)
+      if (after !== undefined) {
+        query = query.where((eb) =>
+          eb.or([
+            eb('path', '>', after.path),
+            eb.and([eb('path', '=', after.path), eb('version', '>', after.version)]),
+          ]),
+        )
+      }
+      const rows = await query.execute()
+      let rewrapped = 0
+      for (const row of rows) {
+        openVersion(row, keys)
+        if (recordTerm(row.record) === keys.term) continue
+        const record = rewrapRecord(keys, row, row.record)
+        const { record: sealed, mac } = sealVersion({ ...row, record }, keys)
+        await trx
+          .updateTable('credential_version')
+          .set({ record: sealed, mac })
+          .where('path', '=', row.path)
+          .where('version', '=', row.version)
+          .execute()
+        rewrapped += 1
+      }
+      const last = rows.at(-1)
+      return {
+        rewrapped,
+        next: last === undefined ? undefined : { path: last.path, version: last.version },
+      }
+    })
+  }
+
+  async count(): Promise<number> {
+    const row = await this.#store.db
+      .selectFrom('credential')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .where('deleted_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return Number(row.count)
+  }
+
+  /** Forgets everything cached, as sealing and changes by other nodes demand. */
+  drop(): void {
+    this.#epoch += 1
+    this.#cache.clear()
+    this.#encryptionsLeft.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.#unsubscribe()
+    this.drop()
+  }
+
+  /** null: not cached. undefined: known not to exist. */
+  #cached(path: string): Opened | undefined | null {
+    const hit = this.#cache.get(path)
+    if (hit === undefined) return this.#cache.has(path) ? undefined : null
+    return hit
+  }
+
+  async #load(path: string): Promise<Opened | undefined> {
+    const epoch = this.#epoch
+    const keys = this.#keys()
+    const { db } = this.#store
+    const row = await db
+      .selectFrom('credential')
+      .selectAll()
+      .where('path', '=', path)
+      .executeTakeFirst()
+    let opened: Opened | undefined
+    if (row !== undefined && row.deleted_at === null) {
+      const credential = openCredential(row, keys)
+      const current = await db
+        .selectFrom('credential_version')
+        .selectAll()
+        .where('path', '=', path)
+        .where('version', '=', row.version)
+        .executeTakeFirst()
+      opened = {
+        credential,
+        version: current === undefined ? undefined : openVersion(current, keys),
+        record: current?.record ?? new Uint8Array(),
+      }
+    }
+    if (epoch === this.#epoch) {
+      // Oldest out. An absent path is remembered too, but a stranger's guesses must not evict real ones.
+      const [oldest] = this.#cache.keys()
+      if (this.#cache.size >= CACHED_CREDENTIALS && oldest !== undefined) this.#cache.delete(oldest)
+      if (opened !== undefined) this.#cache.set(path, opened)
+    }
+    return opened
+  }
+
+  async #versionRecord(path: string, version: number): Promise<Uint8Array | undefined> {
+    const row = await this.#store.db
+      .selectFrom('credential_version')
+      .selectAll()
+      .where('path', '=', path)
+      .where('version', '=', version)
+      .executeTakeFirst()
+    if (row === undefined) return undefined
+    openVersion(row, this.#keys())
+    return row.record
+  }
+
+  #update(
+    path: string,
+    transition: (before: Credential) => Credential,
+  ): Promise<Changed<Credential>> {
+    return this.#change(async (trx, keys) => {
+      const before = await readCredential(trx, path, keys)
+      if (before === undefined || before.deleted_at !== null) {
+        throw new VestryError('NOT_FOUND', `no credential '${path}'`, {
+          hint: 'See "vestry cred list"',
+        })
+      }
+      const credential = transition(before)
+      await writeCredential(trx, credential, keys)
+      return credential
+    })
+  }
+
+  async #change<T>(fn: (trx: Kysely<Tables>, keys: Keyring) => Promise<T>): Promise<Changed<T>> {
+    const keys = this.#keys()
+    const changed = await this.#store.change((trx) => fn(trx, keys))
+    this.drop()
+    return changed
+  }
+}
+
+async function readCredential(
+  trx: Kysely<Tables>,
+  path: string,
+  keys: Keyring,
+): Promise<Credential | undefined> {
+  const row = await trx
+    .selectFrom('credential')
+    .selectAll()
+    .where('path', '=', path)
+    .executeTakeFirst()
+  return row === undefined ? undefined : openCredential(row, keys)
+}
+
+async function writeCredential(
+  trx: Kysely<Tables>,
+  credential: Credential,
+  keys: Keyring,
+): Promise<void> {
+  const { path, ...rest } = sealCredential(credential, keys)
+  await trx
+    .insertInto('credential')
+    .values({ path, ...rest })
+    .onConflict((conflict) => conflict.column('path').doUpdateSet(rest))
+    .execute()
+}
+
+async function destroyOldest(
+  trx: Kysely<Tables>,
+  { path, settings }: Credential,
+  keys: Keyring,
+  nowMs: number,
+): Promise<void> {
+  const rows = await trx
+    .selectFrom('credential_version')
+    .selectAll()
+    .where('path', '=', path)
+    .where('destroyed_at', 'is', null)
+    .orderBy('version', 'desc')
+    .offset(settings.keep_versions)
+    .limit(1_000)
+    .execute()
+  for (const row of rows) await shred(trx, row, keys, nowMs)
+}
+
+async function shred(
+  trx: Kysely<Tables>,
+  row: Parameters<typeof sealVersion>[0],
+  keys: Keyring,
+  nowMs: number,
+): Promise<void> {
+  const { record, destroyed_at, mac } = sealVersion(
+    { ...row, record: new Uint8Array(), destroyed_at: nowMs },
+    keys,
+  )
+  await trx
+    .updateTable('credential_version')
+    .set({ record, destroyed_at, mac })
+    .where('path', '=', row.path)
+    .where('version', '=', row.version)
+    .execute()
+}
+
+function notFound(path: string, version?: number): VestryError {
+  const what = version === undefined ? `'${path}'` : `version ${version} of '${path}'`
+  return new VestryError('CREDENTIAL_NOT_FOUND', `there is no credential ${what}`, {
+    hint: 'List what is available, or ask an operator to add it',
+    context: { path, legacy_code: 'NOT_FOUND' },
+  })
+}

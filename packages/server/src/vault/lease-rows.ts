@@ -1,0 +1,121 @@
+/**
+ * Leases as rows, written behind: for listing across restarts and for closing what a crash left open.
+ * Losing the last moments costs nothing: the audit log's intent is the lease's durable form.
+ */
+
+import { hmacTag } from '../seal/hash.ts'
+import type { Keyring } from '../seal/keyring.ts'
+import type { Store } from '../store/store.ts'
+import type { Lease } from './lease.ts'
+import type { LeaseEvents } from './lease-book.ts'
+
+const FLUSH_EVERY_MS = 1_000
+const MAX_PENDING = 50_000
+const BATCH = 500
+
+export class LeaseRows implements LeaseEvents {
+  readonly #store: Store
+  readonly #keys: () => Keyring
+  readonly #now: () => number
+  /** Newest state of each lease that changed since the last flush. */
+  #pending = new Map<string, Lease>()
+  #timer: NodeJS.Timeout | undefined
+  #dropped = 0
+
+  constructor(deps: { store: Store; keys: () => Keyring; now: () => number }) {
+    this.#store = deps.store
+    this.#keys = deps.keys
+    this.#now = deps.now
+  }
+
+  /** Rows that were given up because the store could not keep up. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  issued(lease: Lease): void {
+    this.#note(lease)
+  }
+
+  renewed(lease: Lease): void {
+    this.#note(lease)
+  }
+
+  ended(lease: Lease): void {
+    // Born and gone within one flush: there never was a row, and none is needed.
+    if (this.#pending.has(lease.id) && lease.renewals === 0) this.#pending.delete(lease.id)
+    else this.#note(lease)
+  }
+
+  /** Writes what is pending, in batches. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const leases = [...this.#pending.values()]
+    this.#pending = new Map()
+    for (let at = 0; at < leases.length; at += BATCH) {
+      const rows = leases.slice(at, at + BATCH).map((lease) => this.#row(lease))
+      await this.#store.write((trx) =>
+        trx
+          .insertInto('lease')
+          .values(rows)
+          .onConflict((conflict) =>
+            conflict.column('id_hash').doUpdateSet((eb) => ({
+              expires_at: eb.ref('excluded.expires_at'),
+              state: eb.ref('excluded.state'),
+              reason: eb.ref('excluded.reason'),
+              ended_at: eb.ref('excluded.ended_at'),
+            })),
+          )
+          .execute(),
+      )
+    }
+  }
+
+  /** After a restart: nobody can hold the protocol side of these any more. @returns how many. */
+  async closeLeftOvers(): Promise<number> {
+    const nowMs = this.#now()
+    return this.#store.write(async (trx) => {
+      const closed = await trx
+        .updateTable('lease')
+        .set({ state: 'revoked', reason: 'restart', ended_at: nowMs })
+        .where('state', '=', 'live')
+        .executeTakeFirst()
+      await trx
+        .deleteFrom('lease')
+        .where('ended_at', '<', nowMs - 24 * 3_600_000)
+        .execute()
+      return Number(closed.numUpdatedRows)
+    })
+  }
+
+  #note(lease: Lease): void {
+    if (this.#pending.size >= MAX_PENDING && !this.#pending.has(lease.id)) {
+      this.#dropped += 1
+      return
+    }
+    this.#pending.set(lease.id, lease)
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      // A store that is away is reported by whoever needs it; rows of leases can wait for the next change.
+      this.flush().catch(() => undefined)
+    }, FLUSH_EVERY_MS).unref()
+  }
+
+  #row(lease: Lease) {
+    return {
+      id_hash: hmacTag(this.#keys().hashKey, lease.id),
+      agent_id: lease.agentId,
+      path: lease.path,
+      version: lease.version,
+      kind: lease.kind,
+      policy: lease.policy,
+      request_id: lease.requestId,
+      issued_at: lease.issuedAt,
+      expires_at: lease.expiresAt,
+      state: lease.state,
+      reason: lease.reason ?? null,
+      ended_at: lease.endedAt ?? null,
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/** Lease rules: how long one lasts, when it is dead, how far it may be renewed. Pure. */
+import { VestryError } from '@vestry/contract/errors'
+import type { Obligations } from '../policy/engine.ts'
+
+export type LeaseKind = 'retrieve' | 'header' | 'wrap' | 'backend'
+export type LeaseState = 'live' | 'released' | 'expired' | 'revoked'
+export type RevokeReason =
+  | 'operator'
+  | 'agent_revoked'
+  | 'policy_changed'
+  | 'credential_rotated'
+  | 'credential_deleted'
+  | 'disconnected'
+  | 'sealed'
+  | 'restart'
+  | 'quota'
+
+/** Times in epoch milliseconds. */
+export interface Lease {
+  readonly id: string
+  readonly agentId: string
+  readonly path: string
+  readonly version: number
+  readonly kind: LeaseKind
+  readonly issuedAt: number
+  /** No renewal reaches beyond this. */
+  readonly latestExpiry: number
+  readonly renewable: boolean
+  readonly policy: string
+  readonly requestId: string
+  readonly sessionId: string
+  expiresAt: number
+  renewals: number
+  state: LeaseState
+  endedAt: number | undefined
+  reason: RevokeReason | undefined
+}
+
+/** Seconds. The daemon's own ceilings, above every policy. */
+export interface LeaseDefaults {
+  readonly defaultTtl: number
+  readonly maxTtl: number
+  readonly maxLifetime: number
+}
+
+export interface Grant {
+  /** Seconds. */
+  readonly ttl: number
+  readonly clamped: boolean
+  readonly maxLifetime: number
+  readonly renewable: boolean
+}
+
+/**
+ * @param asked Seconds the caller asked for; too much is reduced, not refused (vault.md §6.4).
+ */
+export function grantTtl(
+  asked: number | undefined,
+  obligations: Obligations,
+  defaults: LeaseDefaults,
+): Grant {
+  const maxLifetime = Math.min(
+    obligations.maxLifetime ?? defaults.maxLifetime,
+    defaults.maxLifetime,
+  )
+  const ceiling = Math.min(obligations.maxTtl ?? defaults.maxTtl, defaults.maxTtl, maxLifetime)
+  const wanted = asked ?? obligations.defaultTtl ?? defaults.defaultTtl
+  const ttl = Math.min(wanted, ceiling)
+  return {
+    ttl,
+    clamped: asked !== undefined && ttl < asked,
+    maxLifetime,
+    renewable: obligations.renewable,
+  }
+}
+
+/** The new expiry of a renewal: counted from now, so that a lease can be shortened too. */
+export function renewedExpiry(lease: Lease, ttlSeconds: number, nowMs: number): number {
+  return Math.min(nowMs + ttlSeconds * 1000, lease.latestExpiry)
+}
+
+/** A lease is dead from the very millisecond it expires. */
+export function assertRenewable(lease: Lease, nowMs: number): void {
+  if (lease.state === 'expired' || (lease.state === 'live' && nowMs >= lease.expiresAt)) {
+    throw leaseExpired(lease)
+  }
+  if (lease.state !== 'live') {
+    throw new VestryError('LEASE_NOT_FOUND', 'the lease was released or revoked', {
+      hint: 'Retrieve the credential again',
+      context: { lease_id: lease.id },
+    })
+  }
+  if (lease.renewable) return
+  throw new VestryError('ACCESS_DENIED', 'the policy that granted this lease forbids renewal', {
+    hint: 'Retrieve the credential again',
+    context: { lease_id: lease.id },
+  })
+}
+
+export function leaseExpired(lease: Lease): VestryError {
+  return new VestryError(
+    'LEASE_EXPIRED',
+    `the lease ended at ${new Date(lease.expiresAt).toISOString()}`,
+    {
+      hint: 'Retrieve the credential again for a new lease',
+      context: { lease_id: lease.id, expired_at: new Date(lease.expiresAt).toISOString() },
+    },
+  )
+}
+
+export function leaseNotFound(): VestryError {
+  return new VestryError('LEASE_NOT_FOUND', 'no such lease belongs to this agent', {
+    hint: 'It may have been issued to another agent, or long ago',
+  })
+}

@@ -1,0 +1,158 @@
+/** `authenticate`, `challenge_response` and `logout` (vault.md §5). */
+import { VestryError } from '@vestry/contract/errors'
+import { newCaller, type Peer } from '../../identity/caller.ts'
+import { LoginRefused } from '../../identity/login.ts'
+import type { Session } from '../../identity/session.ts'
+import { invalid, optionalString } from '../operations/params.ts'
+import { callerRecord } from '../record.ts'
+import type { Vault } from '../vault.ts'
+import type { Reply } from '../wire/reply.ts'
+import { isoTime } from './granting.ts'
+
+/** No name can be empty, so nobody can log in under it. */
+const NOBODY = ''
+
+/** A login in progress on one connection. */
+export interface LoginCall {
+  readonly vault: Vault
+  readonly connection: object
+  readonly peer: Peer
+  /** What limits and lockouts count by. */
+  readonly source: string
+  /** Names this listener accepts; undefined accepts all. */
+  readonly onlyAgents: ReadonlySet<string> | undefined
+  readonly requestId: string
+  readonly params: Readonly<Record<string, unknown>>
+}
+
+export function authenticate(call: LoginCall): Reply {
+  const { vault, params, source, onlyAgents, connection } = call
+  const claimed = params['agent_name'] ?? params['agent']
+  if (typeof claimed !== 'string') throw invalid('agent_name', 'is required')
+  vault.limits.takeAuthenticate(source)
+  // Whoever is asked for, a challenge is opened: only the answer tells, and then nothing more than "no".
+  const agentName = onlyAgents === undefined || onlyAgents.has(claimed) ? claimed : NOBODY
+  const nonce = optionalString(params, 'client_nonce', 64)
+  return { result: { ...vault.authenticator.begin(connection, agentName, nonce) } }
+}
+
+/** Opens the session; the connection belongs to it from here on. */
+export async function challengeResponse(
+  call: LoginCall,
+  sessionId: string,
+  claimed: string,
+): Promise<Reply> {
+  const { vault, params, source, connection } = call
+  vault.limits.assertNotLocked(source, claimed)
+  const signature = textOrNothing(params['signature'])
+  const signatureV2 = textOrNothing(params['signature_v2'])
+  try {
+    const session = await vault.authenticator.answer(connection, call.peer, {
+      sessionId,
+      ...(signature !== undefined && { signature }),
+      ...(signatureV2 !== undefined && { signatureV2 }),
+    })
+    vault.limits.loginSucceeded(source, claimed)
+    await recordSuccess(call, session)
+    return loggedIn(vault, session)
+  } catch (error) {
+    if (error instanceof LoginRefused) await recordFailure(call, error)
+    throw error
+  }
+}
+
+export async function logout(call: LoginCall): Promise<Reply> {
+  call.vault.sessions.logout(call.connection)
+  return { result: {} }
+}
+
+function loggedIn(vault: Vault, session: Session): Reply {
+  const nowMs = vault.now()
+  const agent = session.principal.kind === 'agent' ? session.principal.agent.name : ''
+  return {
+    result: {
+      authenticated: true,
+      session_id: session.id,
+      agent,
+      expires_at: isoTime(session.expiresAt),
+      expires_in: Math.floor((session.expiresAt - nowMs) / 1000),
+      idle_timeout: vault.sessions.limits.idleSeconds,
+      server_time: isoTime(nowMs),
+      txn: session.txn,
+    },
+  }
+}
+
+async function recordSuccess({ vault, requestId }: LoginCall, session: Session): Promise<void> {
+  const entry = callerRecord(newCaller(session), {
+    action: 'auth.success',
+    detail: 'agent authenticated',
+    requestId,
+    data: { key: session.keyFingerprint },
+  })
+  try {
+    await vault.stations.audit.append(entry, 'synced')
+  } catch (error) {
+    // An identity nobody recorded must not act.
+    vault.sessions.endWhere((live) => live.id === session.id, 'ended_by_operator')
+    throw error
+  }
+}
+
+async function recordFailure(call: LoginCall, refusal: LoginRefused): Promise<void> {
+  const { vault, peer, source, requestId } = call
+  const claimed = refusal.claimed ?? ''
+  const { lockedNow, alert } = vault.limits.loginFailed(source, claimed)
+  const { peerMembers, name } = { peerMembers: peerOf(peer), name: printableName(claimed) }
+  const base = {
+    phase: 'single' as const,
+    success: false,
+    actor: 'anonymous',
+    source: 'vault' as const,
+    request_id: requestId,
+    ...peerMembers,
+  }
+  await vault.stations.audit.append(
+    {
+      ...base,
+      action: 'auth.failure',
+      detail: 'authentication failed',
+      outcome: { code: 'AUTH_FAILED', duration_ms: 0 },
+      data: { reason: refusal.reason, claimed: name, from: source, ...(alert && { alert: true }) },
+    },
+    'written',
+  )
+  if (!lockedNow) return
+  await vault.stations.audit.append(
+    {
+      ...base,
+      action: 'auth.lockout',
+      detail: 'too many failures',
+      data: { claimed: name, from: source },
+    },
+    'written',
+  )
+}
+
+function peerOf({ pid, uid }: Peer): { pid?: number; uid?: number } {
+  return { ...(pid !== undefined && { pid }), ...(uid !== undefined && { uid }) }
+}
+
+/** What a stranger calls itself is only written down when it looks like a name. */
+function printableName(claimed: string): string {
+  return /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(claimed) ? claimed : '(malformed)'
+}
+
+/** A malformed signature is a wrong one, not a wrong parameter (vault.md §5.2). */
+function textOrNothing(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+export function requireSessionId(params: Readonly<Record<string, unknown>>): string {
+  const id = params['session_id']
+  if (typeof id === 'string') return id
+  throw new VestryError('AUTH_FAILED', undefined, {
+    hint: 'Send the session_id that authenticate returned',
+    context: { attempts_left: 0 },
+  })
+}

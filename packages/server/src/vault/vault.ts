@@ -1,0 +1,46 @@
+/** The parts the vault's methods work with, put together once by app/. */
+import type { Stations } from '../call/perform.ts'
+import type { Agent } from '../identity/agent.ts'
+import type { AgentStore } from '../identity/agent-store.ts'
+import type { Authenticator } from '../identity/authenticate.ts'
+import type { Session, SessionBook } from '../identity/session.ts'
+import type { Seal } from '../seal/seal.ts'
+import type { CredentialStore } from './credential-store.ts'
+import type { LeaseDefaults } from './lease.ts'
+import type { LeaseBook } from './lease-book.ts'
+import type { Egress } from './operations/http-request.ts'
+import type { VaultLimits } from './vault-limits.ts'
+import type { WrapBook } from './wrap-book.ts'
+
+export interface VaultSettings {
+  readonly rawRetrieval: boolean
+  readonly compatRust: boolean
+  readonly leases: LeaseDefaults
+  readonly egressTimeoutMs: number
+  readonly maxFrameBytes: number
+}
+
+export interface Vault {
+  readonly version: string
+  readonly settings: VaultSettings
+  readonly seal: Seal
+  readonly stations: Stations
+  readonly agents: AgentStore
+  readonly authenticator: Authenticator<Agent>
+  readonly sessions: SessionBook
+  readonly credentials: CredentialStore
+  readonly leases: LeaseBook
+  readonly wraps: WrapBook
+  readonly limits: VaultLimits
+  readonly egress: Egress
+  readonly now: () => number
+}
+
+/** What one request of a logged-in agent runs with. */
+export interface AgentCall {
+  readonly vault: Vault
+  readonly session: Session
+  readonly requestId: string
+  readonly params: Readonly<Record<string, unknown>>
+  readonly signal: AbortSignal
+}
