@@ -1,6 +1,5 @@
-/** Cedar values in their JSON form, with `__entity` and `__extn`. For trusted data only. */
-import { VestryError } from '@vestry/contract/errors'
-import { type Json, Place, readArray, readObject, readString, readUid } from './est.ts'
+/** Literals of a policy in their JSON form, with `__entity` and `__extn`. Never for callers' data. */
+import { type Json, type Place, readArray, readObject, readString, readUid } from './est.ts'
 import { EXT_FUNCTIONS } from './ext.ts'
 import { CedarError, CedarSet, type Value } from './value.ts'
 
@@ -52,14 +51,4 @@ function extension(call: Json, place: Place): Value {
   const value = found.arity === 1 ? found.call(first) : found.call(first, second ?? first)
   if (value instanceof CedarError) throw place.refuse(value.message)
   return value
-}
-
-/** Reads a value from its JSON form; errors are named after `what`. */
-export function valueFromJson(json: unknown, what: string): Value {
-  try {
-    return constantFromJson(json, new Place(what))
-  } catch (cause) {
-    if (!(cause instanceof VestryError)) throw cause
-    throw new VestryError('INVALID_PARAMS', cause.message, { cause })
-  }
 }
