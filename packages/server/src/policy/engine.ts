@@ -7,8 +7,8 @@ import { hash } from 'node:crypto'
 import { canonicalJson } from '@vestry/contract/canonical'
 import type { VestryError } from '@vestry/contract/errors'
 import { BUILTIN_POLICIES } from './builtin-json.ts'
-import { type CedarRequest, EvalContext } from './cedar/entity.ts'
-import type { CompiledPolicy } from './cedar/policy.ts'
+import { type CedarRequest, type Entity, EvalContext } from './cedar/entity.ts'
+import type { CompiledPolicy, EntityScope } from './cedar/policy.ts'
 import { type CompiledSet, compilePolicies, type StoredPolicy } from './cedar/policy-set.ts'
 import { type Decision, judge } from './decision.ts'
 import { mergeDuties, type Obligations } from './obligations.ts'
@@ -103,6 +103,11 @@ export class PolicyEngine {
     return this.#current.visible(principal, resource, sight)
   }
 
+  /** Ids of the policies in force that speak of this principal at all, built-in ones not counted. */
+  policiesOf(principal: PolicyPrincipal): string[] {
+    return this.#current.policiesOf(principal)
+  }
+
   #whileClosed(decision: Decision): Decision {
     return { ...decision, reasonCode: 'policy_error', reason: this.#closed ?? decision.reason }
   }
@@ -116,7 +121,8 @@ export class PolicySet {
   readonly size: number
   readonly #set: CompiledSet
   readonly #vocabulary: Vocabulary
-  readonly #prepared: ReadonlyMap<string, PreparedPolicy>
+  /** By ordinal. */
+  readonly #prepared: readonly PreparedPolicy[]
   readonly #merged = new Map<string, Obligations>()
 
   constructor(rows: readonly PolicyRow[]) {
@@ -129,9 +135,7 @@ export class PolicySet {
     this.size = enabled.length
     this.#set = compilePolicies(stored)
     this.#vocabulary = new Vocabulary(stored)
-    this.#prepared = new Map(
-      this.#set.policies.map((policy) => [policy.id, preparePolicy(policy)] as const),
-    )
+    this.#prepared = this.#set.policies.map(preparePolicy)
   }
 
   decide(request: PolicyRequest): Decision {
@@ -162,13 +166,21 @@ export class PolicySet {
     return visible(this, this.#vocabulary, principal, resource, context, sight.credentialHosts)
   }
 
+  policiesOf(given: PolicyPrincipal): string[] {
+    const { principal } = this.#vocabulary.subjects(given, { kind: 'system' })
+    const spoken = this.#set.policies.filter(({ id, scope }) => {
+      return !id.startsWith('builtin:') && covers(scope.principal, principal)
+    })
+    return spoken.map(({ id }) => id)
+  }
+
   candidates(request: CedarRequest): CompiledPolicy[] {
     return this.#set.candidates(request)
   }
 
   prepared(policy: CompiledPolicy): PreparedPolicy {
-    const found = this.#prepared.get(policy.id)
-    if (found === undefined) throw new TypeError(`policy "${policy.id}" is not of this set`)
+    const found = this.#prepared[policy.ordinal]
+    if (found?.policy !== policy) throw new TypeError(`policy "${policy.id}" is not of this set`)
     return found
   }
 
@@ -223,4 +235,22 @@ function deepFreeze<T extends object>(value: T): T {
     if (typeof member === 'object' && member !== null) deepFreeze(member)
   }
   return Object.freeze(value)
+}
+
+function covers(scope: EntityScope, entity: Entity): boolean {
+  const { uid } = entity
+  switch (scope.op) {
+    case 'all':
+      return true
+    case 'eq':
+      return uid.key === scope.entity.key
+    case 'in':
+      return uid.key === scope.entity.key || entity.isUnder(scope.entity)
+    case 'is':
+      return uid.type === scope.type
+    case 'isIn':
+      return (
+        uid.type === scope.type && (uid.key === scope.entity.key || entity.isUnder(scope.entity))
+      )
+  }
 }

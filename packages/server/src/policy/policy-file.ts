@@ -40,6 +40,8 @@ export interface ReadPolicies {
   warnings: string[]
 }
 
+const PORTION = 200
+
 /** Ids under these belong to importers and to the program itself. */
 const RESERVED = ['vault:', 'builtin:', 'gateway:', 'run:']
 
@@ -80,8 +82,13 @@ function isCedar({ name, text }: PolicyFile): boolean {
 
 async function readRules(file: PolicyFile, limits: RuleLimits): Promise<ReadPolicies> {
   const { rules, warnings } = parseRuleFile(file.text, file.name, limits)
-  const parsed = await parsePolicies(rules.map(({ rule }) => vaultRuleToCedar(rule)).join('\n'))
-  await validate(parsed, CEDAR_SCHEMA)
+  const parsed: ParsedPolicy[] = []
+  // In portions: placing each policy in its text costs time in proportion to that text.
+  for (let i = 0; i < rules.length; i += PORTION) {
+    const texts = rules.slice(i, i + PORTION).map(({ rule }) => vaultRuleToCedar(rule))
+    parsed.push(...(await parsePolicies(texts.join('\n'))))
+    await validate(parsed.slice(i), CEDAR_SCHEMA)
+  }
   const byId = new Map(parsed.map((policy) => [policy.id, policy]))
   const policies = rules.flatMap(({ rule, source }) => {
     const policy = byId.get(`${VAULT_PREFIX}${rule.name}`)

@@ -58,7 +58,7 @@ export function parseRuleFile(text: string, file: string, limits: RuleLimits): R
       complaints.push(say({ path: ['name'], message: 'is used twice in this file' }))
     }
     seen.add(checked.rule.name)
-    read.push({ rule: checked.rule, source: sourceOf(doc, path, text) })
+    read.push({ rule: checked.rule, source: sourceOf(doc, path, text, lines) })
   })
   if (complaints.length > 0) throw refused(complaints)
   return { rules: read, warnings }
@@ -158,12 +158,17 @@ function keyOffset(doc: Document.Parsed, path: Problem['path']): number | undefi
 }
 
 /** The rule's own lines, shifted left to stand alone. */
-function sourceOf(doc: Document.Parsed, path: Problem['path'], text: string): string {
+function sourceOf(
+  doc: Document.Parsed,
+  path: Problem['path'],
+  text: string,
+  lines: LineCounter,
+): string {
   if (path.length === 0) return text.trim()
   const node = doc.getIn(path, true)
   if (!isNode(node) || !node.range || isSeq(node)) return text.trim()
   const [start, end] = node.range
-  const indent = start - (text.lastIndexOf('\n', start - 1) + 1)
+  const indent = lines.linePos(start).col - 1
   const shifted = new RegExp(`^ {0,${indent}}`)
   const [first = '', ...rest] = text.slice(start, end).split('\n')
   return [first, ...rest.map((line) => line.replace(shifted, ''))].join('\n').trim()
