@@ -13,7 +13,7 @@ import { PolicySet } from './engine.ts'
 import { preparePolicy } from './prepared-policy.ts'
 import { parseRuleFile } from './rule-file.ts'
 import { VAULT_PREFIX, vaultRuleToCedar } from './vault-import.ts'
-import type { RuleLimits } from './vault-rule.ts'
+import type { RuleLimits } from './vault-rule-check.ts'
 
 export interface PolicyFile {
   /** For messages; its extension tells the format: `.cedar`, `.yaml`, `.yml`, `.json`. */

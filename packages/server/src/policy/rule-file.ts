@@ -6,13 +6,8 @@ import { VestryError } from '@vestry/contract/errors'
 import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml'
 import type * as z from 'zod'
 import { nearest } from './nearest.ts'
-import {
-  checkRule,
-  type Problem,
-  type RuleLimits,
-  type VaultRule,
-  VaultRuleInput,
-} from './vault-rule.ts'
+import { type VaultRule, VaultRuleInput } from './vault-rule.ts'
+import { checkRule, type Problem, type RuleLimits } from './vault-rule-check.ts'
 
 export interface RuleFile {
   rules: { rule: VaultRule; source: string }[]
