@@ -13,7 +13,7 @@ import {
   tombstoneHolds,
 } from './chain.ts'
 import type { Line } from './lines.ts'
-import { type AuditRecord, canonicalRecord, parseRecord } from './record.ts'
+import { type AuditRecord, canonicalOf, parseRecord } from './record.ts'
 
 export type BadKind =
   | 'modified'
@@ -38,9 +38,8 @@ export interface Bad {
 
 interface Seen {
   record: AuditRecord
-  /** The record's own hash, computed from its content and its `prev`. */
-  computed: string
-  canonical: boolean
+  /** The record's own hash, computed from its content and its `prev`; absent when not canonical. */
+  computed: string | undefined
 }
 
 export class ChainCheck {
@@ -109,7 +108,7 @@ export class ChainCheck {
 
   #next(line: Line, seen: Seen | undefined): void {
     const expected = this.#expected(seen?.record)
-    if (seen === undefined || !seen.canonical || seen.computed !== seen.record.hash) {
+    if (seen?.computed === undefined || seen.computed !== seen.record.hash) {
       this.#undecided = true
       this.#fail(line, expected.seq + 1, 'modified', ...selfReason(seen))
       return
@@ -226,7 +225,7 @@ export class ChainCheck {
 
   /** The chain is broken; later lines only tell how. */
   #afterBad(bad: Bad, seen: Seen | undefined): void {
-    const whole = seen?.canonical === true && seen.computed === seen.record.hash
+    const whole = seen !== undefined && seen.computed === seen.record.hash
     if (this.#undecided) {
       this.#undecided = false
       const { seq, hash } = this.last ?? { seq: 0, hash: GENESIS }
@@ -273,12 +272,8 @@ function read(line: Line): Seen | undefined {
   const record = line.text === undefined ? undefined : parseRecord(line.text)
   if (record === undefined || line.text === undefined) return undefined
   try {
-    const form = canonicalRecord(record, line.text)
-    return {
-      record,
-      canonical: form.line === line.text,
-      computed: linkHash(record.prev, form.body),
-    }
+    const form = canonicalOf(record, line.text)
+    return { record, computed: form && linkHash(record.prev, form.head, form.rest) }
   } catch {
     return undefined // no canonical form: not written by us
   }
@@ -286,7 +281,7 @@ function read(line: Line): Seen | undefined {
 
 function selfReason(seen: Seen | undefined): [detail: string, expected?: string, actual?: string] {
   if (seen === undefined) return ['not a record']
-  if (!seen.canonical) return ['not in canonical form']
+  if (seen.computed === undefined) return ['not in canonical form']
   return ['its content does not have its hash', seen.record.hash, seen.computed]
 }
 

@@ -16,20 +16,22 @@ let scratch = Buffer.alloc(65_536)
 scratch.write(LINK_DOMAIN, 'latin1')
 
 /**
- * SHA-256(domain ‖ prev ‖ body).
+ * SHA-256(domain ‖ prev ‖ head ‖ rest).
  *
  * @param prev 64 hex digits, hashed as 32 raw bytes.
- * @param body RFC 8785 form of the record without `hash`.
+ * @param head With `rest` the RFC 8785 form of the record without `hash`; cut where `hash` would stand, so
+ *   that the writer need not join the text twice.
  * @returns 64 hex digits.
  */
-export function linkHash(prev: string, body: string): string {
-  const most = PREFIX + body.length * 3
+export function linkHash(prev: string, head: string, rest: string): string {
+  const most = PREFIX + (head.length + rest.length) * 3
   if (most > scratch.length) {
     scratch = Buffer.alloc(most * 2)
     scratch.write(LINK_DOMAIN, 'latin1')
   }
   scratch.write(prev, LINK_DOMAIN.length, 'hex')
-  const end = PREFIX + scratch.write(body, PREFIX)
+  let end = PREFIX + scratch.write(head, PREFIX)
+  end += scratch.write(rest, end)
   return hash('sha256', scratch.subarray(0, end), 'hex')
 }
 

@@ -12,7 +12,7 @@ import {
   segmentsFrom,
 } from './query.ts'
 import { parseRecord } from './record.ts'
-import { firstRecord } from './recovery.ts'
+import { firstRecordOf } from './recovery.ts'
 import { ACTIVE, listSegments, type Segment } from './segment.ts'
 
 export interface FollowOptions extends ReadOptions {
@@ -112,19 +112,29 @@ class Position {
     return this.#open(newest)
   }
 
-  /** @returns false when the file has no record yet. */
-  async #open({ name, path, firstSeq }: Segment): Promise<boolean> {
-    const first = firstSeq === 0 ? (await firstRecord(path).catch(() => undefined))?.seq : firstSeq
-    const handle = first === undefined ? undefined : await openIfThere(path)
-    if (first === undefined || handle === undefined) return false
+  /** @returns false when the file has no record yet, or by now is not the one that was meant. */
+  async #open({ name, path }: Segment): Promise<boolean> {
+    const handle = await openIfThere(path)
+    if (handle === undefined) return false
+    const first = await firstRecordOf(handle)
+    // Between listing and opening the writer may have gone on to yet another segment.
+    const skipped = this.#handle !== undefined && first !== undefined && first.seq > this.#next
+    if (first === undefined || (skipped && name === ACTIVE)) {
+      await handle.close()
+      return false
+    }
     await this.close()
     this.#handle = handle
     this.#file = name
-    this.#firstSeq = first
+    this.#firstSeq = first.seq
     this.#inode = (await handle.stat()).ino
     this.#offset = 0
     this.#drained = false
     return true
+  }
+
+  get #next(): number {
+    return (this.#seq ?? 0) + 1
   }
 }
 

@@ -5,20 +5,12 @@
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
-import { GENESIS, type Head, linkHash, type SignedHead, type Signer, signHead } from './chain.ts'
+import { GENESIS, type Head, type SignedHead, type Signer, signHead } from './chain.ts'
 import { HeadFile } from './head-file.ts'
 import { OpenIntents } from './open-intents.ts'
 import { Outage } from './outage.ts'
 import { Pending, type PendingKind } from './pending.ts'
-import {
-  type AuditEntry,
-  type AuditRecord,
-  bodyText,
-  charsOf,
-  fragments,
-  lineText,
-  pairKey,
-} from './record.ts'
+import { type AuditEntry, type AuditRecord, charsOf, fragments, pairKey } from './record.ts'
 import { type PreviousSegment, type Recovered, recoverLog } from './recovery.ts'
 import { type Pruned, pruneSegments } from './retention.ts'
 import {
@@ -94,6 +86,7 @@ const OWN_ACTIONS = new Set(['audit_open', 'audit_checkpoint', 'audit_close', 'a
 const BATCH_BYTES = 524_288
 /** Kept free in every batch, so that a checkpoint always fits behind the record it covers. */
 const CHECKPOINT_BYTES = 8192
+const MOST_UNSYNCED = 4096
 /** A segment that cannot be renamed just now simply grows on. */
 const ROTATE_RETRY_MS = 60_000
 
@@ -369,8 +362,7 @@ export class AuditLog implements AsyncDisposable {
     }
     if (!this.#writeBatch(Number.POSITIVE_INFINITY)) return
     if (this.#queue.length > 0) this.#planDrain()
-    if (this.#waiting > 0) void this.#sync()
-    else if (this.#unsynced.length > 0) this.#syncLater()
+    this.#syncSoon()
   }
 
   /** Links and writes up to `most` waiting records. @returns false when that failed. */
@@ -380,13 +372,13 @@ export class AuditLog implements AsyncDisposable {
     let bytes = 0
     let taken = 0
     const put = (item: Pending, reserve: number): boolean => {
-      if (item.parts !== undefined) {
-        const room = (item.chars + 256) * 3 + reserve
+      if (!item.barrier) {
+        const room = item.chars * 3 + 512 + reserve
         if (bytes + room > buffer.length) {
           if (bytes > 0) return false
           buffer = Buffer.allocUnsafeSlow(room)
         }
-        bytes += buffer.write(this.#link(item, item.parts), bytes)
+        bytes = this.#link(item, buffer, bytes)
       }
       this.#unsynced.push(item)
       if (item.kind === 'synced') this.#waiting += 1
@@ -416,18 +408,16 @@ export class AuditLog implements AsyncDisposable {
     return true
   }
 
-  /** Gives the record its place in the chain. @returns Its line. */
-  #link(item: Pending, parts: NonNullable<Pending['parts']>): string {
+  /** Gives the record its place in the chain. @returns Where its line ends in `buffer`. */
+  #link(item: Pending, buffer: Buffer, at: number): number {
     const seq = this.#seq + 1
-    const prev = this.#hash
-    const hash = linkHash(prev, bodyText(parts, prev, seq))
-    item.seq = seq
+    const end = item.place(this.#hash, seq, buffer, at)
     this.#seq = seq
-    this.#hash = hash
+    this.#hash = item.hash
     this.#unsigned += 1
     if (item.phase === 'intent') this.#intents.opened(seq, item.pair)
     else if (item.phase === 'outcome') item.closed = this.#intents.closed(item.pair, item.intent)
-    return `${lineText(parts, prev, seq, hash)}\n`
+    return end
   }
 
   async #sync(): Promise<void> {
@@ -456,8 +446,7 @@ export class AuditLog implements AsyncDisposable {
     }
     this.#publish()
     if (this.#mustRotate() || this.#queue.length > 0) this.#planDrain()
-    if (this.#waiting > 0) void this.#sync()
-    else if (this.#unsynced.length > 0) this.#syncLater()
+    this.#syncSoon()
   }
 
   /** What was lost is told when there is room again: with the recovery, or when a flood has ebbed. */
@@ -478,11 +467,15 @@ export class AuditLog implements AsyncDisposable {
     if (this.#file.gone) throw new Error('the active segment was deleted')
   }
 
-  #syncLater(): void {
-    this.#syncTimer ??= setTimeout(() => {
-      this.#syncTimer = undefined
-      void this.#sync()
-    }, this.#limits.syncMs).unref()
+  /** At once when somebody waits, or when much is held in memory for the case that the disk fails. */
+  #syncSoon(): void {
+    if (this.#unsynced.length === 0) return
+    if (this.#waiting > 0 || this.#unsynced.length >= MOST_UNSYNCED) void this.#sync()
+    else
+      this.#syncTimer ??= setTimeout(() => {
+        this.#syncTimer = undefined
+        void this.#sync()
+      }, this.#limits.syncMs).unref()
   }
 
   /**
@@ -516,7 +509,7 @@ export class AuditLog implements AsyncDisposable {
     for (const item of waiting) {
       if (item.kind === 'passing') continue
       if (item.kind === 'synced') {
-        if (item.parts !== undefined) this.#outage.refuse()
+        if (!item.barrier) this.#outage.refuse()
         item.reject(refusal)
         continue
       }

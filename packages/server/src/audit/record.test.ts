@@ -4,12 +4,13 @@ import { expect, test } from 'vitest'
 import {
   type AuditEntry,
   type AuditRecord,
-  bodyText,
-  canonicalRecord,
+  canonicalOf,
   fragments,
-  lineText,
+  fragmentsOf,
+  hashMember,
   MAX_RECORD_CHARS,
   parseRecord,
+  placed,
 } from './record.ts'
 import { representable } from './representable.ts'
 
@@ -54,14 +55,14 @@ test('the written line is the canonical JSON of the record, and the hashed body 
       const parts = fragments(entry, pod_name, timestamp)
       const whole = { ...entry, v: 2, seq, timestamp, pod_name, prev, hash }
       const { hash: _, ...rest } = whole
-      const line = lineText(parts, prev, seq, hash)
+      const form = placed(parts, prev, seq)
+      const line = form.head + hashMember(hash) + form.rest
       expect(line).toBe(canonicalJson(whole))
-      expect(bodyText(parts, prev, seq)).toBe(canonicalJson(rest))
+      expect(form.head + form.rest).toBe(canonicalJson(rest))
       const parsed = parseRecord(line)
-      expect(parsed && canonicalRecord(parsed, line)).toEqual({
-        line,
-        body: bodyText(parts, prev, seq),
-      })
+      expect(parsed && canonicalOf(parsed, line)).toEqual(form)
+      expect(parsed && canonicalOf(parsed, ` ${line}`)).toBeUndefined()
+      expect(placed(fragmentsOf(line), prev, seq)).toEqual(form)
     }),
     { numRuns: 500 },
   )
@@ -73,8 +74,9 @@ test('members of a later version are hashed with the rest', () => {
     ...{ v: 3, seq: 1, timestamp: 't', pod_name: 'p', prev: 'x', hash: 'y', zone: { b: 1, a: 2 } },
   } as AuditRecord
   const line = canonicalJson(record)
-  expect(canonicalRecord(record, line).line).toBe(line)
-  expect(canonicalRecord(record, line).body).toContain('"zone":{"a":2,"b":1}')
+  expect(canonicalOf(record, line)?.head).toContain('"zone":{"a":2,"b":1}')
+  expect(canonicalOf(record, line)?.head).not.toContain('"hash"')
+  expect(canonicalOf(record, line.replace('"a":2,"b":1', '"b":1,"a":2'))).toBeUndefined()
 })
 
 test('a text that is no record is not taken for one', () => {
@@ -113,7 +115,8 @@ test('a record never exceeds its bound, whatever is put in', () => {
     event: { long },
   }
   const parts = fragments(entry, 'pod', 't')
-  const line = lineText(parts, '', 1, '')
+  const { head, rest } = placed(parts, '', 1)
+  const line = head + hashMember('') + rest
   expect(line.length).toBeLessThan(MAX_RECORD_CHARS)
   expect(parseRecord(line)?.decision).toMatchObject({ id: 'd', truncated: true })
 })

@@ -160,24 +160,49 @@ export function charsOf(parts: Fragments): number {
   return parts.head.length + parts.beforePrev.length + parts.afterPrev.length + parts.end.length
 }
 
-/** JCS of the record without `hash`: what is hashed. */
-export function bodyText(parts: Fragments, prev: string, seq: number): string {
-  return parts.head + parts.beforePrev + prev + parts.afterPrev + seq + parts.end
+/** A record's canonical text around its hash member: `head` ‖ `rest` is what is hashed. */
+export interface Canonical {
+  head: string
+  rest: string
 }
 
-/** JCS of the whole record: what is stored, without its newline. */
-export function lineText(parts: Fragments, prev: string, seq: number, hashHex: string): string {
-  return `${parts.head},"hash":"${hashHex}"${parts.beforePrev}${prev}${parts.afterPrev}${seq}${parts.end}`
+/** The fragments of one record at its place in the chain. */
+export function placed(parts: Fragments, prev: string, seq: number): Canonical {
+  return { head: parts.head, rest: parts.beforePrev + prev + parts.afterPrev + seq + parts.end }
 }
 
-/** A parsed line's canonical line and hashed body. @throws when it has no canonical form. */
-export function canonicalRecord(record: AuditRecord, line: string): { line: string; body: string } {
+/** What stands between `head` and `rest` in the stored line. */
+export function hashMember(hashHex: string): string {
+  return `,"hash":"${hashHex}"`
+}
+
+/**
+ * @param line The stored text that was parsed.
+ * @returns undefined when the line is not the canonical form of its record.
+ * @throws when the record has no canonical form.
+ */
+export function canonicalOf(record: AuditRecord, line: string): Canonical | undefined {
   const parts = cut(record, record.pod_name, record.timestamp, record.v)
-  const fast = lineText(parts, record.prev, record.seq, record.hash)
-  if (fast === line) return { line: fast, body: bodyText(parts, record.prev, record.seq) }
+  const form = placed(parts, record.prev, record.seq)
+  const member = hashMember(record.hash)
+  const { head, rest } = form
+  if (
+    line.length === head.length + member.length + rest.length &&
+    line.startsWith(head) &&
+    line.startsWith(member, head.length) &&
+    line.endsWith(rest)
+  )
+    return form
   // Members we do not know, from a later version: the general way round.
-  const { hash: _, ...rest } = record
-  return { line: canonicalJson(record), body: canonicalJson(rest) }
+  if (canonicalJson(record) !== line) return undefined
+  const { hash: _, ...others } = record
+  return { head: canonicalJson(others), rest: '' }
+}
+
+/** The fragments of a record that was written and has to be placed again. @throws if `line` is no record. */
+export function fragmentsOf(line: string): Fragments {
+  const record = JSON.parse(line) as AuditRecord // our own line, of a moment ago
+  return cut(record, record.pod_name, record.timestamp, record.v)
 }
 
 /** @returns undefined when the line is not JSON or lacks a member every record has. */

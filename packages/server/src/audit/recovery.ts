@@ -15,7 +15,7 @@ import {
   renameSync,
   writeSync,
 } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { randomHex } from '@vestry/contract/ids'
@@ -113,12 +113,16 @@ export async function recoverLog(
 export async function firstRecord(path: string): Promise<AuditRecord | undefined> {
   const handle = await open(path, 'r')
   try {
-    for await (const [line] of linesForward(handle))
-      return line?.text === undefined ? undefined : parseRecord(line.text)
-    return undefined
+    return await firstRecordOf(handle)
   } finally {
     await handle.close()
   }
+}
+
+export async function firstRecordOf(handle: FileHandle): Promise<AuditRecord | undefined> {
+  for await (const [line] of linesForward(handle))
+    return line?.text === undefined ? undefined : parseRecord(line.text)
+  return undefined
 }
 
 function lossAgainst(head: SignedHead | undefined, tail: Tail, chain: unknown): Gap | undefined {

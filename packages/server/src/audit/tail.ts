@@ -7,7 +7,7 @@ import { open } from 'node:fs/promises'
 import { type Head, linkHash } from './chain.ts'
 import { type Line, linesBackward } from './lines.ts'
 import { OpenIntentsBackward } from './open-intents.ts'
-import { type AuditRecord, canonicalRecord, parseRecord } from './record.ts'
+import { type AuditRecord, canonicalOf, parseRecord } from './record.ts'
 import { ACTIVE, type Segment } from './segment.ts'
 
 /**
@@ -149,9 +149,9 @@ export function goodRecord(line: Line): AuditRecord | undefined {
   const record = parseRecord(line.text)
   if (record === undefined) return undefined
   try {
-    const form = canonicalRecord(record, line.text)
-    const whole = form.line === line.text && linkHash(record.prev, form.body) === record.hash
-    return whole ? record : undefined
+    const form = canonicalOf(record, line.text)
+    if (form === undefined) return undefined
+    return linkHash(record.prev, form.head, form.rest) === record.hash ? record : undefined
   } catch {
     return undefined // e.g. a number that overflows, or nesting deeper than the stack
   }

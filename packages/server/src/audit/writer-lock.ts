@@ -76,12 +76,16 @@ function alive(owner: Owner): boolean {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat; undefined where there is no /proc or no such process. */
+/**
+ * Field 22 of /proc/<pid>/stat. @returns undefined where there is no /proc or no such process; `'dead'`
+ * for one that ended and was not collected by its parent, which may last as long as the parent does.
+ */
 function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The command name may hold spaces and brackets; fields are counted after its last bracket.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? 'dead' : fields[19]
   } catch {
     return undefined
   }
