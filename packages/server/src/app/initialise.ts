@@ -79,7 +79,7 @@ async function openForSetUp(
 
 /** Directories of a home, private whatever the umask says. */
 export function makeHome(home: Home): void {
-  for (const dir of [home.dir, home.keys, home.run, home.audit]) {
+  for (const dir of [home.dir, home.data, home.keys, home.run, home.audit]) {
     const created = mkdirSync(dir, { recursive: true, mode: 0o700 })
     if (created !== undefined) chmodSync(dir, 0o700)
   }

@@ -77,6 +77,7 @@ export interface AgentListenerOptions {
   readonly name: string
   readonly onlyAgents?: ReadonlySet<string>
   readonly docsBaseUrl?: string | undefined
+  readonly onInternalError?: (requestId: string, error: unknown) => void
   /** Set once the daemon drains: whatever arrives from then on is told so. */
   readonly draining: () => boolean
 }
@@ -85,6 +86,7 @@ export function agentProtocol(vault: Vault, options: AgentListenerOptions): Prot
   return {
     secretMembers: SECRET_MEMBERS,
     docsBaseUrl: options.docsBaseUrl,
+    ...(options.onInternalError !== undefined && { onInternalError: options.onInternalError }),
     open: (connection) => {
       const { socket } = connection
       const peer = socket.remoteAddress === undefined ? unixPeer(socket) : tcpPeer(socket)

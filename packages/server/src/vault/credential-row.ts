@@ -7,6 +7,33 @@ import { type Credential, CredentialFacts, type CredentialVersion } from './cred
 export type CredentialRow = Selectable<Tables['credential']>
 export type VersionRow = Selectable<Tables['credential_version']>
 
+export const CREDENTIAL_COLUMNS = [
+  'path',
+  'type',
+  'description',
+  'tags_json',
+  'metadata_json',
+  'settings_json',
+  'version',
+  'min_decrypt_version',
+  'created_at',
+  'updated_at',
+  'expires_at',
+  'deleted_at',
+  'mac',
+] as const satisfies readonly (keyof CredentialRow)[]
+
+export const VERSION_COLUMNS = [
+  'path',
+  'version',
+  'record',
+  'created_at',
+  'created_by',
+  'destroyed_at',
+  'encryptions',
+  'mac',
+] as const satisfies readonly (keyof VersionRow)[]
+
 export function sealCredential(credential: Credential, keys: RowKeys): CredentialRow {
   const row = {
     path: credential.path,

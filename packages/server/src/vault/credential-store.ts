@@ -9,6 +9,7 @@ import type { Keyring } from '../seal/keyring.ts'
 import { NONCE_LIMIT } from '../seal/nonce-budget.ts'
 import { openRecord, recordTerm, rewrapRecord, sealRecord } from '../seal/record.ts'
 import type { Secret } from '../seal/secret.ts'
+import type { PointRead } from '../store/engine.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import {
@@ -17,7 +18,16 @@ import {
   type CredentialVersion,
   UNDELETE_WITHIN_MS,
 } from './credential.ts'
-import { openCredential, openVersion, sealCredential, sealVersion } from './credential-row.ts'
+import {
+  CREDENTIAL_COLUMNS,
+  type CredentialRow,
+  openCredential,
+  openVersion,
+  sealCredential,
+  sealVersion,
+  VERSION_COLUMNS,
+  type VersionRow,
+} from './credential-row.ts'
 
 const CACHED_CREDENTIALS = 100_000
 /** Encryptions are counted on disk in blocks, so that a crash can only over-count. */
@@ -27,7 +37,6 @@ const REWRAP_BATCH = 200
 
 interface Opened {
   readonly credential: Credential
-  readonly version: CredentialVersion | undefined
   readonly record: Uint8Array
 }
 
@@ -42,8 +51,10 @@ export class CredentialStore implements Disposable {
   readonly #keys: () => Keyring
   readonly #now: () => number
   readonly #unsubscribe: () => void
+  readonly #readCredential: PointRead<CredentialRow>
+  readonly #readVersion: PointRead<VersionRow>
   /** Current versions, most recently used last. */
-  readonly #cache = new Map<string, Opened | undefined>()
+  readonly #cache = new Map<string, Opened>()
   readonly #encryptionsLeft = new Map<string, number>()
   /** Raised with each invalidation, so that a read begun before it does not fill the cache after it. */
   #epoch = 0
@@ -52,6 +63,12 @@ export class CredentialStore implements Disposable {
     this.#store = deps.store
     this.#keys = deps.keys
     this.#now = deps.now
+    this.#readCredential = deps.store.pointRead('credential', ['path'], CREDENTIAL_COLUMNS)
+    this.#readVersion = deps.store.pointRead(
+      'credential_version',
+      ['path', 'version'],
+      VERSION_COLUMNS,
+    )
     this.#unsubscribe = deps.store.onChange((tables) => {
       if (tables.includes('credential') || tables.includes('credential_version')) this.drop()
     })
@@ -60,7 +77,7 @@ export class CredentialStore implements Disposable {
   /** Metadata of a credential that exists and is not deleted. From the cache without a wait when it can. */
   find(path: string): Credential | undefined | Promise<Credential | undefined> {
     const cached = this.#cached(path)
-    if (cached !== null) return cached?.credential
+    if (cached !== undefined) return cached.credential
     return this.#load(path).then((opened) => opened?.credential)
   }
 
@@ -74,8 +91,7 @@ export class CredentialStore implements Disposable {
     path: string,
     version?: number,
   ): Promise<{ secret: Secret; version: number; credential: Credential }> {
-    const cached = this.#cached(path)
-    const opened = cached === null ? await this.#load(path) : cached
+    const opened = this.#cached(path) ?? (await this.#load(path))
     if (opened === undefined || opened.credential.version === 0) throw notFound(path)
     const { credential } = opened
     const wanted = version ?? credential.version
@@ -169,6 +185,7 @@ export class CredentialStore implements Disposable {
         deleted_at: null,
       }
       const record = sealRecord(keys, { path, version }, value)
+      await writeCredential(trx, credential, keys)
       await trx
         .insertInto('credential_version')
         .values(
@@ -186,7 +203,6 @@ export class CredentialStore implements Disposable {
           ),
         )
         .execute()
-      await writeCredential(trx, credential, keys)
       await destroyOldest(trx, credential, keys, nowMs)
       return credential
     })
@@ -364,53 +380,36 @@ export class CredentialStore implements Disposable {
     this.drop()
   }
 
-  /** null: not cached. undefined: known not to exist. */
-  #cached(path: string): Opened | undefined | null {
+  /** A hit moves to the end: the map's order is the order of use. */
+  #cached(path: string): Opened | undefined {
     const hit = this.#cache.get(path)
-    if (hit === undefined) return this.#cache.has(path) ? undefined : null
+    if (hit === undefined) return undefined
+    if (this.#cache.size >= CACHED_CREDENTIALS) {
+      this.#cache.delete(path)
+      this.#cache.set(path, hit)
+    }
     return hit
   }
 
   async #load(path: string): Promise<Opened | undefined> {
     const epoch = this.#epoch
     const keys = this.#keys()
-    const { db } = this.#store
-    const row = await db
-      .selectFrom('credential')
-      .selectAll()
-      .where('path', '=', path)
-      .executeTakeFirst()
-    let opened: Opened | undefined
-    if (row !== undefined && row.deleted_at === null) {
-      const credential = openCredential(row, keys)
-      const current = await db
-        .selectFrom('credential_version')
-        .selectAll()
-        .where('path', '=', path)
-        .where('version', '=', row.version)
-        .executeTakeFirst()
-      opened = {
-        credential,
-        version: current === undefined ? undefined : openVersion(current, keys),
-        record: current?.record ?? new Uint8Array(),
-      }
-    }
+    const row = await this.#readCredential(path)
+    if (row === undefined || row.deleted_at !== null) return undefined
+    const credential = openCredential(row, keys)
+    const current = await this.#readVersion(path, row.version)
+    if (current !== undefined) openVersion(current, keys)
+    const opened = { credential, record: current?.record ?? new Uint8Array() }
     if (epoch === this.#epoch) {
-      // Oldest out. An absent path is remembered too, but a stranger's guesses must not evict real ones.
       const [oldest] = this.#cache.keys()
       if (this.#cache.size >= CACHED_CREDENTIALS && oldest !== undefined) this.#cache.delete(oldest)
-      if (opened !== undefined) this.#cache.set(path, opened)
+      this.#cache.set(path, opened)
     }
     return opened
   }
 
   async #versionRecord(path: string, version: number): Promise<Uint8Array | undefined> {
-    const row = await this.#store.db
-      .selectFrom('credential_version')
-      .selectAll()
-      .where('path', '=', path)
-      .where('version', '=', version)
-      .executeTakeFirst()
+    const row = await this.#readVersion(path, version)
     if (row === undefined) return undefined
     openVersion(row, this.#keys())
     return row.record

@@ -4,7 +4,7 @@
  * What a method means is the {@link Protocol}'s business.
  */
 import type { Socket } from 'node:net'
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import { FrameSource } from './frame-source.ts'
 import { encodeError, encodeReply, type Frame, MAX_REPLY_BYTES, type Reply } from './reply.ts'
@@ -53,6 +53,8 @@ export interface Running {
 export interface Protocol<State> {
   readonly secretMembers?: ReadonlySet<string>
   readonly docsBaseUrl?: string | undefined
+  /** Told of failures nobody named; the peer only learns that there was one. */
+  readonly onInternalError?: (requestId: string, error: unknown) => void
   open(connection: Connection<State>): State
   authenticated(state: State): boolean
   /** Barriers run alone: nothing later is looked at before they are answered. */
@@ -323,10 +325,9 @@ export class Connection<State> {
     if (execution.answered) return
     execution.answered = true
     const { request, requestId } = execution
-    const known =
-      error instanceof VestryError
-        ? error
-        : new VestryError('INTERNAL_ERROR', undefined, { cause: error })
+    const known = asVestryError(error)
+    if (known.code === 'INTERNAL_ERROR')
+      this.#protocol.onInternalError?.(requestId, known.cause ?? known)
     this.#send(
       encodeError(request.id, known, requestId, this.#protocol.docsBaseUrl, request.jsonrpc),
     )
