@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config'
+
+/** Long campaigns: fuzzing, oracle comparison, crash loops. CI runs them; `npm test` does not. */
+export default defineConfig({
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source'] } },
+  test: {
+    globalSetup: ['test/postgres.setup.ts'],
+    include: ['test/deep/**/*.test.ts'],
+    testTimeout: 600_000,
+    hookTimeout: 60_000,
+    fileParallelism: true,
+    maxWorkers: 2,
+  },
+})
