@@ -65,6 +65,9 @@ export class ChainCheck {
   #undecided = false
   /** The end of what was deleted before our first record, until a tombstone vouches for it. */
   #unproven: Head | undefined
+  #begun = false
+  /** Record 1 turned up, though the log does not begin with it. */
+  #firstSeenLater = false
 
   /**
    * @param keys Public keys by id; without any, signatures are not checked.
@@ -90,6 +93,8 @@ export class ChainCheck {
 
   line(line: Line): void {
     const seen = read(line)
+    if (seen?.record.seq === 1 && this.#begun) this.#firstSeenLater = true
+    this.#begun = true
     if (this.bad !== undefined) this.#afterBad(this.bad, seen)
     else this.#next(line, seen)
   }
@@ -99,11 +104,14 @@ export class ChainCheck {
     const gap = this.#unproven
     if (gap === undefined) return
     // What is missing at the front comes before anything found further on.
-    this.bad = {
-      seq: 1,
-      kind: 'missing',
-      detail: `records 1 to ${gap.seq} are gone and no tombstone says that they were deleted on purpose`,
-    }
+    if (this.#firstSeenLater)
+      this.bad = { seq: 1, kind: 'reordered', detail: 'record 1 stands after later ones' }
+    else
+      this.bad = {
+        seq: 1,
+        kind: 'missing',
+        detail: `records 1 to ${gap.seq} are gone and no tombstone says that they were deleted on purpose`,
+      }
   }
 
   #next(line: Line, seen: Seen | undefined): void {

@@ -1,74 +1,15 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AuditLog } from './log.ts'
-import { readLog } from './query.ts'
+import { surviveKills } from './test-killed-writer.ts'
 import { verifyLog } from './verify.ts'
-
-/** Appends as fast as it can and says on stdout what was acknowledged as synced. */
-const WRITER = `
-  import { writeSync } from 'node:fs'
-  import { AuditLog } from '${new URL('./log.ts', import.meta.url).href}'
-  const [dir, run] = process.argv.slice(1)
-  const log = await AuditLog.open({ dir, podName: 'p', now: Date.now, limits: { segmentBytes: 100_000 } })
-  let n = 0
-  const caller = async () => {
-    while (true) {
-      const request_id = run + '-' + n++
-      const phase = n % 3 === 0 ? 'intent' : 'single'
-      const durability = n % 4 === 0 ? 'written' : 'synced'
-      const seq = await log.append(
-        { action: 'a', phase, detail: 'x'.repeat(n % 700), success: true, actor: 'system', source: 'vault', request_id },
-        durability)
-      if (durability === 'synced') writeSync(1, seq + ' ' + request_id + '\\n')
-    }
-  }
-  for (let at = 0; at < 16; at++) void caller()
-`
-
-async function killedWriter(
-  dir: string,
-  run: number,
-  afterMs: number,
-): Promise<Map<number, string>> {
-  const args = ['--conditions=source', '--input-type=module', '-e', WRITER, dir, String(run)]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const exit = once(child, 'exit')
-  let said = ''
-  for await (const chunk of child.stdout) {
-    if (said === '') setTimeout(() => child.kill('SIGKILL'), afterMs)
-    said += String(chunk)
-  }
-  await exit
-  const lines = said.split('\n').slice(0, -1)
-  return new Map(lines.map((line) => [Number(line.split(' ')[0]), line.split(' ')[1] ?? '']))
-}
 
 test('after kill -9 at random points every acknowledged record is there and the chain verifies', async () => {
   using scratch = mkdtempDisposableSync(`${tmpdir()}/crash-`)
-  const dir = join(scratch.path, 'audit')
-  const acknowledged = new Map<number, string>()
-  for (let run = 0; run < 6; run += 1)
-    for (const [seq, id] of await killedWriter(dir, run, 1 + Math.random() * 60))
-      acknowledged.set(seq, id)
-
-  const log = await AuditLog.open({ dir, podName: 'p', now: Date.now })
-  await log.close()
-  expect(await verifyLog(dir)).toMatchObject({ status: 'intact' })
-  const stored = new Map<number, string | undefined>()
-  const intents = new Set<number>()
-  for await (const { record } of readLog(dir)) {
-    stored.set(record.seq, record.request_id)
-    if (record.phase === 'intent') intents.add(record.seq)
-  }
-  expect(acknowledged.size).toBeGreaterThan(50)
-  for (const [seq, id] of acknowledged) expect(stored.get(seq)).toBe(id)
-  // None of them had an outcome, over all six crashes.
-  expect(new Set(log.openIntents().map(({ seq }) => seq))).toEqual(intents)
+  expect(await surviveKills(join(scratch.path, 'audit'), 6)).toBeGreaterThan(50)
 }, 60_000)
 
 test('after a power cut, whatever it left of the unsynced bytes, the synced records stand', async () => {

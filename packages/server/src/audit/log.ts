@@ -2,131 +2,66 @@
  * The one writer of the audit log: takes entries, links them into the chain, and acknowledges each
  * as durable as its caller asked. While the disk refuses, intents are refused too; nothing else is.
  */
-import { mkdirSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync } from 'node:fs'
 import { VestryError } from '@vestry/contract/errors'
-import { GENESIS, type Head, type SignedHead, type Signer, signHead } from './chain.ts'
+import { type Head, type SignedHead, type Signer, signHead } from './chain.ts'
+import { ChainFile } from './chain-file.ts'
 import { HeadFile } from './head-file.ts'
+import {
+  type AuditLag,
+  type AuditLimits,
+  type AuditLogOptions,
+  DEFAULT_LIMITS,
+  type Durability,
+} from './log-options.ts'
 import { OpenIntents } from './open-intents.ts'
 import { Outage } from './outage.ts'
+import {
+  checkpointEntry,
+  closeEntry,
+  type Opening,
+  OWN_ACTIONS,
+  type OwnEntry,
+  openEntry,
+  ownEntry,
+} from './own-record.ts'
 import { Pending, type PendingKind } from './pending.ts'
 import { type AuditEntry, type AuditRecord, charsOf, fragments, pairKey } from './record.ts'
-import { type PreviousSegment, type Recovered, recoverLog } from './recovery.ts'
+import { type Recovered, recoverLog } from './recovery.ts'
 import { type Pruned, pruneSegments } from './retention.ts'
-import {
-  ACTIVE,
-  type LogFile,
-  type OpenLogFile,
-  openLogFile,
-  segmentName,
-  syncDirectory,
-} from './segment.ts'
+import { openLogFile } from './segment.ts'
 import { takeWriterLock } from './writer-lock.ts'
 
-/** `synced`: on disk. `written`: handed to the operating system, on disk within 100 ms. */
-export type Durability = 'synced' | 'written'
-
-export interface AuditLimits {
-  /** A segment ends at this size or age, whichever is first. */
-  segmentBytes: number
-  segmentMs: number
-  /** A checkpoint follows this many records, or this long after the first unsigned one. */
-  checkpointRecords: number
-  checkpointMs: number
-  /** Longest time that written records stay unsynced. */
-  syncMs: number
-  /** A sync that takes longer counts as failed. */
-  syncTimeoutMs: number
-  retryMs: number
-  /** Waiting text, in UTF-16 code units: beyond `spoolChars` only intents are taken, beyond `queueChars` none. */
-  spoolChars: number
-  queueChars: number
-}
-
-const LIMITS: AuditLimits = {
-  segmentBytes: 256 * 1_048_576,
-  segmentMs: 86_400_000,
-  checkpointRecords: 1000,
-  checkpointMs: 10_000,
-  syncMs: 100,
-  syncTimeoutMs: 10_000,
-  retryMs: 1000,
-  spoolChars: 32 * 1_048_576,
-  queueChars: 64 * 1_048_576,
-}
-
-export interface AuditLogOptions {
-  /** The `audit/` directory; created with mode 0700. */
-  dir: string
-  podName: string
-  podId?: string | undefined
-  /** Epoch milliseconds. */
-  now: () => number
-  /** Go on although `audit.head` names records that are missing. Default false. */
-  acceptTruncated?: boolean | undefined
-  limits?: Partial<AuditLimits> | undefined
-  openFile?: OpenLogFile | undefined
-}
-
-/** How far the log is behind, for status and metrics. */
-export interface AuditLag {
-  /** Entries not yet written, and written but not yet synced. */
-  queued: number
-  unsynced: number
-  /** In the present outage: entries given up, intents refused, and since when (epoch ms). */
-  lost: number
-  refused: number
-  failingSinceMs: number | undefined
-}
-
-/** Records of the log about itself; nobody else may write them. */
-const OWN_ACTIONS = new Set(['audit_open', 'audit_checkpoint', 'audit_close', 'audit_tombstone'])
-
-/** Written in one go before other work gets its turn: about 2 ms. */
-const BATCH_BYTES = 524_288
 /** Kept free in every batch, so that a checkpoint always fits behind the record it covers. */
 const CHECKPOINT_BYTES = 8192
+/** Records held in memory for the case that their sync fails; beyond, the sync does not wait. */
 const MOST_UNSYNCED = 4096
 /** A segment that cannot be renamed just now simply grows on. */
 const ROTATE_RETRY_MS = 60_000
+/** How often to look whether the file is still there. */
+const LOOK_MS = 1000
 
 export class AuditLog implements AsyncDisposable {
   readonly #options: AuditLogOptions
   readonly #limits: AuditLimits
-  readonly #openFile: OpenLogFile
   readonly #lock: Disposable
+  readonly #file: ChainFile
   readonly #headFile: HeadFile
   readonly #chain: string
   readonly #found: readonly AuditRecord[]
   readonly #intents = new OpenIntents()
   readonly #listeners = new Set<(head: SignedHead) => void>()
-  readonly #buffer = Buffer.allocUnsafeSlow(BATCH_BYTES)
 
   #state: 'ok' | 'failed' | 'recovering' = 'ok'
   #closing: Promise<void> | undefined
-  #file: LogFile
-  #fileClosed: Promise<void> = Promise.resolve()
   #signer: Signer | undefined
   #outage: Outage | undefined
 
   #queue: Pending[] = []
   #queueChars = 0
   #drainPlanned = false
-  #unsynced: Pending[] = []
-  /** Callers waiting for a sync, among `#unsynced`. */
-  #waiting = 0
-  #syncing = false
-  /** Raised by every failure, so that a sync begun before it is not taken for one after it. */
-  #epoch = 0
   #syncTimer: NodeJS.Timeout | undefined
   #checkpointTimer: NodeJS.Timeout | undefined
-
-  #offset: number
-  #seq: number
-  #hash: string
-  #synced: Head & { offset: number }
-  #firstSeq: number
-  #openedAtMs: number
   #rotateAsked: { resolve: () => void; reject: (reason: unknown) => void }[] = []
   #rotateNotBeforeMs = 0
   #lookedMs = 0
@@ -142,20 +77,13 @@ export class AuditLog implements AsyncDisposable {
 
   private constructor(options: AuditLogOptions, lock: Disposable, found: Recovered) {
     this.#options = options
-    this.#limits = { ...LIMITS, ...options.limits }
-    this.#openFile = options.openFile ?? openLogFile
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#lock = lock
+    this.#file = new ChainFile(options.dir, options.openFile ?? openLogFile, found)
     this.#headFile = new HeadFile(options.dir)
     this.#chain = found.chain
     this.#found = found.openIntents
     for (const intent of found.openIntents) this.#intents.opened(intent.seq, pairKey(intent))
-    this.#offset = found.offset
-    this.#seq = found.head.seq
-    this.#hash = found.head.hash
-    this.#synced = { ...found.head, offset: found.offset }
-    this.#firstSeq = found.firstSeq
-    this.#openedAtMs = found.openedAtMs
-    this.#file = this.#openFile(join(options.dir, ACTIVE), found.offset === 0)
   }
 
   /**
@@ -172,7 +100,6 @@ export class AuditLog implements AsyncDisposable {
       lock = takeWriterLock(options.dir)
       const found = await recoverLog(options.dir, options.now, options.acceptTruncated ?? false)
       const log = new AuditLog(options, lock, found)
-      syncDirectory(options.dir)
       await log.#begin(found)
       return log
     } catch (cause) {
@@ -197,10 +124,8 @@ export class AuditLog implements AsyncDisposable {
   }
 
   /** Resolves when everything appended so far is on disk. @throws VestryError `AUDIT_UNAVAILABLE`. */
-  flush(): Promise<void> {
-    return this.#settled().then((done) => {
-      if (!done) throw unavailable(this.#outage?.cause)
-    })
+  async flush(): Promise<void> {
+    if (!(await this.#settled())) throw unavailable(this.#outage?.cause)
   }
 
   /** Intents may be appended. */
@@ -211,7 +136,7 @@ export class AuditLog implements AsyncDisposable {
   get lag(): AuditLag {
     return {
       queued: this.#queue.length,
-      unsynced: this.#unsynced.length,
+      unsynced: this.#file.unsynced,
       lost: this.#outage?.lost ?? 0,
       refused: this.#outage?.refused ?? 0,
       failingSinceMs: this.#outage?.sinceMs,
@@ -229,7 +154,7 @@ export class AuditLog implements AsyncDisposable {
 
   /** The last record that is on disk. */
   head(): Head {
-    return { seq: this.#synced.seq, hash: this.#synced.hash }
+    return this.#file.syncedHead
   }
 
   /**
@@ -297,27 +222,15 @@ export class AuditLog implements AsyncDisposable {
     return this.close()
   }
 
-  /** @returns Whether everything pushed so far reached the disk; false at the first failure. */
-  #settled(): Promise<boolean> {
-    if (this.#state === 'failed') return Promise.resolve(false)
-    return new Promise((resolve) => {
-      const yes = () => resolve(true)
-      const no = () => resolve(false)
-      this.#push(new Pending('synced', undefined, undefined, 0, yes, no))
-    })
-  }
-
   #take(entry: AuditEntry, durability: Durability): Promise<number> {
-    const full =
-      this.#queueChars >
-      (durability === 'synced' ? this.#limits.queueChars : this.#limits.spoolChars)
+    const { queueChars, spoolChars } = this.#limits
+    const full = this.#queueChars > (durability === 'synced' ? queueChars : spoolChars)
     if (durability === 'synced' && (full || this.#state !== 'ok')) {
       this.#outage?.refuse()
-      const cause = full ? new Error('too many records wait for the disk') : this.#outage?.cause
-      return Promise.reject(unavailable(cause))
+      return Promise.reject(unavailable(full ? QUEUE_FULL : this.#outage?.cause))
     }
     if (full) {
-      this.#outage ??= new Outage(this.#options.now(), new Error('too many records wait'))
+      this.#outage ??= new Outage(this.#options.now(), QUEUE_FULL)
       this.#outage.lose(1)
       return Promise.resolve(0)
     }
@@ -329,6 +242,16 @@ export class AuditLog implements AsyncDisposable {
     }
     return new Promise((resolve, reject) => {
       this.#push(new Pending(durability, entry, parts, chars, resolve, reject))
+    })
+  }
+
+  /** @returns Whether everything pushed so far reached the disk; false at the first failure. */
+  #settled(): Promise<boolean> {
+    if (this.#state === 'failed') return Promise.resolve(false)
+    return new Promise((resolve) => {
+      const yes = () => resolve(true)
+      const no = () => resolve(false)
+      this.#push(new Pending('synced', undefined, undefined, 0, yes, no))
     })
   }
 
@@ -356,97 +279,75 @@ export class AuditLog implements AsyncDisposable {
         if (!this.#writeBatch(0)) return
       }
       // A finished segment is on disk as a whole before its successor names its last hash.
-      if (this.#unsynced.length > 0) void this.#sync()
+      if (this.#file.unsynced > 0) void this.#sync()
       else this.#turnOver()
       return
     }
-    if (!this.#writeBatch(Number.POSITIVE_INFINITY)) return
+    if (!this.#writeBatch(this.#queue.length)) return
     if (this.#queue.length > 0) this.#planDrain()
     this.#syncSoon()
   }
 
-  /** Links and writes up to `most` waiting records. @returns false when that failed. */
+  /** Places and writes up to `most` waiting records. @returns false when that failed. */
   #writeBatch(most: number): boolean {
-    const before = this.#unsynced.length
-    let buffer = this.#buffer
-    let bytes = 0
     let taken = 0
-    const put = (item: Pending, reserve: number): boolean => {
-      if (!item.barrier) {
-        const room = item.chars * 3 + 512 + reserve
-        if (bytes + room > buffer.length) {
-          if (bytes > 0) return false
-          buffer = Buffer.allocUnsafeSlow(room)
-        }
-        bytes = this.#link(item, buffer, bytes)
-      }
-      this.#unsynced.push(item)
-      if (item.kind === 'synced') this.#waiting += 1
-      return true
-    }
     while (true) {
-      if (this.#checkpointWanted(taken >= Math.min(most, this.#queue.length))) {
-        put(this.#checkpoint(), 0)
-      }
+      if (this.#checkpointWanted(taken >= most)) this.#putCheckpoint()
       const item = this.#queue[taken]
-      if (item === undefined || taken >= most || !put(item, CHECKPOINT_BYTES)) break
-      this.#queueChars -= item.chars
+      if (item === undefined || taken >= most || !this.#file.put(item, CHECKPOINT_BYTES)) break
       taken += 1
+      this.#queueChars -= item.chars
+      if (item.barrier) continue
+      this.#unsigned += 1
+      if (item.phase === 'intent') this.#intents.opened(item.seq, item.pair)
+      else if (item.phase === 'outcome') item.closed = this.#intents.closed(item.pair, item.intent)
     }
     this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken)
     try {
-      if (bytes > 0) this.#file.write(buffer.subarray(0, bytes))
+      for (const item of this.#file.write()) if (item.kind === 'written') item.resolve(item.seq)
+      return true
     } catch (cause) {
       this.#fail(cause)
       return false
     }
-    this.#offset += bytes
-    for (let at = before; at < this.#unsynced.length; at += 1) {
-      const item = this.#unsynced[at]
-      if (item?.kind === 'written') item.resolve(item.seq)
-    }
-    return true
   }
 
-  /** Gives the record its place in the chain. @returns Where its line ends in `buffer`. */
-  #link(item: Pending, buffer: Buffer, at: number): number {
-    const seq = this.#seq + 1
-    const end = item.place(this.#hash, seq, buffer, at)
-    this.#seq = seq
-    this.#hash = item.hash
-    this.#unsigned += 1
-    if (item.phase === 'intent') this.#intents.opened(seq, item.pair)
-    else if (item.phase === 'outcome') item.closed = this.#intents.closed(item.pair, item.intent)
-    return end
+  /** At once when somebody waits, or when much is held in memory for the case that the disk fails. */
+  #syncSoon(): void {
+    if (this.#file.unsynced === 0) return
+    if (this.#file.waiting > 0 || this.#file.unsynced >= MOST_UNSYNCED) void this.#sync()
+    else
+      this.#syncTimer ??= setTimeout(() => {
+        this.#syncTimer = undefined
+        void this.#sync()
+      }, this.#limits.syncMs).unref()
   }
 
   async #sync(): Promise<void> {
-    if (this.#syncing || this.#unsynced.length === 0) return
-    this.#syncing = true
     clearTimeout(this.#syncTimer)
     this.#syncTimer = undefined
-    const epoch = this.#epoch
-    const count = this.#unsynced.length
-    const reached = { seq: this.#seq, hash: this.#hash, offset: this.#offset }
+    let done: Pending[] | undefined
     try {
-      await within(this.#file.sync(), this.#limits.syncTimeoutMs)
+      done = await this.#file.sync(this.#limits.syncTimeoutMs)
+      if (done === undefined) return
       this.#lookAfterFile()
     } catch (cause) {
-      if (epoch === this.#epoch) this.#fail(cause)
+      this.#fail(cause, done)
       return
     }
-    if (epoch !== this.#epoch) return
-    this.#syncing = false
-    this.#synced = reached
     this.#settleOutage()
-    for (const item of this.#unsynced.splice(0, count)) {
-      if (item.kind !== 'synced' && item.kind !== 'notice') continue
-      if (item.kind === 'synced') this.#waiting -= 1
-      item.resolve(item.seq)
-    }
+    for (const item of done)
+      if (item.kind === 'synced' || item.kind === 'notice') item.resolve(item.seq)
     this.#publish()
     if (this.#mustRotate() || this.#queue.length > 0) this.#planDrain()
     this.#syncSoon()
+  }
+
+  #lookAfterFile(): void {
+    const now = this.#options.now()
+    if (Math.abs(now - this.#lookedMs) < LOOK_MS) return
+    this.#lookedMs = now
+    if (this.#file.gone) throw new Error('the active segment was deleted')
   }
 
   /** What was lost is told when there is room again: with the recovery, or when a flood has ebbed. */
@@ -460,49 +361,27 @@ export class AuditLog implements AsyncDisposable {
     }
   }
 
-  #lookAfterFile(): void {
-    const now = this.#options.now()
-    if (Math.abs(now - this.#lookedMs) < 1000) return
-    this.#lookedMs = now
-    if (this.#file.gone) throw new Error('the active segment was deleted')
-  }
-
-  /** At once when somebody waits, or when much is held in memory for the case that the disk fails. */
-  #syncSoon(): void {
-    if (this.#unsynced.length === 0) return
-    if (this.#waiting > 0 || this.#unsynced.length >= MOST_UNSYNCED) void this.#sync()
-    else
-      this.#syncTimer ??= setTimeout(() => {
-        this.#syncTimer = undefined
-        void this.#sync()
-      }, this.#limits.syncMs).unref()
-  }
-
   /**
-   * Falls back to the last synced record. Nothing after it is certain to be on disk, even where
-   * write() had returned: what was acknowledged as written is kept in memory and linked again.
+   * Refuses the intents that were not yet acknowledged; keeps what was acknowledged as written, to
+   * link it again behind the last record that is certainly on disk.
+   *
+   * @param unsafe Synced, but to a file that is no longer there.
    */
-  #fail(cause: unknown): void {
-    this.#epoch += 1
-    this.#syncing = false
-    this.#waiting = 0
+  #fail(cause: unknown, unsafe: readonly Pending[] = []): void {
     clearTimeout(this.#syncTimer)
     this.#syncTimer = undefined
     this.#state = 'failed'
     this.#outage ??= new Outage(this.#options.now(), cause)
     this.#outage.cause = cause
-    this.#seq = this.#synced.seq
-    this.#hash = this.#synced.hash
-    this.#offset = this.#synced.offset
     this.#signed = undefined
     this.#unsigned = 1
     this.#checkpointDue = true
-    for (const item of this.#unsynced.toReversed()) {
+    const dropped = [...unsafe, ...this.#file.rollBack()]
+    for (const item of dropped.toReversed()) {
       if (item.phase === 'intent') this.#intents.forget(item.seq)
       if (item.closed !== undefined) this.#intents.opened(item.closed.seq, item.closed.key)
     }
-    const waiting = [...this.#unsynced, ...this.#queue]
-    this.#unsynced = []
+    const waiting = [...dropped, ...this.#queue]
     this.#queue = []
     this.#queueChars = 0
     const refusal = unavailable(cause)
@@ -517,31 +396,21 @@ export class AuditLog implements AsyncDisposable {
       this.#queue.push(item)
       this.#queueChars += item.chars
     }
-    this.#fileClosed = this.#file.close().catch(() => {})
+    this.#retryLater()
+  }
+
+  #retryLater(): void {
     if (this.#closing === undefined)
       setTimeout(() => void this.#recover(), this.#limits.retryMs).unref()
   }
 
-  /** Cuts the file back to the last synced record and tries to write what waits. */
   async #recover(): Promise<void> {
     if (this.#state !== 'failed') return
-    // A sync that hangs still holds the old descriptor; until it ends, the disk is not back.
-    await this.#fileClosed
-    if (this.#state !== 'failed') return
     try {
-      this.#file = this.#openFile(join(this.#options.dir, ACTIVE), this.#synced.offset === 0)
+      await this.#file.reopen()
     } catch (cause) {
-      this.#retryAfter(cause)
-      return
-    }
-    try {
-      if (this.#file.size < this.#synced.offset)
-        throw new Error('the active segment is shorter than what was written to it')
-      this.#file.truncate(this.#synced.offset)
-      if (this.#synced.offset === 0) syncDirectory(this.#options.dir)
-    } catch (cause) {
-      this.#fileClosed = this.#file.close().catch(() => {})
-      this.#retryAfter(cause)
+      if (this.#outage !== undefined) this.#outage.cause = cause
+      this.#retryLater()
       return
     }
     this.#state = 'recovering'
@@ -553,12 +422,6 @@ export class AuditLog implements AsyncDisposable {
     this.#queueChars += gap.chars
     this.#drain()
     void this.#sync()
-  }
-
-  #retryAfter(cause: unknown): void {
-    if (this.#outage !== undefined) this.#outage.cause = cause
-    if (this.#closing === undefined)
-      setTimeout(() => void this.#recover(), this.#limits.retryMs).unref()
   }
 
   #checkpointWanted(last: boolean): boolean {
@@ -577,78 +440,61 @@ export class AuditLog implements AsyncDisposable {
   }
 
   /** Signs the head as it stands, which the checkpoint's own record then follows. */
-  #checkpoint(): Pending {
+  #putCheckpoint(): void {
+    const signed = this.#sign()
+    if (signed === undefined) return
     clearTimeout(this.#checkpointTimer)
     this.#checkpointTimer = undefined
     this.#checkpointDue = false
-    const signed = this.#sign()
+    this.#unsigned = 0
     this.#signed = signed
-    const item = this.#own('passing', {
-      action: 'audit_checkpoint',
-      detail: `checkpoint at record ${this.#seq}`,
-      data: { ...signed, open_from: this.#intents.oldest },
-    })
-    this.#unsigned = -1 // linking the checkpoint itself makes it 0
-    return item
+    this.#file.put(this.#own('passing', checkpointEntry(signed, this.#intents.oldest)), 0)
   }
 
   #sign(): SignedHead | undefined {
-    if (this.#signer === undefined) return undefined
-    const timestamp = this.#timestamp()
-    return signHead(this.#signer, {
-      chain: this.#chain,
-      seq: this.#seq,
-      hash: this.#hash,
-      timestamp,
-    })
+    const signer = this.#signer
+    const claim = { chain: this.#chain, ...this.#file.head, timestamp: this.#timestamp() }
+    return signer === undefined ? undefined : signHead(signer, claim)
   }
 
   #publish(): void {
     const signed = this.#signed
-    if (signed === undefined || signed.seq >= this.#synced.seq) return
+    if (signed === undefined || signed.seq >= this.head().seq) return
     this.#signed = undefined
     void this.#headFile.put(signed)
     for (const listener of this.#listeners) listener(signed)
   }
 
   #mustRotate(): boolean {
-    if (this.#state !== 'ok' || this.#offset === 0) return false
+    if (this.#state !== 'ok' || this.#file.size === 0) return false
     const now = this.#options.now()
     if (now < this.#rotateNotBeforeMs) return false
     return (
       this.#rotateAsked.length > 0 ||
-      this.#offset >= this.#limits.segmentBytes ||
-      now - this.#openedAtMs >= this.#limits.segmentMs
+      this.#file.size >= this.#limits.segmentBytes ||
+      now - this.#file.openedAtMs >= this.#limits.segmentMs
     )
   }
 
   #turnOver(): void {
-    const { dir, now } = this.#options
-    const file = segmentName(this.#firstSeq)
+    const now = this.#options.now()
     const asked = this.#rotateAsked
     this.#rotateAsked = []
     try {
-      renameSync(join(dir, ACTIVE), join(dir, file))
+      const previous = this.#file.endSegment(now)
+      const opening = this.#opening({ previous }, () => {
+        for (const { resolve } of asked) resolve()
+      })
+      this.#queue.unshift(opening)
+      this.#queueChars += opening.chars
     } catch (cause) {
-      this.#rotateNotBeforeMs = now() + ROTATE_RETRY_MS
+      this.#rotateNotBeforeMs = now + ROTATE_RETRY_MS
       for (const { reject } of asked) reject(unavailable(cause))
       this.#planDrain()
       return
     }
-    this.#offset = 0
-    this.#synced.offset = 0
-    this.#firstSeq = this.#seq + 1
-    this.#openedAtMs = now()
-    const previous = { file, seq: this.#seq, hash: this.#hash }
-    const opening = this.#opening('segment', previous, [], () => {
-      for (const { resolve } of asked) resolve()
-    })
-    this.#queue.unshift(opening)
-    this.#queueChars += opening.chars
     try {
-      void this.#file.close()
-      this.#file = this.#openFile(join(dir, ACTIVE), true)
-      syncDirectory(dir)
+      this.#file.beginSegment()
     } catch (cause) {
       this.#fail(cause)
       return
@@ -658,51 +504,34 @@ export class AuditLog implements AsyncDisposable {
   }
 
   async #begin(found: Recovered): Promise<void> {
-    const kind = found.offset > 0 ? 'start' : 'segment'
-    this.#push(this.#opening(kind, found.previous, found.legacy, undefined, found.clean))
-    for (const { detail, data } of found.gaps)
+    const { clean, gaps, legacy, offset, previous = null } = found
+    const started = { pid: process.pid, clean }
+    this.#push(this.#opening(offset > 0 ? { started } : { started, legacy, previous }))
+    for (const { detail, data } of gaps)
       this.#push(this.#own('notice', { action: 'coat_gap', detail, data, success: false }))
     // A disk that refuses does not keep the daemon from starting; `available` tells.
     await this.#settled()
   }
 
-  /** @param clean Absent when a running writer begins a new segment. */
   #opening(
-    kind: 'start' | 'segment',
-    previous: PreviousSegment | undefined,
-    legacy: readonly { file: string; sha256: string }[],
-    resolve?: () => void,
-    clean?: boolean,
+    how: Pick<Opening, 'previous' | 'legacy' | 'started'>,
+    resolve?: (seq: number) => void,
   ): Pending {
     const { podId, podName } = this.#options
-    const fresh = this.#hash === GENESIS
-    const data = {
+    const openFrom = this.#intents.oldest
+    const entry = openEntry({
       chain: this.#chain,
-      format: 2,
-      pod_id: podId ?? null,
-      pod_name: podName,
-      open_from: this.#intents.oldest,
-      ...(kind === 'segment' && { prev_segment: previous ?? null }),
-      ...(legacy.length > 0 && { legacy }),
-      ...(clean !== undefined && { pid: process.pid, clean: fresh || clean }),
-    }
-    const detail =
-      kind === 'start' ? 'writer started' : fresh ? 'log begins' : 'log goes on in a new segment'
-    return this.#own('notice', { action: 'audit_open', detail, data }, resolve)
+      podId,
+      podName,
+      head: this.#file.head,
+      openFrom,
+      ...how,
+    })
+    return this.#own('notice', entry, resolve)
   }
 
-  #own(
-    kind: PendingKind,
-    what: Pick<AuditEntry, 'action' | 'detail' | 'data'> & { success?: boolean },
-    resolve?: () => void,
-  ): Pending {
-    const entry: AuditEntry = {
-      ...what,
-      phase: 'single',
-      success: what.success ?? true,
-      actor: 'system',
-      source: 'collector',
-    }
+  #own(kind: PendingKind, what: OwnEntry, resolve?: (seq: number) => void): Pending {
+    const entry = ownEntry(what)
     const parts = fragments(entry, this.#options.podName, this.#timestamp())
     return new Pending(kind, entry, parts, charsOf(parts), resolve)
   }
@@ -721,13 +550,10 @@ export class AuditLog implements AsyncDisposable {
     if ((await this.#settled()) && this.#state === 'ok') {
       this.#checkpointDue = true
       await this.#settled()
-      const data = { open_from: this.#intents.oldest }
-      this.#push(this.#own('notice', { action: 'audit_close', detail: 'writer stopped', data }))
-      await this.#settled()
+      this.#push(this.#own('notice', closeEntry(this.#intents.oldest)))
+      const last = (await this.#settled()) ? this.#sign() : undefined
+      if (last !== undefined) await this.#headFile.put(last)
     }
-    const last = this.#sign()
-    if (this.#state === 'ok' && last !== undefined && this.#seq === this.#synced.seq)
-      await this.#headFile.put(last)
     clearTimeout(this.#checkpointTimer)
     clearTimeout(this.#syncTimer)
     for (const { reject } of this.#rotateAsked) reject(new VestryError('SHUTTING_DOWN'))
@@ -737,22 +563,12 @@ export class AuditLog implements AsyncDisposable {
   }
 }
 
+const QUEUE_FULL = new Error('too many records wait for the disk')
+
 function unavailable(cause: unknown): VestryError {
   const why = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
   return new VestryError('AUDIT_UNAVAILABLE', `The audit log cannot be written${why}`, {
     hint: 'Free disk space or restore access to the audit directory; the log retries every second.',
     cause,
   })
-}
-
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer from the disk for ${ms} ms`)), ms)
-  })
-  try {
-    await Promise.race([work, limit])
-  } finally {
-    clearTimeout(timer)
-  }
 }

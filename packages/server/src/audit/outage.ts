@@ -1,7 +1,5 @@
 /** What happened while the log could not be written, told by one record when it can be again. */
-import type { AuditEntry } from './record.ts'
-
-type GapEntry = Pick<AuditEntry, 'action' | 'detail' | 'data'> & { success: boolean }
+import type { OwnEntry } from './own-record.ts'
 
 export class Outage {
   readonly sinceMs: number
@@ -32,7 +30,7 @@ export class Outage {
   }
 
   /** The record that tells the counts as they stand. Once it is on disk, call {@link settle}. */
-  entry(nowMs: number): GapEntry {
+  entry(nowMs: number): OwnEntry {
     this.#told = { lost: this.#lost, refused: this.#refused }
     const code = this.cause instanceof Error && 'code' in this.cause ? this.cause.code : undefined
     return {
