@@ -70,7 +70,8 @@ export async function unseal(
 export const sealVerbs: readonly AdminVerb[] = [
   verb({
     name: 'seal',
-    action: 'admin:seal',
+    // Whoever administers may pull the plug; opening and re-keying takes an owner.
+    action: 'admin:write',
     event: 'vault.seal',
     params: z.strictObject({}),
     run: async ({ deps }) => {

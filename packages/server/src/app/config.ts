@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { VestryError } from '@vestry/contract/errors'
 import { parseDocument } from 'yaml'
 import * as z from 'zod'
-import { nearest } from './nearest.ts'
+import { nearest } from '../policy/nearest.ts'
 
 const seconds = (max: number) => z.int().min(1).max(max)
 const Rate = z.strictObject({

@@ -33,6 +33,9 @@ interface Named extends Segment {
 
 const ROWS_PER_WRITE = 200
 const PAGE = 200
+/** Nobody waiting, the index rests this many times as long as it worked: callers come first. */
+const REST_PER_WORK = 20
+const MAX_REST_MS = 500
 
 export class AuditIndex {
   readonly #options: AuditIndexOptions
@@ -41,6 +44,8 @@ export class AuditIndex {
   #position: { seq: number; segment: string; offset: number } | undefined
   #prunedTo = 0
   #problem: unknown
+  /** Callers who wait for the index to be complete. */
+  #hurried = 0
 
   constructor(options: AuditIndexOptions) {
     this.#options = options
@@ -52,19 +57,20 @@ export class AuditIndex {
     return this.#problem
   }
 
-  /** Indexes what the log has and the index has not. @returns The number of records added. */
+  /** Indexes what the log has and the index has not, at full speed. @returns The number of records added. */
   async catchUp(): Promise<number> {
-    this.#hurry = true
+    this.#hurried += 1
     try {
-      this.#running ??= this.#track(this.#catchUp())
-      return await this.#running
+      // A run under way may have read past the place where new records arrived since.
+      const before = (await this.#running) ?? 0
+      return before + (await this.#run())
     } finally {
-      this.#hurry = false
+      this.#hurried -= 1
     }
   }
 
-  #track(running: Promise<number>): Promise<number> {
-    return running
+  #run(): Promise<number> {
+    this.#running ??= this.#catchUp()
       .then(
         (added) => {
           this.#problem = undefined
@@ -99,8 +105,7 @@ export class AuditIndex {
     let timer: NodeJS.Timeout | undefined
     const next = () => {
       timer = setTimeout(() => {
-        this.#running ??= this.#track(this.#catchUp(SHARE_BEHIND))
-        this.#running
+        this.#run()
           .catch(() => 0)
           .finally(() => {
             if (!ended) next()
@@ -190,12 +195,19 @@ export class AuditIndex {
 
   async #add(rows: Row[]): Promise<number> {
     if (rows.length === 0) return 0
+    const started = performance.now()
     await this.#options.store.writeBehind({
       table: 'audit_index',
       rows,
       key: ['node', 'seq'],
       update: [],
     })
+    if (this.#hurried === 0) {
+      const took = performance.now() - started
+      await new Promise((resolve) =>
+        setTimeout(resolve, Math.min(took * REST_PER_WORK, MAX_REST_MS)),
+      )
+    }
     return rows.length
   }
 

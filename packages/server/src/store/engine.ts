@@ -1,5 +1,5 @@
 /** What an engine gives the store. `store.ts` adds what both share: change, generation, listeners. */
-import type { Kysely, SelectType } from 'kysely'
+import type { Insertable, Kysely, SelectType } from 'kysely'
 import type { Tables } from './schema.ts'
 
 /** Runs inside a write; everything it stores becomes durable together or not at all. */
@@ -15,11 +15,38 @@ export type PointRow<T extends keyof Tables, C extends keyof Tables[T]> = {
   [K in C]: SelectType<Tables[T][K]>
 }
 
+/** Rows of one table that may be lost with the power, because something else can make them again. */
+export interface BehindRows<T extends keyof Tables> {
+  readonly table: T
+  /** All with the same columns. */
+  readonly rows: readonly Insertable<Tables[T]>[]
+  /** A whole unique key. */
+  readonly key: readonly (keyof Tables[T] & string)[]
+  /** Columns a row that is there takes over; none: it stays as it is. */
+  readonly update: readonly (keyof Tables[T] & string)[]
+}
+
+/** The one statement of {@link BehindRows}. */
+export function behindSql(
+  { table, key, update }: { table: string; key: readonly string[]; update: readonly string[] },
+  columns: readonly string[],
+  placeholder: (index: number) => string,
+): string {
+  const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`).join(', ')
+  const taken = update.map((name) => `"${name}" = excluded."${name}"`).join(', ')
+  const values = columns.map((_, index) => placeholder(index)).join(', ')
+  return (
+    `insert into "${table}" (${quoted(columns)}) values (${values}) ` +
+    `on conflict (${quoted(key)}) do ${update.length === 0 ? 'nothing' : `update set ${taken}`}`
+  )
+}
+
 export interface Engine {
   readonly name: 'sqlite' | 'postgres'
   /** Reads only; the engine refuses writes through it. */
   readonly db: Kysely<Tables>
   write<T>(fn: WriteFn<T>): Promise<T>
+  writeBehind<T extends keyof Tables>(rows: BehindRows<T>): Promise<void>
   pointRead<T extends keyof Tables, C extends keyof Tables[T] & string>(
     table: T,
     key: readonly (keyof Tables[T] & string)[],

@@ -189,7 +189,7 @@ eachStore('tables', (at) => {
       sql`insert into migration (version, name, applied_at) values (999, 'later', 1)`.execute(trx),
     )
     await expect(at.open()).rejects.toMatchObject({
-      code: 'STORE_UNAVAILABLE',
+      code: 'STORE_TOO_NEW',
       message: expect.stringContaining('999'),
       hint: expect.stringContaining('newer'),
     })

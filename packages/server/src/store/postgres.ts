@@ -3,9 +3,10 @@
  * race; reads have connections of their own that cannot write.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kysely, PostgresDialect } from 'kysely'
+import { Kysely, PostgresDialect, sql } from 'kysely'
 import { withinLimit } from './deadline.ts'
 import {
+  type BehindRows,
   type Engine,
   type EngineOptions,
   type PointRead,
@@ -52,6 +53,7 @@ export async function openPostgres(
     name: 'postgres',
     db,
     write: (fn) => writer.write(fn),
+    writeBehind: (rows) => writeBehind(writer, rows),
     pointRead: (table, key, columns) => pointRead(reads, table, key, columns),
     announce: (trx, tables) => feed.announce(trx, tables),
     async close() {
@@ -60,6 +62,35 @@ export async function openPostgres(
       await Promise.all([writes.end(), reads.end()])
     },
   }
+}
+
+const BEHIND_ROWS = 250
+
+async function writeBehind<T extends keyof Tables>(
+  writer: Writer,
+  { table, rows, key, update }: BehindRows<T>,
+): Promise<void> {
+  for (let at = 0; at < rows.length; at += BEHIND_ROWS) {
+    const some = rows.slice(at, at + BEHIND_ROWS)
+    await writer.write(async (trx) => {
+      await sql`set local synchronous_commit = off`.execute(trx)
+      const taken = update.map((column) => [column, (eb: Excluded) => eb.ref(`excluded.${column}`)])
+      // The table is a type parameter here, which Kysely's own types cannot follow; rows and columns are checked by ours.
+      const insert = (trx as unknown as Kysely<Record<string, Record<string, unknown>>>)
+        .insertInto(table)
+        .values(some as unknown as Record<string, unknown>[])
+      await insert
+        .onConflict((conflict) => {
+          const at = conflict.columns(key as unknown as string[])
+          return update.length === 0 ? at.doNothing() : at.doUpdateSet(Object.fromEntries(taken))
+        })
+        .execute()
+    })
+  }
+}
+
+interface Excluded {
+  ref(column: string): unknown
 }
 
 class Writer {

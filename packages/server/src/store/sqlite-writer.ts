@@ -15,7 +15,7 @@ import {
   Transaction,
 } from 'kysely'
 import { withinLimit } from './deadline.ts'
-import type { WriteFn } from './engine.ts'
+import { type BehindRows, behindSql, type WriteFn } from './engine.ts'
 import type { Tables } from './schema.ts'
 import { type LockWait, whenUnlocked } from './sqlite-lock.ts'
 import { nodeSqlite } from './sqlite-statement.ts'
@@ -24,9 +24,19 @@ import { storeError, unavailable } from './store-error.ts'
 /** Most writes in one transaction, so that a long queue does not keep the event loop for long. */
 const MAX_BATCH = 512
 
+/** Rows written behind in one go: a few milliseconds. */
+const BEHIND_ROWS = 250
+
 /** Statements that would end or widen the shared transaction. */
 const CONTROL =
   /^\s*(begin|start|commit|end|rollback|savepoint|release|pragma|attach|detach|vacuum)\b/i
+
+interface BehindJob {
+  /** Writes the next rows. @returns whether more are left. */
+  readonly step: () => boolean
+  readonly settle: () => void
+  readonly fail: (error: Error) => void
+}
 
 interface Job {
   readonly run: () => Promise<void>
@@ -47,6 +57,7 @@ export class SqliteWriter {
   readonly #executor: ReturnType<Kysely<Tables>['getExecutor']>
   readonly #options: SqliteWriterOptions
   #queue: Job[] = []
+  #behind: BehindJob[] = []
   #draining: Promise<void> | undefined
   #closed = false
 
@@ -84,6 +95,32 @@ export class SqliteWriter {
     })
   }
 
+  /** Served when no write waits, in small transactions that are not synced. */
+  writeBehind<T extends keyof Tables>(behind: BehindRows<T>): Promise<void> {
+    if (this.#closed) return Promise.reject(unavailable('The store is closed'))
+    const { rows } = behind
+    if (rows.length === 0) return Promise.resolve()
+    const columns = Object.keys(rows[0] as object)
+    const sql = behindSql(behind, columns, () => '?')
+    let done = 0
+    return new Promise<void>((resolve, reject) => {
+      this.#behind.push({
+        step: () => {
+          const statement = this.#statements.prepare(sql)
+          const end = Math.min(done + BEHIND_ROWS, rows.length)
+          for (; done < end; done += 1) {
+            const row = rows[done] as Record<string, unknown>
+            statement.run(columns.map((column) => row[column]))
+          }
+          return done < rows.length
+        },
+        settle: resolve,
+        fail: reject,
+      })
+      this.#draining ??= this.#drain()
+    })
+  }
+
   /** Waits for the writes that were accepted, then refuses new ones. */
   async close(): Promise<void> {
     this.#closed = true
@@ -91,13 +128,35 @@ export class SqliteWriter {
   }
 
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 || this.#behind.length > 0) {
       await nextTick() // lets everything that this tick still queues join the batch
+      if (this.#queue.length === 0) {
+        await this.#stepBehind()
+        continue
+      }
       const batch = this.#queue.slice(0, MAX_BATCH)
       this.#queue = this.#queue.slice(batch.length)
       await this.#commit(batch)
     }
     this.#draining = undefined
+  }
+
+  async #stepBehind(): Promise<void> {
+    const [job] = this.#behind as [BehindJob]
+    try {
+      this.#db.exec('pragma synchronous = normal')
+      await whenUnlocked(() => this.#db.exec('begin immediate'), this.#options)
+      const more = job.step()
+      this.#exec('commit')
+      if (more) return
+      job.settle()
+    } catch (cause) {
+      this.#rollback()
+      job.fail(lost(cause))
+    } finally {
+      this.#db.exec('pragma synchronous = full')
+    }
+    this.#behind.shift()
   }
 
   async #commit(batch: readonly Job[]): Promise<void> {

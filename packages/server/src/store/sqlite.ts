@@ -57,6 +57,7 @@ function engine(writer: DatabaseSync, reader: DatabaseSync, options: EngineOptio
     name: 'sqlite',
     db,
     write: (fn) => queue.write(fn),
+    writeBehind: (rows) => queue.writeBehind(rows),
     pointRead: (table, key, columns) => pointRead(reader, table, key, columns),
     announce: async () => {}, // one process, so nobody else to tell
     async close() {

@@ -7,7 +7,7 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import { type ChangeListener, ChangeListeners, TouchedTables } from './changes.ts'
-import type { Engine, EngineOptions, PointRead, PointRow, WriteFn } from './engine.ts'
+import type { BehindRows, Engine, EngineOptions, PointRead, PointRow, WriteFn } from './engine.ts'
 import { openPostgres } from './postgres.ts'
 import type { Tables } from './schema.ts'
 import { openSqlite } from './sqlite.ts'
@@ -30,6 +30,11 @@ export interface Store extends AsyncDisposable {
   /** `write` that also raises the generation by one. For admin changes; tells `onChange` on every node. */
   change<T>(fn: WriteFn<T>): Promise<{ value: T; generation: number }>
   generation(): Promise<number>
+  /**
+   * Adds rows without waiting for the disk, after the writes that are waiting: for what is kept for convenience
+   * and can be lost with the power. Resolves once they can be read.
+   */
+  writeBehind<T extends keyof Tables>(rows: BehindRows<T>): Promise<void>
   /**
    * Called with the touched tables after a change was committed here or (PostgreSQL) on another node, and with
    * all tables after a lost connection came back. @returns the function that ends it.
@@ -117,6 +122,7 @@ function storeOf(engine: Engine, listeners: ChangeListeners): Store {
       return { value, generation }
     },
     generation: async () => readGeneration(open().db),
+    writeBehind: async (rows) => open().writeBehind(rows),
     onChange: (listener) => listeners.add(listener),
     pointRead: (table, key, columns) => open().pointRead(table, key, columns),
     close,

@@ -3,15 +3,17 @@
  * Losing the last moments costs nothing: the audit log's intent is the lease's durable form.
  */
 
+import type { Insertable } from 'kysely'
 import { hmacTag } from '../seal/hash.ts'
 import type { Keyring } from '../seal/keyring.ts'
+import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Lease } from './lease.ts'
 import type { LeaseEvents } from './lease-book.ts'
 
 const FLUSH_EVERY_MS = 1_000
 const MAX_PENDING = 50_000
-const BATCH = 500
+const ROWS_PER_FLUSH = 1_000
 
 export class LeaseRows implements LeaseEvents {
   readonly #store: Store
@@ -47,29 +49,23 @@ export class LeaseRows implements LeaseEvents {
     else this.#note(lease)
   }
 
-  /** Writes what is pending, in batches. */
+  /** Writes what is pending; the newest wait for the next turn when there are many. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const leases = [...this.#pending.values()]
-    this.#pending = new Map()
-    for (let at = 0; at < leases.length; at += BATCH) {
-      const rows = leases.slice(at, at + BATCH).map((lease) => this.#row(lease))
-      await this.#store.write((trx) =>
-        trx
-          .insertInto('lease')
-          .values(rows)
-          .onConflict((conflict) =>
-            conflict.column('id_hash').doUpdateSet((eb) => ({
-              expires_at: eb.ref('excluded.expires_at'),
-              state: eb.ref('excluded.state'),
-              reason: eb.ref('excluded.reason'),
-              ended_at: eb.ref('excluded.ended_at'),
-            })),
-          )
-          .execute(),
-      )
+    const rows: Insertable<Tables['lease']>[] = []
+    for (const [id, lease] of this.#pending) {
+      if (rows.length === ROWS_PER_FLUSH) break
+      this.#pending.delete(id)
+      rows.push(this.#row(lease))
     }
+    await this.#store.writeBehind({
+      table: 'lease',
+      rows,
+      key: ['id_hash'],
+      update: ['expires_at', 'state', 'reason', 'ended_at'],
+    })
+    if (this.#pending.size > 0) this.#schedule()
   }
 
   /** After a restart: nobody can hold the protocol side of these any more. @returns how many. */
@@ -95,6 +91,10 @@ export class LeaseRows implements LeaseEvents {
       return
     }
     this.#pending.set(lease.id, lease)
+    this.#schedule()
+  }
+
+  #schedule(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       // A store that is away is reported by whoever needs it; rows of leases can wait for the next change.
