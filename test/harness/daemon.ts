@@ -27,6 +27,9 @@ export interface TestDaemon extends AsyncDisposable {
   /** Every line of the audit log so far. */
   auditLines(): string[]
   restart(config?: object): Promise<void>
+  /** As an operator does; agents' connections stay open. */
+  seal(): Promise<void>
+  unseal(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -90,6 +93,17 @@ export async function startTestDaemon(
       await daemon.stop()
       write(config)
       daemon = await boot()
+      admin = await loginOperator(home)
+    },
+    async seal() {
+      await daemon.seal('operator')
+      admin.destroy()
+    },
+    async unseal() {
+      const anyone = await RawClient.connect({ path: home.adminSocket })
+      const keyfile_base64 = Buffer.from(readFileSync(home.devKeyFile)).toString('base64')
+      await anyone.call('admin.unseal', { keyfile_base64 })
+      anyone.destroy()
       admin = await loginOperator(home)
     },
     async stop() {
