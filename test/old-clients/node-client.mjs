@@ -18,7 +18,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 export class VaultError extends Error {
-  constructor(message, { code, detail = null, suggestion = null, docsUrl = null, context = {} } = {}) {
+  constructor(
+    message,
+    { code, detail = null, suggestion = null, docsUrl = null, context = {} } = {},
+  ) {
     super(message)
     this.name = new.target.name
     this.code = code
