@@ -75,18 +75,21 @@ export class Listener<State> {
 
   /**
    * Closes in the order that keeps every client alive: no new connections, requests in flight are
-   * answered (with SHUTTING_DOWN once `budgetMs` is nearly spent), then FIN.
+   * answered (with SHUTTING_DOWN once half of `budgetMs` is spent), then FIN. A connection that still
+   * waits for an answer is read on: the protocol refuses what arrives, where silence would hang a peer.
    */
   async close(budgetMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     const deadline = this.#now() + budgetMs
-    for (const connection of this.#connections) connection.closeGracefully()
-    while (this.#connections.size > 0 && this.#now() < deadline) {
-      const nearlySpent = this.#now() > deadline - budgetMs / 2
+    for (;;) {
+      const nowMs = this.#now()
+      const impatient = nowMs > deadline - budgetMs / 2
       for (const connection of this.#connections) {
-        if (nearlySpent && connection.inflight > 0) connection.failInflight(shuttingDown())
-        connection.sweep(this.#now())
+        if (impatient && connection.inflight > 0) connection.failInflight(shuttingDown())
+        if (impatient || connection.inflight === 0) connection.closeGracefully()
+        connection.sweep(nowMs)
       }
+      if (this.#connections.size === 0 || nowMs >= deadline) break
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     for (const connection of this.#connections) connection.destroy()
