@@ -1,6 +1,7 @@
 import type { Insertable, Selectable } from 'kysely'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
+import { MIGRATIONS } from './migrations.ts'
 import { TABLE_NAMES, type Tables } from './schema.ts'
 import { openStore } from './store.ts'
 import { eachStore, postgresUrl, sqliteUrl } from './test-store.ts'
@@ -94,6 +95,7 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
     encryptions: 0,
     mac: bytes,
   },
+  row_change: { table: 'agent', before: null, after: bytes },
   lease: {
     id_hash: 'h',
     agent_id: 'a',
@@ -178,6 +180,32 @@ eachStore('tables', (at) => {
     await insert({ id: 'b', spiffe_id: 'b' })
   })
 
+  test('the database notes every row MAC that comes or goes, whoever writes it', async () => {
+    const other = new Uint8Array([9])
+    const notes = await at.store.write(async (trx) => {
+      const { credential, credential_version: version } = ROWS
+      await trx.insertInto('credential').values(credential).execute()
+      await trx.insertInto('credential_version').values(version).execute()
+      await trx.updateTable('credential').set({ mac: other, type: 'x' }).execute()
+      await trx.updateTable('credential').set({ type: 'y' }).execute()
+      const upsert = trx.insertInto('credential').values({ ...credential, mac: bytes })
+      await upsert.onConflict((clash) => clash.column('path').doUpdateSet({ mac: bytes })).execute()
+      await trx.deleteFrom('credential').execute() // takes its versions with it
+      return trx.selectFrom('row_change').selectAll().execute()
+    })
+    expect(notes.map((note) => ({ ...note }))).toEqual(
+      expect.arrayContaining([
+        { table: 'credential', before: null, after: bytes },
+        { table: 'credential_version', before: null, after: bytes },
+        { table: 'credential', before: bytes, after: other },
+        { table: 'credential', before: other, after: bytes },
+        { table: 'credential', before: bytes, after: null },
+        { table: 'credential_version', before: bytes, after: null },
+      ]),
+    )
+    expect(notes).toHaveLength(6)
+  })
+
   test('opening again changes nothing', async () => {
     const before = await sql`select * from migration order by version`.execute(at.store.db)
     const again = await at.open({ now: () => 99 })
@@ -209,7 +237,7 @@ test.for([
     const { rows } = await sql<{ n: number }>`select count(*) as n from migration`.execute(
       stores[0]!.db,
     )
-    expect(rows[0]?.n).toBe(1)
+    expect(rows[0]?.n).toBe(MIGRATIONS.length)
     await Promise.all(stores.map((store) => store.close()))
   },
 )

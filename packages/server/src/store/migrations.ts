@@ -5,6 +5,7 @@
 
 /** What differs between the engines in a table definition. */
 export interface Dialect {
+  readonly engine: 'sqlite' | 'postgres'
   readonly integer: string
   readonly bytes: string
   /** After the closing bracket of a table. */
@@ -14,12 +15,19 @@ export interface Dialect {
 }
 
 export const SQLITE: Dialect = {
+  engine: 'sqlite',
   integer: 'integer',
   bytes: 'blob',
   table: 'strict',
   keyedTable: 'strict, without rowid',
 }
-export const POSTGRES: Dialect = { integer: 'bigint', bytes: 'bytea', table: '', keyedTable: '' }
+export const POSTGRES: Dialect = {
+  engine: 'postgres',
+  integer: 'bigint',
+  bytes: 'bytea',
+  table: '',
+  keyedTable: '',
+}
 
 export interface Migration {
   readonly version: number
@@ -29,6 +37,7 @@ export interface Migration {
 
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first tables', statements: firstTables },
+  { version: 2, name: 'note row changes', statements: noteRowChanges },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -226,6 +235,54 @@ function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly s
     ...['agent', 'path', 'request_id', 'txn', 'trace_id', 'decision_id'].map(
       (column) => `create index "audit_index_${column}" on "audit_index" ("${column}", "timestamp")
         where "${column}" is not null`,
+    ),
+  ]
+}
+
+/** Tables whose rows carry a MAC and decide who may do what. */
+const GUARDED = ['agent', 'operator', 'api_key', 'policy', 'credential', 'credential_version']
+
+/**
+ * The database itself notes every row MAC that came or went, so that no writer can forget to. Whoever makes a
+ * change reads the notes before it commits and folds them into the fingerprint of all rows.
+ */
+function noteRowChanges({ engine, bytes, table }: Dialect): readonly string[] {
+  const notes = `create table "row_change" (
+    "table" text not null,
+    "before" ${bytes},
+    "after" ${bytes}
+  ) ${table}`
+  return [notes, ...(engine === 'sqlite' ? sqliteTriggers() : postgresTriggers())]
+}
+
+function sqliteTriggers(): string[] {
+  const note = (name: string, values: string) =>
+    `begin insert into "row_change" values ('${name}', ${values}); end`
+  return GUARDED.flatMap((name) => [
+    `create trigger "${name}_added" after insert on "${name}"
+      ${note(name, 'null, new."mac"')}`,
+    `create trigger "${name}_altered" after update of "mac" on "${name}"
+      ${note(name, 'old."mac", new."mac"')}`,
+    `create trigger "${name}_removed" after delete on "${name}"
+      ${note(name, 'old."mac", null')}`,
+  ])
+}
+
+function postgresTriggers(): string[] {
+  const body = `declare
+      old_mac bytea;
+      new_mac bytea;
+    begin
+      if TG_OP <> 'INSERT' then old_mac := OLD."mac"; end if;
+      if TG_OP <> 'DELETE' then new_mac := NEW."mac"; end if;
+      insert into "row_change" values (TG_TABLE_NAME, old_mac, new_mac);
+      return null;
+    end`
+  return [
+    `create function "note_row_change"() returns trigger language plpgsql as $$ ${body} $$`,
+    ...GUARDED.map(
+      (name) => `create trigger "${name}_changed" after insert or update of "mac" or delete
+        on "${name}" for each row execute function "note_row_change"()`,
     ),
   ]
 }

@@ -109,6 +109,8 @@ export interface Tables {
     encryptions: number
     mac: Uint8Array
   }
+  /** Row MACs that came and went in the transaction under way; triggers write it, `change` empties it. */
+  row_change: { table: string; before: Uint8Array | null; after: Uint8Array | null }
   /** Written behind, for listing and for closing leases after a crash; the live truth is in memory. */
   lease: {
     /** HMAC of the lease id: a stolen database hands out no lease ids. */
@@ -181,6 +183,7 @@ const NAMES: Record<keyof Tables, true> = {
   policy_set: true,
   credential: true,
   credential_version: true,
+  row_change: true,
   lease: true,
   approval: true,
   limit_window: true,

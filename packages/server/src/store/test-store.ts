@@ -104,9 +104,10 @@ function opened<T>(value: T | undefined): T {
 }
 
 async function empty(store: Store): Promise<void> {
-  // Children before parents; the generation only ever rises.
+  // Children before parents, and last what the deletions themselves noted; the generation only ever rises.
   const first = ['credential_version', 'budget_hold', 'api_key']
-  const names = [...first, ...TABLE_NAMES.filter((name) => !first.includes(name))]
+  const others = TABLE_NAMES.filter((name) => !first.includes(name) && name !== 'row_change')
+  const names = [...first, ...others, 'row_change']
   await store.write(async (trx) => {
     for (const name of names) {
       const table = name as keyof Tables // from the list of them
