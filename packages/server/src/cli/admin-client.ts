@@ -1,0 +1,62 @@
+/** The operators' wire from this side: connect, log in with the operator key, call verbs. */
+import { VestryError } from '@vestry/contract/errors'
+import { type CallOptions, type Message, RpcConnection } from '@vestry/sdk/vault'
+import { readKeyFile } from '../identity/key-file.ts'
+
+export interface AdminAddress {
+  socket: string
+  operator: string
+  keyFile: string
+}
+
+/** The daemon gives a verb two minutes; silence beyond that is a dead daemon. */
+const CALL_TIMEOUT_MS = 150_000
+
+export class AdminClient implements AsyncDisposable {
+  readonly #connection: RpcConnection
+
+  private constructor(connection: RpcConnection) {
+    this.#connection = connection
+  }
+
+  /** Without a login: for `status` and `admin.unseal`. @throws VaultError `DAEMON_UNREACHABLE` */
+  static async connect(socket: string, signal?: AbortSignal): Promise<AdminClient> {
+    return new AdminClient(await RpcConnection.open(socket, { signal }))
+  }
+
+  /**
+   * @throws VaultError `DAEMON_UNREACHABLE`, `VAULT_LOCKED`, `AUTH_FAILED`
+   * @throws VestryError `AUTH_FAILED` when there is no key to log in with.
+   */
+  static async open(address: AdminAddress, signal?: AbortSignal): Promise<AdminClient> {
+    // First the socket: when nothing answers, a missing key is not what is wrong.
+    const client = await AdminClient.connect(address.socket, signal)
+    try {
+      await client.#logIn(address, signal)
+      return client
+    } catch (error) {
+      await client[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  call(method: string, params: Message = {}, options: CallOptions = {}): Promise<Message> {
+    return this.#connection.call(method, params, { timeoutMs: CALL_TIMEOUT_MS, ...options })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection.close()
+  }
+
+  async #logIn({ operator, keyFile }: AdminAddress, signal?: AbortSignal): Promise<void> {
+    const key = await readKeyFile(keyFile).catch((cause: unknown) => {
+      if (cause instanceof VestryError && cause.code !== 'NOT_FOUND') throw cause
+      throw new VestryError('AUTH_FAILED', `there is no operator key at ${keyFile}`, {
+        hint: 'Give the --home the daemon uses, or the key with --operator-key FILE',
+        cause,
+      })
+    })
+    using seed = key.seed
+    await this.#connection.authenticate(operator, seed.bytes, { signal })
+  }
+}

@@ -1,0 +1,62 @@
+/** Records and reports of the log as lines for a person. Pure. */
+import { cellText, type Row, rowOf } from './cell.ts'
+import type { Paint, Style } from './style.ts'
+import { facts } from './table.ts'
+
+/** `seq  time  ✓ actor  action  detail  code`, one line. */
+export function recordLine(record: Row, paint: Paint): string {
+  const success = record['success'] === true
+  const intent = record['phase'] === 'intent'
+  const mark = intent ? paint('dim', '…') : success ? paint('green', '✓') : paint('red', '✗')
+  const outcome = rowOf(record, 'outcome')
+  const parts = [
+    paint('dim', cellText(record['seq']).padStart(6)),
+    paint('dim', cellText(record['timestamp'])),
+    mark,
+    cellText(record['actor']).padEnd(16),
+    cellText(record['action']).padEnd(20),
+    cellText(record['detail']),
+  ]
+  const code = outcome['code']
+  if (code !== undefined && code !== 'OK')
+    parts.push(paint(success ? 'dim' : 'red', cellText(code)))
+  const decision = rowOf(record, 'decision')['id']
+  if (decision !== undefined) parts.push(paint('dim', cellText(decision)))
+  return `${parts.join('  ')}\n`
+}
+
+const STATUS: Readonly<Record<string, Style>> = { intact: 'green', truncated: 'red', broken: 'red' }
+
+/** The report of a verification. */
+export function verifyText(report: Row, paint: Paint): string {
+  const status = String(report['status'])
+  const bad = rowOf(report, 'bad')
+  return (
+    `${paint(STATUS[status] ?? 'yellow', status.toUpperCase())}\n` +
+    facts(
+      [
+        ['records', report['entries']],
+        ['segments', report['segments']],
+        ['from', report['firstTime']],
+        ['to', report['lastTime']],
+        ['last', report['lastSeq']],
+        [
+          'checkpoints',
+          `${cellText(report['checkpoints'])}, signatures ${cellText(report['signatures'])}`,
+        ],
+        ['first bad record', bad['seq']],
+        [
+          'what is wrong',
+          bad['kind'] === undefined
+            ? undefined
+            : `${cellText(bad['kind'])}: ${cellText(bad['detail'])}`,
+        ],
+        ['in', bad['file']],
+        ['torn line', report['torn'] === null ? undefined : report['torn']],
+        ['problem', report['problem'] === null ? undefined : report['problem']],
+        ['end', rowOf(report, 'truncation')['statement']],
+      ],
+      paint,
+    )
+  )
+}

@@ -1,0 +1,108 @@
+/** The whole command line: what there is, how it is run, and how every failure ends. */
+import { VERSION } from '@vestry/contract/version'
+import { Command, CommanderError } from 'commander'
+import { agentCommands } from './agent.ts'
+import { inOurWords } from './aliases.ts'
+import { approvalCommands } from './approval.ts'
+import { auditCommands } from './audit.ts'
+import { backupCommands } from './backup.ts'
+import { addGlobalOptions, type Run, runner } from './command.ts'
+import { credentialCommands } from './cred.ts'
+import { doctorCommand } from './doctor.ts'
+import { EXIT, type ExitCode, exitCodeFor } from './exit-code.ts'
+import { failureLine, failureOf } from './failure.ts'
+import { initCommand } from './init.ts'
+import { keyCommands } from './key.ts'
+import { leaseCommands } from './lease.ts'
+import { operatorCommands } from './operator.ts'
+import { policyCommands } from './policy.ts'
+import { sealCommands } from './seal.ts'
+import { sessionCommands } from './session.ts'
+import { slotCommands } from './slot.ts'
+import { statusCommand } from './status.ts'
+import { stopCommand } from './stop.ts'
+import type { Terminal } from './terminal.ts'
+import { jsonText } from './terminal-text.ts'
+import { traceCommands } from './trace.ts'
+import { upCommand } from './up.ts'
+import { usageError } from './usage.ts'
+import { versionCommand } from './version.ts'
+
+/** Runs one command line. Never throws: every failure is told and becomes an exit code. */
+export async function runProgram(
+  argv: readonly string[],
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.done
+  let help = ''
+  const run = runner(terminal, signal, (code) => {
+    exitCode = code
+  })
+  const program = createProgram(run, terminal, (text) => {
+    help += text
+  })
+  try {
+    await program.parseAsync(inOurWords(argv), { from: 'user' })
+    return exitCode
+  } catch (thrown) {
+    const isUsage = thrown instanceof CommanderError
+    if (isUsage && thrown.exitCode === 0) return EXIT.done // help or version was asked for
+    const failure = failureOf(isUsage ? usageError(thrown) : thrown)
+    if (wantsJson(argv)) terminal.stdout.write(jsonText({ error: failure }))
+    else terminal.stderr.write(`${help}${failureLine(failure)}`)
+    return exitCodeFor(failure.code)
+  }
+}
+
+/** @param onHelp Gets the help text that goes with a usage error. */
+export function createProgram(
+  run: Run,
+  terminal: Terminal,
+  onHelp: (text: string) => void = () => {},
+): Command {
+  const program = new Command('vestry')
+    .description('lets AI agents act without holding the keys')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void terminal.stdout.write(text),
+      // Commander writes its own error line here too; ours replaces it.
+      writeErr: (text) => {
+        if (!text.startsWith('error: ')) onHelp(text)
+      },
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .version(VERSION, '--version', 'print the version')
+  for (const register of [
+    upCommand,
+    stopCommand,
+    initCommand,
+    sealCommands,
+    statusCommand,
+    doctorCommand,
+    agentCommands,
+    credentialCommands,
+    policyCommands,
+    leaseCommands,
+    sessionCommands,
+    approvalCommands,
+    keyCommands,
+    operatorCommands,
+    slotCommands,
+    auditCommands,
+    traceCommands,
+    backupCommands,
+    versionCommand,
+  ]) {
+    register(program, run)
+  }
+  addGlobalOptions(program)
+  return program
+}
+
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  return argv.slice(0, end === -1 ? argv.length : end).includes('--json')
+}

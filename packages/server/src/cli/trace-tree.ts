@@ -1,0 +1,92 @@
+/** The reply of `admin.trace` drawn as a tree: caller → decision → lease → what came of it. Pure. */
+import { cellText, type Row, rowOf, rowsOf } from './cell.ts'
+import type { Paint } from './style.ts'
+
+/** One line of the tree and what hangs below it. */
+interface Branch {
+  readonly lines: readonly string[]
+  readonly children: readonly Branch[]
+}
+
+export function traceText(reply: Row, paint: Paint): string {
+  const started = typeof reply['started_at'] === 'string' ? Date.parse(reply['started_at']) : 0
+  const head = [
+    paint('bold', `trace ${cellText(reply['id'])}`),
+    cellText(reply['actors']),
+    cellText(reply['txns']),
+    cellText(reply['started_at']),
+    duration(reply['duration_ms']),
+  ]
+  const branches = rowsOf(reply, 'spans').map((span) => branchOf(span, started, paint))
+  const more = reply['truncated'] === true ? ['… more than can be shown here'] : []
+  return `${[head.join('  '), ...draw(branches, ''), ...more].join('\n')}\n`
+}
+
+function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
+  const at = typeof span['at'] === 'string' ? Date.parse(span['at']) - startedMs : 0
+  const outcome = rowOf(span, 'outcome')
+  const facts = [
+    decisionLine(rowOf(span, 'decision'), paint),
+    leaseLine(span),
+    outcomeLine(outcome, paint),
+  ]
+  return {
+    lines: [
+      [
+        paint('bold', cellText(span['action'])),
+        cellText(span['detail']),
+        paint('dim', `+${at}ms`),
+        paint('dim', duration(outcome['duration_ms'])),
+      ]
+        .filter((part) => part !== '')
+        .join('  '),
+    ],
+    children: [
+      ...facts
+        .filter((line) => line !== undefined)
+        .map((line) => ({ lines: [line], children: [] })),
+      ...rowsOf(span, 'children').map((child) => branchOf(child, startedMs, paint)),
+    ],
+  }
+}
+
+function decisionLine(decision: Row, paint: Paint): string | undefined {
+  if (decision['id'] === undefined) return undefined
+  const answer = decision['allow'] === true ? paint('green', 'allow') : paint('red', 'deny')
+  const policies = cellText(decision['policies'])
+  return `decision  ${answer}  ${policies}  ${cellText(decision['reason'])}  ${paint('dim', cellText(decision['id']))}`
+}
+
+function leaseLine(span: Row): string | undefined {
+  const { lease } = span
+  if (lease === null || lease === undefined) return undefined
+  const data = rowOf(span, 'data')
+  const ttl = data['ttl'] === undefined ? '' : `  ttl ${cellText(data['ttl'])} s`
+  return `lease  ${cellText(lease)}${ttl}`
+}
+
+function outcomeLine(outcome: Row, paint: Paint): string | undefined {
+  const { code, status } = outcome
+  if (code === undefined) return undefined
+  const good = code === 'OK'
+  const upstream = status === undefined || status === null ? '' : `  upstream ${cellText(status)}`
+  return `outcome  ${paint(good ? 'green' : 'red', cellText(code))}${upstream}`
+}
+
+function draw(branches: readonly Branch[], indent: string): string[] {
+  return branches.flatMap(({ lines, children }, index) => {
+    const last = index === branches.length - 1
+    const inner = indent + (last ? '   ' : '│  ')
+    const [first = '', ...rest] = lines
+    return [
+      `${indent}${last ? '└─ ' : '├─ '}${first}`,
+      ...rest.map((line) => inner + line),
+      ...draw(children, inner),
+    ]
+  })
+}
+
+function duration(ms: unknown): string {
+  if (typeof ms !== 'number') return ''
+  return ms < 1_000 ? `${Math.round(ms * 10) / 10}ms` : `${(ms / 1_000).toFixed(3)}s`
+}
