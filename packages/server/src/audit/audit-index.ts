@@ -44,6 +44,8 @@ export class AuditIndex {
   #position: { seq: number; segment: string; offset: number } | undefined
   #prunedTo = 0
   #problem: unknown
+  /** A run under way ends after its batch; the rest is for the next start. */
+  #stopping = false
   /** Callers who wait for the index to be complete. */
   #hurried = 0
 
@@ -116,8 +118,10 @@ export class AuditIndex {
     return {
       [Symbol.asyncDispose]: async () => {
         ended = true
+        this.#stopping = true
         clearTimeout(timer)
         await this.#running?.catch(() => 0)
+        this.#stopping = false
       },
     }
   }
@@ -185,6 +189,8 @@ export class AuditIndex {
         }
         if (rows.length < ROWS_PER_WRITE) continue
         added += await this.#add(rows)
+        this.#position = position
+        if (this.#stopping) return added
         rows = []
       }
       added += await this.#add(rows)
@@ -202,7 +208,7 @@ export class AuditIndex {
       key: ['node', 'seq'],
       update: [],
     })
-    if (this.#hurried === 0) {
+    if (this.#hurried === 0 && !this.#stopping) {
       const took = performance.now() - started
       await new Promise((resolve) =>
         setTimeout(resolve, Math.min(took * REST_PER_WORK, MAX_REST_MS)),

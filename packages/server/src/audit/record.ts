@@ -4,7 +4,7 @@
  * a way around the log.
  */
 import { hash } from 'node:crypto'
-import { canonicalJson } from '@vestry/contract/canonical'
+import { canonicalJson, canonicalString } from '@vestry/contract/canonical'
 import { representable } from './representable.ts'
 
 /** Who observed the fact. `collector` is the log itself. */
@@ -139,9 +139,7 @@ function cut(entry: AuditEntry, podName: string, timestamp: string, version: num
 }
 
 function text(value: string): string {
-  return typeof value === 'string' && value.isWellFormed()
-    ? JSON.stringify(value)
-    : canonicalJson(value)
+  return typeof value === 'string' ? canonicalString(value) : canonicalJson(value)
 }
 
 /** Never throws: see the head of this file. */

@@ -7,7 +7,14 @@ import type { Kysely } from 'kysely'
 import type { Changed } from '../identity/row-guard.ts'
 import type { Keyring } from '../seal/keyring.ts'
 import { NONCE_LIMIT } from '../seal/nonce-budget.ts'
-import { openRecord, recordTerm, rewrapRecord, sealRecord } from '../seal/record.ts'
+import {
+  keepOpen,
+  type OpenedRecord,
+  openRecord,
+  recordTerm,
+  rewrapRecord,
+  sealRecord,
+} from '../seal/record.ts'
 import type { Secret } from '../seal/secret.ts'
 import type { PointRead } from '../store/engine.ts'
 import type { Tables } from '../store/schema.ts'
@@ -30,6 +37,8 @@ import {
 } from './credential-row.ts'
 
 const CACHED_CREDENTIALS = 100_000
+/** Data keys kept unwrapped, as handles; sealing and every change drop them. */
+const KEPT_HANDLES = 4_096
 /** Encryptions are counted on disk in blocks, so that a crash can only over-count. */
 const ENCRYPTION_BLOCK = 65_536
 const PAGE = 1_000
@@ -55,6 +64,7 @@ export class CredentialStore implements Disposable {
   readonly #readVersion: PointRead<VersionRow>
   /** Current versions, most recently used last. */
   readonly #cache = new Map<string, Opened>()
+  readonly #handles = new Map<string, { record: Uint8Array; handle: OpenedRecord }>()
   readonly #encryptionsLeft = new Map<string, number>()
   /** Raised with each invalidation, so that a read begun before it does not fill the cache after it. */
   #epoch = 0
@@ -95,14 +105,25 @@ export class CredentialStore implements Disposable {
     if (opened === undefined || opened.credential.version === 0) throw notFound(path)
     const { credential } = opened
     const wanted = version ?? credential.version
-    const record =
-      wanted === credential.version ? opened.record : await this.#versionRecord(path, wanted)
-    if (record === undefined || record.length === 0) throw notFound(path, version)
-    return {
-      secret: openRecord(this.#keys(), { path, version: wanted }, record),
-      version: wanted,
-      credential,
+    if (wanted === credential.version && opened.record.length > 0) {
+      return { secret: this.#kept(path, opened).open(), version: wanted, credential }
     }
+    const record = await this.#versionRecord(path, wanted)
+    if (record === undefined || record.length === 0) throw notFound(path, version)
+    const secret = openRecord(this.#keys(), { path, version: wanted }, record)
+    return { secret, version: wanted, credential }
+  }
+
+  /** The unwrapped data key of a current version, as a handle of the crypto library; never the value. */
+  #kept(path: string, { credential: { version }, record }: Opened): OpenedRecord {
+    const known = this.#handles.get(path)
+    // The very same record: a caller that read before a change must not leave its handle to those after it.
+    if (known?.record === record) return known.handle
+    const handle = keepOpen(this.#keys(), { path, version }, record)
+    const [oldest] = this.#handles.keys()
+    if (this.#handles.size >= KEPT_HANDLES && oldest !== undefined) this.#handles.delete(oldest)
+    this.#handles.set(path, { record, handle })
+    return handle
   }
 
   /** Every living credential by path, a page at a time. */
@@ -372,6 +393,7 @@ export class CredentialStore implements Disposable {
   drop(): void {
     this.#epoch += 1
     this.#cache.clear()
+    this.#handles.clear()
     this.#encryptionsLeft.clear()
   }
 
