@@ -1,0 +1,122 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+
+/** Folders of the server from the bottom up; an import may only go to its own row or a lower one. */
+const ORDER = [
+  ['store', 'metrics'],
+  ['seal'],
+  ['audit'],
+  ['identity', 'policy', 'limits'],
+  ['call', 'http'],
+  ['egress'],
+  ['vault'],
+  ['admin'],
+  ['app'],
+  ['cli'],
+]
+
+const ROOT = resolve(import.meta.dirname, '..')
+const SERVER = join(ROOT, 'packages/server/src')
+
+test('imports between the server’s folders point one way', () => {
+  const rank = new Map(ORDER.flatMap((row, index) => row.map((name) => [name, index] as const)))
+  const wrong: string[] = []
+  for (const file of sources(SERVER)) {
+    const from = folder(file)
+    for (const target of localImports(file)) {
+      const to = folder(target)
+      if (to === from) continue
+      const up = rank.get(from)
+      const down = rank.get(to)
+      if (up === undefined || down === undefined)
+        wrong.push(`${from} or ${to} has no place in the order`)
+      else if (down >= up) wrong.push(`${relative(SERVER, file)} → ${relative(SERVER, target)}`)
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+test('every folder of the server has a place in the order', () => {
+  const known = new Set(ORDER.flat())
+  const folders = readdirSync(SERVER, { withFileTypes: true }).filter((entry) =>
+    entry.isDirectory(),
+  )
+  expect(folders.map(({ name }) => name).filter((name) => !known.has(name))).toEqual([])
+})
+
+test('outbound connections are opened by egress alone', () => {
+  const offenders = sources(SERVER).filter((file) => {
+    const text = readFileSync(file, 'utf8')
+    return (
+      folder(file) !== 'egress' && /from '(?:undici|node:https?|node:tls)'|\bfetch\(/.test(text)
+    )
+  })
+  expect(offenders.map((file) => relative(SERVER, file))).toEqual([])
+})
+
+test('the contract imports nothing but zod and itself, the SDK nothing but Node, the contract and one crypto library', () => {
+  const allowed = {
+    contract: /^(?:zod|\.\/)/,
+    sdk: /^(?:node:|\.{1,2}\/|@vestry\/contract\/(?:errors|ids|version)$|@noble\/ciphers\/)/,
+  }
+  const wrong: string[] = []
+  for (const [name, pattern] of Object.entries(allowed)) {
+    for (const file of sources(join(ROOT, 'packages', name, 'src'))) {
+      for (const specifier of specifiers(file)) {
+        if (!pattern.test(specifier)) wrong.push(`${relative(ROOT, file)} → ${specifier}`)
+      }
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+test('one version everywhere', () => {
+  const read = (path: string) =>
+    JSON.parse(readFileSync(join(ROOT, path), 'utf8')) as Record<string, never>
+  const { version } = read('package.json')
+  for (const name of ['contract', 'sdk', 'server']) {
+    const manifest = read(`packages/${name}/package.json`) as {
+      version: string
+      dependencies: Record<string, string>
+    }
+    expect(manifest.version).toBe(version)
+    for (const [dependency, wanted] of Object.entries(manifest.dependencies)) {
+      if (dependency.startsWith('@vestry/'))
+        expect(`${dependency}@${wanted}`).toBe(`${dependency}@${version}`)
+      else expect(wanted, `${dependency} is pinned exactly`).toMatch(/^\d/)
+    }
+  }
+  expect(readFileSync(join(ROOT, 'packages/contract/src/version.ts'), 'utf8')).toContain(
+    `'${version}'`,
+  )
+})
+
+function sources(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(directory, name))
+    .filter(
+      (name) =>
+        name.endsWith('.ts') &&
+        !/\.test\.ts$|\/test-[^/]*\.ts$|\/testing\/|\.test-kit\.ts$/.test(name),
+    )
+}
+
+function folder(file: string): string {
+  return relative(SERVER, file).split('/')[0] as string
+}
+
+function specifiers(file: string): string[] {
+  const text = readFileSync(file, 'utf8')
+  const found = text.matchAll(
+    /^\s*(?:import|export)\b[^'"]*?from\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm,
+  )
+  return [...found].map((match) => (match[1] ?? match[2]) as string)
+}
+
+function localImports(file: string): string[] {
+  return specifiers(file)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => resolve(dirname(file), specifier))
+    .filter((target) => target.startsWith(SERVER))
+}
