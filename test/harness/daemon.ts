@@ -27,6 +27,8 @@ export interface TestDaemon extends AsyncDisposable {
   /** Every line of the audit log so far. */
   auditLines(): string[]
   restart(config?: object): Promise<void>
+  /** A new session on the operator's connection, when the old one has expired. */
+  relogin(): Promise<void>
   /** As an operator does; agents' connections stay open. */
   seal(): Promise<void>
   unseal(): Promise<void>
@@ -95,6 +97,9 @@ export async function startTestDaemon(
       daemon = await boot()
       admin = await loginOperator(home)
     },
+    async relogin() {
+      await admin.login({ name: 'owner', seed: operatorSeed(home) }, 'operator_name')
+    },
     async seal() {
       await daemon.seal('operator')
       admin.destroy()
@@ -117,8 +122,11 @@ export async function startTestDaemon(
 }
 
 async function loginOperator(home: Home): Promise<RawClient> {
-  const seed = Buffer.from(readFileSync(home.operatorKey, 'utf8').trim(), 'hex')
   const admin = await RawClient.connect({ path: home.adminSocket })
-  await admin.login({ name: 'owner', seed }, 'operator_name')
+  await admin.login({ name: 'owner', seed: operatorSeed(home) }, 'operator_name')
   return admin
+}
+
+function operatorSeed(home: Home): Buffer {
+  return Buffer.from(readFileSync(home.operatorKey, 'utf8').trim(), 'hex')
 }

@@ -1,5 +1,4 @@
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { encryptKey } from '@vestry/sdk/vault'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newAgentKeys } from '../harness/keys.ts'
