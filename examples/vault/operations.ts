@@ -15,7 +15,10 @@ export async function operations(
   const { ciphertext } = await client.encrypt(credential, 'sensitive data', { context: 'row 7' })
   const { plaintext } = await client.decrypt(credential, ciphertext, { context: 'row 7' })
 
-  const access = await client.checkAccess(credential, 'use:http_request')
+  const access = await client.checkAccess(credential, {
+    operation: 'http_request',
+    params: { url, method: 'POST' },
+  })
   const response = await client.httpRequest(
     credential,
     { url, method: 'POST', body: { prompt: 'hello' }, headerType: 'bearer', timeoutMs: 10_000 },

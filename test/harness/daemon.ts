@@ -24,6 +24,8 @@ export interface TestDaemon extends AsyncDisposable {
   addPolicy(rules: string | object): Promise<unknown>
   /** A logged-in raw client over the Unix socket. */
   agent(keys: AgentKeys): Promise<RawClient>
+  /** The first operator's private key. */
+  operatorSeed(): Buffer
   /** Every line of the audit log so far. */
   auditLines(): string[]
   restart(config?: object): Promise<void>
@@ -89,6 +91,7 @@ export async function startTestDaemon(
       await client.login(keys)
       return client
     },
+    operatorSeed: () => operatorSeed(home),
     auditLines: () => readFileSync(join(home.audit, 'audit.jsonl'), 'utf8').trimEnd().split('\n'),
     async restart(config) {
       admin.destroy()
