@@ -77,7 +77,8 @@ async function restoreHome(
       hint: 'Restore into a new --home',
     })
   }
-  return io.busy('restoring', async () => {
+  // Awaited here: the lock is given back as this function returns.
+  return await io.busy('restoring', async () => {
     const store = await openHomeStore(io.home, config, options.store)
     try {
       return await restore(dir, io.home, store)

@@ -9,7 +9,7 @@ import { type FactOptions, factsOf, withFactOptions } from './cred-facts.ts'
 import { CONFLICTS, FORMATS, type ImportOptions, importCredentials } from './cred-import.ts'
 import { revealCredential } from './cred-reveal.ts'
 import { integer, oneOf } from './option-value.ts'
-import type { GivenSecret, SecretSource } from './secret-input.ts'
+import { type GivenSecret, hasSource, type SecretSource } from './secret-input.ts'
 import { facts, table } from './table.ts'
 
 const KINDS = ['aes256', 'hmac', 'ed25519', 'password'] as const
@@ -226,6 +226,8 @@ async function put(
     )
     return
   }
+  // Nobody types a secret for a daemon that is not there.
+  if (!hasSource(source)) await io.anonymous((admin) => admin.call('ping'))
   using value = await io.secret(source, {
     option: 'value',
     question: `Value of ${path}`,

@@ -86,7 +86,8 @@ async function initialiseHome(io: CommandIo, options: InitOptions): Promise<Init
   using slots = await slotsOf(io, options)
   process.umask(0o077)
   makeHome(home)
-  return io.busy('making the vault', async () => {
+  // Awaited here: the secrets are wiped as this function returns.
+  return await io.busy('making the vault', async () => {
     // The log carries the instance lock: no daemon can be at work in this home.
     const audit = await openAudit(home, config, false)
     try {
