@@ -12,8 +12,8 @@ import { loadKeyFile } from '../seal/keyfile-load.ts'
 import type { Secret } from '../seal/secret.ts'
 import { agentProtocol } from '../vault/agent-protocol.ts'
 import { callerRecord } from '../vault/record.ts'
-import { DEFAULT_WIRE_LIMITS, type WireLimits } from '../vault/wire/connection.ts'
 import { type Address, Listener } from '../vault/wire/listener.ts'
+import { DEFAULT_WIRE_LIMITS, type WireLimits } from '../vault/wire/wire-limits.ts'
 import { assemble, openAudit, openHomeStore, type Parts } from './assemble.ts'
 import type { Config } from './config.ts'
 import { firstStartSlots } from './first-start.ts'
@@ -218,6 +218,7 @@ function openListeners(
     inflightPerConnection: config.vault.inflight_per_connection,
     idleTimeoutMs: config.vault.idle_timeout * 1000,
   }
+  const monotonic = () => performance.now() // a clock set anew must not time anybody out
   const accept = {
     connections: config.vault.connections,
     perTcpSource: config.vault.connections_per_tcp_source,
@@ -234,7 +235,7 @@ function openListeners(
       docsBaseUrl: config.vault.docs_base_url,
       ...(onlyAgents !== undefined && { onlyAgents }),
     })
-    const listener = new Listener({ protocol, wire, accept, now: Date.now })
+    const listener = new Listener({ protocol, wire, accept, now: monotonic })
     const bound = await listener.listen(address)
     opened.push(listener as unknown as Listener<never>)
     return bound
@@ -254,7 +255,7 @@ function openListeners(
         protocol: adminProtocol(parts.adminDeps(lifecycle), onInternalError),
         wire: { ...wire, idleTimeoutMs: 0 },
         accept: { connections: 64, perTcpSource: 64, unauthenticated: 32 },
-        now: Date.now,
+        now: monotonic,
       })
       await admin.listen({ socket: home.adminSocket, mode: 0o600 })
       opened.push(admin as unknown as Listener<never>)

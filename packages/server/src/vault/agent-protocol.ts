@@ -2,24 +2,19 @@
  * The agents' wire: which methods there are, in which state each may be called, and the second
  * dialect's names for them (vault.md §4.2, §6, §24). Rules live in the methods.
  */
-import { VestryError } from '@vestry/contract/errors'
+import { type ErrorCode, VestryError } from '@vestry/contract/errors'
 import type { Peer } from '../identity/caller.ts'
 import { sourceKey, tcpPeer, unixPeer } from '../identity/peer.ts'
 import { checkAccess, ping, status, whoami } from './methods/about.ts'
 import { leaseStatus, releaseLease, renewLease } from './methods/leases.ts'
 import { list } from './methods/list.ts'
-import {
-  authenticate,
-  challengeResponse,
-  type LoginCall,
-  logout,
-  requireSessionId,
-} from './methods/login.ts'
+import { authenticate, challengeResponse, type LoginCall, logout } from './methods/login.ts'
 import { retrieve } from './methods/retrieve.ts'
 import { store } from './methods/store.ts'
 import { use } from './methods/use.ts'
 import type { AgentCall, Vault } from './vault.ts'
-import type { Connection, Protocol, Running } from './wire/connection.ts'
+import type { Connection } from './wire/connection.ts'
+import type { Protocol, Running } from './wire/protocol.ts'
 import type { Reply } from './wire/reply.ts'
 import type { Request } from './wire/request.ts'
 
@@ -103,7 +98,13 @@ export function agentProtocol(vault: Vault, options: AgentListenerOptions): Prot
     isBarrier: (method) => BARRIERS.has(method),
     deadlineMs: ({ method }) =>
       method === 'use' || method === 'credential.use' ? USE_DEADLINE_MS : DEADLINE_MS,
-    handle: (state, running) => vault.limits.inFlight(() => handle(vault, options, state, running)),
+    handle: async (state, running) => {
+      try {
+        return await vault.limits.inFlight(() => handle(vault, options, state, running))
+      } catch (error) {
+        throw forAgents(error)
+      }
+    },
     closed: ({ connection }) => vault.sessions.endConnection(connection),
   }
 }
@@ -156,12 +157,12 @@ async function handleLogin(
   }
   const { challenge } = state
   state.challenge = undefined
+  const sessionId =
+    request.method === 'auth.verify' ? challenge?.sessionId : request.params['session_id']
   try {
-    const sessionId =
-      request.method === 'auth.verify'
-        ? (challenge?.sessionId ?? '')
-        : requireSessionId(request.params)
-    const reply = await challengeResponse(call, sessionId, challenge?.claimed ?? '')
+    // Without a session id the answer is as wrong as with a foreign one.
+    const given = typeof sessionId === 'string' ? sessionId : ''
+    const reply = await challengeResponse(call, given, challenge?.claimed ?? '')
     state.loggedIn = true
     return reply
   } catch (error) {
@@ -221,6 +222,45 @@ function assertUnsealed({ seal }: Vault): void {
         hint: 'Ask an operator to run "vestry init"',
       })
   }
+}
+
+/** The codes agents may meet (vault.md §9.2). Others tell of the inside: paths, stores, set-up. */
+const AGENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'AUTH_FAILED',
+  'ACCESS_DENIED',
+  'CREDENTIAL_NOT_FOUND',
+  'VAULT_LOCKED',
+  'LEASE_EXPIRED',
+  'RATE_LIMITED',
+  'SESSION_EXPIRED',
+  'LEASE_EXHAUSTED',
+  'SSRF_BLOCKED',
+  'INVALID_REQUEST',
+  'METHOD_NOT_FOUND',
+  'INVALID_PARAMS',
+  'REQUEST_TOO_LARGE',
+  'RESPONSE_TOO_LARGE',
+  'LEASE_NOT_FOUND',
+  'OPERATION_NOT_SUPPORTED',
+  'UNUSABLE_CREDENTIAL',
+  'DECRYPT_FAILED',
+  'REDIRECT_BLOCKED',
+  'UPSTREAM_ERROR',
+  'UPSTREAM_TIMEOUT',
+  'BACKEND_UNAVAILABLE',
+  'APPROVAL_REQUIRED',
+  'WRAP_INVALID',
+  'CONFLICT',
+  'NOT_INITIALIZED',
+  'AUDIT_UNAVAILABLE',
+  'TIMEOUT',
+  'SHUTTING_DOWN',
+])
+
+/** Keeps the daemon's own troubles inside: the agent learns that there was one, our log which. */
+function forAgents(error: unknown): unknown {
+  if (!(error instanceof VestryError) || AGENT_CODES.has(error.code)) return error
+  return new VestryError('INTERNAL_ERROR', undefined, { cause: error })
 }
 
 function unknownMethod({ method }: Request): VestryError {

@@ -1,5 +1,4 @@
 /** `authenticate`, `challenge_response` and `logout` (vault.md §5). */
-import { VestryError } from '@vestry/contract/errors'
 import { newCaller, type Peer } from '../../identity/caller.ts'
 import { LoginRefused } from '../../identity/login.ts'
 import type { Session } from '../../identity/session.ts'
@@ -146,13 +145,4 @@ function printableName(claimed: string): string {
 /** A malformed signature is a wrong one, not a wrong parameter (vault.md §5.2). */
 function textOrNothing(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
-}
-
-export function requireSessionId(params: Readonly<Record<string, unknown>>): string {
-  const id = params['session_id']
-  if (typeof id === 'string') return id
-  throw new VestryError('AUTH_FAILED', undefined, {
-    hint: 'Send the session_id that authenticate returned',
-    context: { attempts_left: 0 },
-  })
 }

@@ -6,114 +6,47 @@
 import type { Socket } from 'node:net'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
-import { FrameSource } from './frame-source.ts'
-import { encodeError, encodeReply, type Frame, MAX_REPLY_BYTES, type Reply } from './reply.ts'
-import { parseRequest, type Request, type RequestId, salvageId } from './request.ts'
+import { Execution } from './execution.ts'
+import { type Cut, FrameSource } from './frame-source.ts'
+import { Outbox } from './outbox.ts'
+import type { Protocol } from './protocol.ts'
+import { encodeError, encodeReply, MAX_REPLY_BYTES, type Reply } from './reply.ts'
+import { parseRequest, type RequestId, salvageId } from './request.ts'
+import { Turns } from './turns.ts'
+import type { WireLimits } from './wire-limits.ts'
 
-/** Times in milliseconds, sizes in bytes. */
-export interface WireLimits {
-  readonly maxRequestBytes: number
-  readonly maxRequestBytesUnauthenticated: number
-  readonly inflightPerConnection: number
-  /** 0: authenticated connections may idle for ever. */
-  readonly idleTimeoutMs: number
-  readonly authenticateWithinMs: number
-  readonly headerWithinMs: number
-  readonly bodyProgressMs: number
-  readonly bodyWithinMs: number
-  readonly queuedReplyBytes: number
-  readonly writeStallMs: number
-  readonly closeLingerMs: number
-}
-
-export const DEFAULT_WIRE_LIMITS: WireLimits = {
-  maxRequestBytes: 4_194_304,
-  maxRequestBytesUnauthenticated: 65_536,
-  inflightPerConnection: 32,
-  idleTimeoutMs: 0,
-  authenticateWithinMs: 10_000,
-  headerWithinMs: 10_000,
-  bodyProgressMs: 10_000,
-  bodyWithinMs: 60_000,
-  queuedReplyBytes: 8 * 1024 * 1024,
-  writeStallMs: 60_000,
-  closeLingerMs: 5_000,
-}
-
-/** One request in execution. */
-export interface Running {
-  readonly request: Request
-  readonly requestId: string
-  /** Epoch ms; after it the caller is answered TIMEOUT and `signal` fires. */
-  readonly deadlineMs: number
-  readonly signal: AbortSignal
-}
-
-/** What a listener speaks. `Peer` is the protocol's own per-connection state. */
-export interface Protocol<State> {
-  readonly secretMembers?: ReadonlySet<string>
-  readonly docsBaseUrl?: string | undefined
-  /** Told of failures nobody named; the peer only learns that there was one. */
-  readonly onInternalError?: (requestId: string, error: unknown) => void
-  open(connection: Connection<State>): State
-  authenticated(state: State): boolean
-  /** Barriers run alone: nothing later is looked at before they are answered. */
-  isBarrier(method: string): boolean
-  deadlineMs(request: Request): number
-  /** @param emit Sends one more frame with the same id; only streaming admin methods use it. */
-  handle(state: State, running: Running, emit: (reply: Reply) => Promise<void>): Promise<Reply>
-  closed(state: State): void
-}
-
-type Phase = 'open' | 'closing' | 'lingering' | 'closed'
-
-class Execution implements Running {
-  readonly request: Request
-  readonly requestId = newRequestId()
-  readonly deadlineMs: number
-  answered = false
-  #abort: AbortController | undefined
-
-  constructor(request: Request, deadlineMs: number) {
-    this.request = request
-    this.deadlineMs = deadlineMs
-  }
-
-  /** Made on first use: most requests never need one. */
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController()
-    return this.#abort.signal
-  }
-
-  abort(reason: unknown): void {
-    this.#abort?.abort(reason)
-  }
-}
+/**
+ * `draining`: what still arrives is refused by name. `closing`: it is discarded. Both last until
+ * every request was answered and every answer left; then comes FIN, and `lingering`, which reads on
+ * until the peer closes too, because closing on unread bytes would be a reset.
+ */
+type Phase = 'open' | 'draining' | 'closing' | 'lingering' | 'closed'
 
 export class Connection<State> {
   readonly socket: Socket
+  readonly state: State
   readonly #protocol: Protocol<State>
   readonly #limits: WireLimits
   readonly #now: () => number
   readonly #onClosed: () => void
   readonly #source = new FrameSource()
-  readonly #running = new Set<Execution>()
-  /** Requests that share an id run one after the other. */
-  readonly #lastWithId = new Map<RequestId, Promise<void>>()
-  readonly #outbox: Frame[] = []
-  readonly state: State
+  readonly #outbox: Outbox
+  readonly #turns = new Turns<Execution>((execution) => this.#start(execution))
+  /** Bytes of the requests that have not been answered. */
+  #inflightBytes = 0
   #phase: Phase = 'open'
-  #barrier = false
+  /** What a draining connection answers. */
+  #refusal: VestryError | undefined
   #paused = false
   #peerEnded = false
-  #flushScheduled = false
-  #openedAt: number
-  #frameStartedAt = 0
-  #progressAt = 0
+  readonly #openedAt: number
+  /** When the first byte of the frame being received came, and when its latest. */
+  #frameStartedAt: number
+  #progressAt: number
   #activeAt: number
-  #writeStalledSince = 0
   #lingerUntil = 0
 
+  /** @param deps.now Milliseconds of a clock that is never set back. */
   constructor(deps: {
     socket: Socket
     protocol: Protocol<State>
@@ -127,7 +60,10 @@ export class Connection<State> {
     this.#now = deps.now
     this.#onClosed = deps.onClosed
     this.#openedAt = deps.now()
+    this.#frameStartedAt = this.#openedAt
+    this.#progressAt = this.#openedAt
     this.#activeAt = this.#openedAt
+    this.#outbox = new Outbox(deps.socket, () => this.#proceed())
     this.state = deps.protocol.open(this)
     this.socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     this.socket.on('end', () => this.#onPeerEnd())
@@ -135,31 +71,31 @@ export class Connection<State> {
     this.socket.on('close', () => this.#onClose())
   }
 
+  /** Requests not answered yet. */
   get inflight(): number {
-    return this.#running.size
+    return this.#turns.size
   }
 
-  get closed(): boolean {
-    return this.#phase === 'closed'
-  }
-
-  /**
-   * Ends the connection in the only way old clients survive: no new frames, every request in
-   * flight answered, everything flushed, FIN, then the peer's own close is awaited for a while.
-   */
+  /** Stops reading, answers what is in flight, then ends the connection. */
   closeGracefully(): void {
-    if (this.#phase !== 'open') return
+    if (this.#phase !== 'open' && this.#phase !== 'draining') return
     this.#phase = 'closing'
-    this.socket.resume() // keep reading and discarding, or the peer's unread bytes become a reset
-    this.#finishIfIdle()
+    this.socket.resume()
+    this.#proceed()
   }
 
-  /** Answers what is still running with `error`, so that the close that follows can be prompt. */
+  /** Like {@link closeGracefully}, but whatever arrives until the end is answered with `refusal`. */
+  drain(refusal: VestryError): void {
+    if (this.#phase !== 'open') return
+    this.#phase = 'draining'
+    this.#refusal = refusal
+    this.#proceed()
+  }
+
+  /** Answers what is still running with `error`, so that the end can come. */
   failInflight(error: VestryError): void {
-    for (const execution of this.#running) {
-      this.#answerError(execution, error)
-      execution.abort(error)
-    }
+    // Backwards, so that none starts because the one before it was answered.
+    for (const execution of [...this.#turns.all()].reverse()) this.#abandon(execution, error)
   }
 
   destroy(): void {
@@ -168,43 +104,42 @@ export class Connection<State> {
 
   /** Bounds every wait of this connection; called about once a second instead of using timers. */
   sweep(nowMs: number): void {
-    const limits = this.#limits
     if (this.#phase === 'lingering') {
       if (nowMs >= this.#lingerUntil) this.socket.destroy()
       return
     }
-    for (const execution of this.#running) {
-      if (nowMs < execution.deadlineMs || execution.answered) continue
-      const error = new VestryError('TIMEOUT', `'${execution.request.method}' took too long`, {
-        hint: 'Try again; if it persists ask the operator to look at the daemon',
-      })
-      this.#answerError(execution, error)
-      execution.abort(error)
+    for (const execution of this.#turns.all()) {
+      if (nowMs >= execution.deadlineMs) this.#abandon(execution, timedOut(execution))
     }
-    if (this.socket.writableLength > 0) {
-      if (this.#writeStalledSince === 0) this.#writeStalledSince = nowMs
-      if (nowMs - this.#writeStalledSince >= limits.writeStallMs) this.socket.destroy()
+    if (this.#outbox.stalledMs(nowMs) >= this.#limits.writeStallMs) this.socket.destroy()
+    if (this.#phase === 'open' && this.#overdue(nowMs)) this.closeGracefully()
+  }
+
+  #overdue(nowMs: number): boolean {
+    const limits = this.#limits
+    if (!this.#protocol.authenticated(this.state)) {
+      // A login that is being looked at gets its answer first.
+      return !this.#turns.held && nowMs - this.#openedAt >= limits.authenticateWithinMs
     }
-    if (this.#phase !== 'open') return
-    const authenticated = this.#protocol.authenticated(this.state)
-    if (!authenticated && nowMs - this.#openedAt >= limits.authenticateWithinMs) {
-      if (!this.#barrier) this.closeGracefully()
-      return
-    }
-    if (authenticated) this.#openedAt = nowMs // a lost session gets the same grace to renew itself
-    const position = this.#paused ? 'between' : this.#source.position
-    if (position === 'header' && nowMs - this.#frameStartedAt >= limits.headerWithinMs) {
-      this.closeGracefully()
-    } else if (position === 'body') {
-      const stalled = nowMs - this.#progressAt >= limits.bodyProgressMs
-      if (stalled || nowMs - this.#frameStartedAt >= limits.bodyWithinMs) this.closeGracefully()
-    } else if (limits.idleTimeoutMs > 0 && this.#running.size === 0) {
-      if (nowMs - this.#activeAt >= limits.idleTimeoutMs) this.closeGracefully()
+    switch (this.#paused ? 'between' : this.#source.position) {
+      case 'header':
+        return nowMs - this.#frameStartedAt >= limits.headerWithinMs
+      case 'body':
+        return (
+          nowMs - this.#progressAt >= limits.bodyProgressMs ||
+          nowMs - this.#frameStartedAt >= limits.bodyWithinMs
+        )
+      case 'between':
+        return (
+          limits.idleTimeoutMs > 0 &&
+          this.#turns.size === 0 &&
+          nowMs - this.#activeAt >= limits.idleTimeoutMs
+        )
     }
   }
 
   #onData(chunk: Buffer): void {
-    if (this.#phase !== 'open') return
+    if (this.#phase !== 'open' && this.#phase !== 'draining') return
     const nowMs = this.#now()
     if (this.#source.position === 'between') this.#frameStartedAt = nowMs
     this.#progressAt = nowMs
@@ -213,210 +148,203 @@ export class Connection<State> {
     this.#pump()
   }
 
-  /** Starts every request that may start now. */
+  /** Takes up every frame that may be taken up now. */
   #pump(): void {
-    while (this.#phase === 'open' && !this.#mustWait()) {
+    while (this.#phase === 'open' || this.#phase === 'draining') {
+      if (this.#mustWait()) {
+        this.#setPaused(true)
+        return
+      }
       const authenticated = this.#protocol.authenticated(this.state)
       const limit = authenticated
         ? this.#limits.maxRequestBytes
         : this.#limits.maxRequestBytesUnauthenticated
       const cut = this.#source.next(limit, authenticated)
-      switch (cut.kind) {
-        case 'wait':
-          this.#setPaused(false)
-          return
-        case 'frame':
-          this.#frameStartedAt = this.#progressAt
-          this.#onFrame(cut.body)
-          break
-        case 'empty':
-          this.#refuse(null, new VestryError('INVALID_REQUEST', 'the frame is empty'))
-          break
-        case 'oversize':
-          this.#refuse(salvageId(cut.head), tooLarge(cut.size, limit))
-          break
-        case 'lost':
-          this.#refuse(null, tooLarge(cut.size, limit))
-          this.closeGracefully()
-          return
-        case 'alien':
-          this.closeGracefully()
-          return
-        default:
-          cut satisfies never
+      if (cut.kind === 'wait') {
+        this.#setPaused(false)
+        // Nothing more will come, and what came was taken up.
+        if (this.#peerEnded) this.closeGracefully()
+        return
       }
+      this.#frameStartedAt = this.#progressAt
+      this.#onCut(cut, limit)
     }
-    if (this.#phase === 'open') this.#setPaused(true)
+  }
+
+  #onCut(cut: Exclude<Cut, { kind: 'wait' }>, limit: number): void {
+    switch (cut.kind) {
+      case 'frame':
+        this.#onFrame(cut.body)
+        return
+      case 'empty':
+        this.#refuse(null, new VestryError('INVALID_REQUEST', 'the frame is empty'))
+        return
+      case 'oversize':
+        this.#refuse(salvageId(cut.head), tooLarge(cut.size, limit))
+        return
+      case 'lost':
+        this.#refuse(null, tooLarge(cut.size, limit))
+        this.closeGracefully()
+        return
+      case 'alien':
+        this.closeGracefully()
+    }
   }
 
   #mustWait(): boolean {
+    const limits = this.#limits
+    if (this.#outbox.bytes > limits.queuedReplyBytes) return true
+    if (this.#phase === 'draining') return false
     return (
-      this.#barrier ||
-      this.#running.size >= this.#limits.inflightPerConnection ||
-      this.socket.writableLength > this.#limits.queuedReplyBytes
+      this.#turns.held ||
+      this.#turns.size >= limits.inflightPerConnection ||
+      this.#inflightBytes >= limits.inflightBytes
     )
   }
 
   #setPaused(paused: boolean): void {
     if (paused === this.#paused) return
     this.#paused = paused
-    if (paused) this.socket.pause()
-    else this.socket.resume()
+    if (paused) {
+      this.socket.pause()
+      return
+    }
+    // The peer could not get on while we did not read.
+    this.#frameStartedAt = this.#now()
+    this.#progressAt = this.#frameStartedAt
+    this.socket.resume()
   }
 
   #onFrame(body: Buffer): void {
     const parsed = parseRequest(body, this.#protocol.secretMembers)
     if (!parsed.ok) {
-      this.#refuse(parsed.id, parsed.error)
+      this.#refuse(parsed.id, parsed.error, parsed.jsonrpc)
       return
     }
     const { request } = parsed
-    const execution = new Execution(request, this.#now() + this.#protocol.deadlineMs(request))
-    this.#running.add(execution)
-    const before = this.#lastWithId.get(request.id)
-    const barrier = this.#protocol.isBarrier(request.method)
-    if (barrier) this.#barrier = true
-    const run =
-      before === undefined ? this.#execute(execution) : before.then(() => this.#execute(execution))
-    const settled = run.finally(() => {
-      if (barrier) this.#barrier = false
-      this.#running.delete(execution)
-      if (this.#lastWithId.get(request.id) === settled) this.#lastWithId.delete(request.id)
+    if (this.#refusal !== undefined) {
       for (const secret of request.secrets.values()) secret[Symbol.dispose]()
-      if (this.#phase === 'open') this.#pump()
-      else this.#finishIfIdle()
-    })
-    this.#lastWithId.set(request.id, settled)
+      this.#refuse(request.id, this.#refusal, request.jsonrpc)
+      return
+    }
+    const barrier = this.#protocol.isBarrier(request.method)
+    const execution = new Execution(request, body.length, barrier)
+    this.#inflightBytes += execution.size
+    this.#turns.enter(execution)
+  }
+
+  #start(execution: Execution): void {
+    execution.deadlineMs = this.#now() + this.#protocol.deadlineMs(execution.request)
+    void this.#execute(execution)
   }
 
   async #execute(execution: Execution): Promise<void> {
     const emit = async (reply: Reply): Promise<void> => {
-      if (!execution.answered) this.#sendReply(execution, reply)
-      await this.#drained()
+      if (!execution.answered) this.#send(execution, reply)
+      await this.#outbox.below(this.#limits.queuedReplyBytes)
     }
     try {
       const reply = await this.#protocol.handle(this.state, execution, emit)
       try {
-        if (!execution.answered) this.#sendReply(execution, reply)
-        execution.answered = true
+        if (!execution.answered) {
+          this.#send(execution, reply)
+          this.#settle(execution)
+        }
       } finally {
         reply.release?.()
       }
     } catch (error) {
       this.#answerError(execution, error)
+    } finally {
+      execution[Symbol.dispose]()
     }
   }
 
-  #sendReply(execution: Execution, reply: Reply): void {
-    const { request } = execution
+  #send({ request }: Execution, reply: Reply): void {
     const frame = encodeReply(request.id, reply, request.jsonrpc)
-    if (frame !== undefined) {
-      this.#send(frame)
-      return
+    if (frame === undefined) {
+      throw new VestryError(
+        'RESPONSE_TOO_LARGE',
+        `the answer would exceed the frame limit of ${MAX_REPLY_BYTES} bytes`,
+        { hint: 'Ask for less: a smaller max_response_bytes, a prefix, or a limit' },
+      )
     }
-    throw new VestryError(
-      'RESPONSE_TOO_LARGE',
-      `the answer would exceed the frame limit of ${MAX_REPLY_BYTES} bytes`,
-      { hint: 'Ask for less: a smaller max_response_bytes, a prefix, or a limit' },
-    )
+    this.#outbox.push(frame)
   }
 
   #answerError(execution: Execution, error: unknown): void {
     if (execution.answered) return
-    execution.answered = true
     const { request, requestId } = execution
     const known = asVestryError(error)
     if (known.code === 'INTERNAL_ERROR')
       this.#protocol.onInternalError?.(requestId, known.cause ?? known)
-    this.#send(
+    this.#outbox.push(
       encodeError(request.id, known, requestId, this.#protocol.docsBaseUrl, request.jsonrpc),
     )
+    this.#settle(execution)
   }
 
-  #refuse(id: RequestId | null, error: VestryError): void {
-    this.#send(encodeError(id, error, newRequestId(), this.#protocol.docsBaseUrl))
+  /** Answers for a handler that does not; what it still comes up with is dropped. */
+  #abandon(execution: Execution, error: VestryError): void {
+    this.#answerError(execution, error)
+    drop(execution, error)
   }
 
-  /** Frames of one tick leave in one write. */
-  #send(frame: Frame): void {
-    if (this.#phase === 'closed' || this.#phase === 'lingering' || this.socket.destroyed) {
-      if (frame.secret) frame.bytes.fill(0)
-      return
-    }
-    this.#outbox.push(frame)
-    if (this.#flushScheduled) return
-    this.#flushScheduled = true
-    process.nextTick(() => this.#flush())
+  /** The request was answered: its place is free for others. */
+  #settle(execution: Execution): void {
+    execution.answered = true
+    this.#activeAt = this.#now()
+    this.#inflightBytes -= execution.size
+    this.#turns.leave(execution)
+    this.#proceed()
   }
 
-  #flush(): void {
-    this.#flushScheduled = false
-    const frames = this.#outbox.splice(0)
-    if (frames.length === 0) return
-    const sent = (): void => {
-      this.#writeStalledSince = 0
-      if (this.#phase === 'open' && this.#paused && !this.#mustWait()) this.#pump()
-    }
-    if (frames.length === 1) {
-      const [{ bytes, secret }] = frames as [Frame]
-      this.socket.write(bytes, () => {
-        if (secret) bytes.fill(0)
-        sent()
-      })
-      return
-    }
-    this.socket.cork()
-    frames.forEach(({ bytes, secret }, index) => {
-      const last = index === frames.length - 1
-      if (!secret && !last) this.socket.write(bytes)
-      else {
-        this.socket.write(bytes, () => {
-          if (secret) bytes.fill(0)
-          if (last) sent()
-        })
-      }
-    })
-    this.socket.uncork()
+  #refuse(id: RequestId | null, error: VestryError, jsonrpc = false): void {
+    this.#outbox.push(encodeError(id, error, newRequestId(), this.#protocol.docsBaseUrl, jsonrpc))
   }
 
-  /** Resolves when the peer has taken what was sent so far; streaming methods wait for it. */
-  async #drained(): Promise<void> {
-    if (this.#flushScheduled) this.#flush()
-    if (this.socket.writableLength < this.#limits.queuedReplyBytes) return
-    await new Promise<void>((resolve) => {
-      this.socket.once('drain', resolve)
-      this.socket.once('close', resolve)
+  /** Something was answered or has left: reads on, or takes the next step towards the end. */
+  #proceed(): void {
+    this.#pump()
+    if (this.#phase !== 'draining' && this.#phase !== 'closing') return
+    if (this.#turns.size > 0 || this.#outbox.bytes > 0) return
+    this.#phase = 'lingering'
+    this.#lingerUntil = this.#now() + this.#limits.closeLingerMs
+    this.socket.resume()
+    this.socket.end(() => {
+      if (this.#peerEnded) this.socket.destroy()
     })
   }
 
   #onPeerEnd(): void {
     this.#peerEnded = true
-    this.closeGracefully()
-  }
-
-  #finishIfIdle(): void {
-    if (this.#phase !== 'closing' || this.#running.size > 0) return
-    if (this.#flushScheduled) this.#flush()
-    this.#phase = 'lingering'
-    this.#lingerUntil = this.#now() + this.#limits.closeLingerMs
-    this.socket.end(() => {
-      if (this.#peerEnded) this.socket.destroy()
-    })
-    this.socket.resume()
+    this.#pump()
   }
 
   #onClose(): void {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
     const gone = new VestryError('CONNECTION_CLOSED', 'the peer went away')
-    for (const execution of this.#running) {
+    for (const execution of this.#turns.all()) {
       execution.answered = true
-      execution.abort(gone)
+      drop(execution, gone)
     }
-    for (const { bytes, secret } of this.#outbox.splice(0)) if (secret) bytes.fill(0)
+    this.#outbox.close()
     this.#protocol.closed(this.state)
     this.#onClosed()
   }
+}
+
+function drop(execution: Execution, reason: VestryError): void {
+  execution.abort(reason)
+  // One that never started has nobody else to let go of its secrets.
+  if (!execution.started) execution[Symbol.dispose]()
+}
+
+function timedOut({ request }: Execution): VestryError {
+  return new VestryError('TIMEOUT', `'${request.method}' took too long`, {
+    hint: 'Try again; if it persists ask the operator to look at the daemon',
+  })
 }
 
 function tooLarge(size: number, limit: number): VestryError {

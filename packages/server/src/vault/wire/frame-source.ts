@@ -4,10 +4,10 @@
  * when the connection asks for it.
  */
 
+import { SALVAGE_BYTES } from './request.ts'
+
 /** Above this a peer is not wrong but hostile or lost: the stream is given up. */
 export const DISCARD_LIMIT = 64 * 1024 * 1024
-/** What is kept of a frame too large to read, to find its id. */
-const SALVAGE_BYTES = 256
 const FIRST_BODY_ALLOCATION = 16 * 1024
 
 export type Cut =
@@ -36,6 +36,7 @@ const ALIEN_WORDS = new Set([
   'DELE',
   'PATC',
   'CONN',
+  'TRAC',
 ])
 
 export class FrameSource {
@@ -56,6 +57,7 @@ export class FrameSource {
     return this.#buffered > 0 ? 'header' : 'between'
   }
 
+  /** Takes ownership of the bytes: what becomes a frame may be overwritten. */
   push(chunk: Buffer): void {
     this.#chunks.push(chunk)
     this.#buffered += chunk.length

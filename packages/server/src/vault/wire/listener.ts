@@ -6,10 +6,14 @@ import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
-import { Connection, type Protocol, type WireLimits } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { Protocol } from './protocol.ts'
 import { encodeError } from './reply.ts'
+import { TurnedAway } from './turned-away.ts'
+import type { WireLimits } from './wire-limits.ts'
 
 const SWEEP_EVERY_MS = 1_000
+const CLOSE_POLL_MS = 10
 const STALE_PROBE_MS = 1_000
 /** Linux allows 108 bytes in sun_path, the terminating NUL included; macOS 104. */
 export const MAX_SOCKET_PATH_BYTES = 103
@@ -35,9 +39,12 @@ export class Listener<State> {
   readonly #accept: AcceptLimits
   readonly #now: () => number
   readonly #connections = new Set<Connection<State>>()
+  readonly #turnedAway = new TurnedAway()
   readonly #perSource = new Map<string, number>()
+  #tcp = false
   #sweeper: NodeJS.Timeout | undefined
 
+  /** @param deps.now Milliseconds of a clock that is never set back. */
   constructor(deps: {
     protocol: Protocol<State>
     wire: WireLimits
@@ -52,6 +59,10 @@ export class Listener<State> {
       { allowHalfOpen: true, pauseOnConnect: false, noDelay: true },
       (socket) => this.#onConnection(socket),
     )
+    // Out of descriptors, say: that peer was not accepted, and the next one may be.
+    this.#server.on('error', (error) => {
+      if (this.#server.listening) deps.protocol.onInternalError?.('accept', error)
+    })
   }
 
   get connections(): ReadonlySet<Connection<State>> {
@@ -61,11 +72,11 @@ export class Listener<State> {
   /** @returns The bound address; for `port: 0` the port that was given. */
   async listen(address: Address): Promise<{ socket: string } | { host: string; port: number }> {
     if ('socket' in address) await this.#listenUnix(address.socket, address.mode ?? 0o600)
-    else await this.#bind({ host: address.host, port: address.port })
-    this.#sweeper = setInterval(() => {
-      const nowMs = this.#now()
-      for (const connection of this.#connections) connection.sweep(nowMs)
-    }, SWEEP_EVERY_MS)
+    else {
+      this.#tcp = true
+      await this.#bind({ host: address.host, port: address.port })
+    }
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_EVERY_MS)
     this.#sweeper.unref()
     if ('socket' in address) return { socket: address.socket }
     const bound = this.#server.address()
@@ -80,33 +91,42 @@ export class Listener<State> {
    */
   async close(budgetMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    const deadline = this.#now() + budgetMs
-    for (;;) {
-      const nowMs = this.#now()
-      const impatient = nowMs > deadline - budgetMs / 2
-      for (const connection of this.#connections) {
-        if (impatient && connection.inflight > 0) connection.failInflight(shuttingDown())
-        if (impatient || connection.inflight === 0) connection.closeGracefully()
-        connection.sweep(nowMs)
+    const startedAt = this.#now()
+    const refusal = shuttingDown()
+    for (const connection of this.#connections) connection.drain(refusal)
+    while (this.#connections.size > 0 && this.#now() < startedAt + budgetMs) {
+      if (this.#now() >= startedAt + budgetMs / 2) {
+        for (const connection of this.#connections) connection.failInflight(refusal)
       }
-      if (this.#connections.size === 0 || nowMs >= deadline) break
-      await new Promise((resolve) => setTimeout(resolve, 10))
+      this.#sweep()
+      await new Promise((resolve) => setTimeout(resolve, CLOSE_POLL_MS))
     }
     for (const connection of this.#connections) connection.destroy()
+    this.#turnedAway.close()
     clearInterval(this.#sweeper)
     await closed
   }
 
+  #sweep(): void {
+    const nowMs = this.#now()
+    for (const connection of this.#connections) connection.sweep(nowMs)
+    this.#turnedAway.sweep(nowMs)
+  }
+
   #onConnection(socket: Socket): void {
-    const source = socket.remoteAddress ?? 'unix'
-    const refusal = this.#refusal(source)
-    if (refusal !== undefined) {
-      socket.on('error', () => socket.destroy())
-      const frame = encodeError(null, refusal, newRequestId())
-      socket.end(frame.bytes, () => socket.destroySoon())
+    const source = this.#tcp ? socket.remoteAddress : 'unix'
+    if (source === undefined) {
+      socket.destroy() // gone before we got to it
       return
     }
-    if (socket.remoteAddress !== undefined) socket.setKeepAlive(true, 30_000)
+    const refusal = this.#refusal(source)
+    if (refusal !== undefined) {
+      const { docsBaseUrl } = this.#protocol
+      const { bytes } = encodeError(null, refusal, newRequestId(), docsBaseUrl)
+      this.#turnedAway.add(socket, bytes, this.#now())
+      return
+    }
+    if (this.#tcp) socket.setKeepAlive(true, 30_000)
     this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1)
     const connection: Connection<State> = new Connection({
       socket,
@@ -126,7 +146,7 @@ export class Listener<State> {
   #refusal(source: string): VestryError | undefined {
     const { connections, perTcpSource, unauthenticated } = this.#accept
     if (this.#connections.size >= connections) return tooMany('connections', connections)
-    if (source !== 'unix' && (this.#perSource.get(source) ?? 0) >= perTcpSource) {
+    if (this.#tcp && (this.#perSource.get(source) ?? 0) >= perTcpSource) {
       return tooMany('connections_per_source', perTcpSource)
     }
     if (this.#connections.size < unauthenticated) return undefined
@@ -145,13 +165,16 @@ export class Listener<State> {
       )
     }
     await removeStale(path)
-    // The mask closes the moment between bind and chmod; it is process-wide, so it is put back at once.
+    // The mask closes the moment between bind and chmod. It is process-wide: a Unix socket is bound
+    // before listen() returns, so nothing else runs under it.
     const before = process.umask(0o177)
+    let bound: Promise<void>
     try {
-      await this.#bind({ path })
+      bound = this.#bind({ path })
     } finally {
       process.umask(before)
     }
+    await bound
     chmodSync(path, mode)
   }
 
@@ -175,7 +198,7 @@ export class Listener<State> {
   }
 }
 
-/** Removes a socket file nobody answers on. The caller holds the instance lock. */
+/** Removes a socket file nobody listens on. The caller holds the instance lock. */
 async function removeStale(path: string): Promise<void> {
   let kind: ReturnType<typeof lstatSync>
   try {
@@ -188,22 +211,32 @@ async function removeStale(path: string): Promise<void> {
       hint: 'Move the file away or choose another socket path',
     })
   }
-  const answered = await new Promise<boolean>((resolve) => {
-    const probe = createConnection({ path })
-    const finish = (alive: boolean): void => {
-      probe.destroy()
-      resolve(alive)
-    }
-    probe.once('connect', () => finish(true))
-    probe.once('error', () => finish(false))
-    probe.setTimeout(STALE_PROBE_MS, () => finish(true))
-  })
-  if (answered) {
+  const outcome = await probe(path)
+  if (outcome === 'answered') {
     throw new VestryError('INSTANCE_RUNNING', `another process answers on ${path}`, {
       hint: 'Stop it first, or use another --home',
     })
   }
+  if (outcome !== 'ECONNREFUSED') {
+    throw new VestryError('CONFIG_INVALID', `${path} exists and cannot be probed: ${outcome}`, {
+      hint: 'Make sure no other process uses it, then remove the file',
+    })
+  }
   unlinkSync(path)
+}
+
+/** Only a refused connect proves that nobody listens: a full queue, for one, says EAGAIN. */
+function probe(path: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ path })
+    const finish = (outcome: string): void => {
+      socket.destroy()
+      resolve(outcome)
+    }
+    socket.once('connect', () => finish('answered'))
+    socket.on('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message))
+    socket.setTimeout(STALE_PROBE_MS, () => finish('answered'))
+  })
 }
 
 function tooMany(scope: string, limit: number): VestryError {

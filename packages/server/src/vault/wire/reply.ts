@@ -23,6 +23,7 @@ export interface Reply {
 export interface SecretMember {
   readonly name: string
   readonly value: Secret
+  /** `latin1`: each byte is a character, as in a header line. */
   readonly as: 'hex' | 'latin1'
 }
 
@@ -45,6 +46,7 @@ export function encodeReply(id: RequestId, reply: Reply, jsonrpc = false): Frame
   return splice(open, json, close, reply.secrets)
 }
 
+/** Always an answer: what cannot be encoded, or is too large, is left out. */
 export function encodeError(
   id: RequestId | null,
   error: VestryError,
@@ -52,27 +54,31 @@ export function encodeError(
   docsBaseUrl?: string,
   jsonrpc = false,
 ): Frame {
-  const body = {
+  const { code } = error
+  const message = {
     ...(jsonrpc && { jsonrpc: '2.0' }),
     id,
     error: {
-      code: error.code,
-      message: ERRORS[error.code].message,
-      detail: error.code === 'INTERNAL_ERROR' ? null : error.message,
+      code,
+      message: ERRORS[code].message,
+      detail: code === 'INTERNAL_ERROR' ? null : error.message,
       suggestion: error.hint ?? null,
-      docs_url: docsBaseUrl === undefined ? null : `${docsBaseUrl}/${error.code}`,
+      docs_url: docsBaseUrl === undefined ? null : `${docsBaseUrl}/${code}`,
       context: { ...error.context, request_id: requestId },
     },
   }
-  const frame = plainFrame(JSON.stringify(body))
-  if (frame !== undefined) return frame
-  // Only a context of our own making could be this large; the code alone is still an answer.
-  const { code } = error
-  const bare = {
-    id,
-    error: { code, message: ERRORS[code].message, context: { request_id: requestId } },
+  try {
+    const frame = plainFrame(JSON.stringify(message))
+    if (frame !== undefined) return frame
+  } catch {
+    // Only a context of our own making could be this odd; the code alone is still an answer.
   }
-  return plainFrame(JSON.stringify(bare)) as Frame
+  const { detail: _, suggestion: __, context: ___, ...bare } = message.error
+  const least = {
+    ...message,
+    error: { ...bare, detail: null, suggestion: null, context: { request_id: requestId } },
+  }
+  return plainFrame(JSON.stringify(least)) as Frame
 }
 
 function plainFrame(text: string): Frame | undefined {
@@ -109,29 +115,26 @@ function splice(
 }
 
 const HEX_DIGITS = Buffer.from('0123456789abcdef', 'latin1')
+/** What JSON.stringify makes of each of the first 256 characters, quotes aside. */
+const ESCAPED: readonly Buffer[] = Array.from({ length: 256 }, (_, code) =>
+  Buffer.from(JSON.stringify(String.fromCharCode(code)).slice(1, -1), 'utf8'),
+)
 
 function encodedLength({ value, as }: SecretMember): number {
   if (as === 'hex') return value.length * 2
   let length = 0
-  for (const byte of value.bytes) length += byte >= 0x80 || byte === 0x22 || byte === 0x5c ? 2 : 1
+  for (const byte of value.bytes) length += (ESCAPED[byte] as Buffer).length
   return length
 }
 
-/** `latin1` values are visible header text: quote and backslash are escaped, the rest is UTF-8. */
 function writeSecret(out: Buffer, start: number, { value, as }: SecretMember): number {
   let at = start
   for (const byte of value.bytes) {
     if (as === 'hex') {
       out[at++] = HEX_DIGITS[byte >> 4] as number
       out[at++] = HEX_DIGITS[byte & 15] as number
-    } else if (byte === 0x22 || byte === 0x5c) {
-      out[at++] = 0x5c
-      out[at++] = byte
-    } else if (byte >= 0x80) {
-      out[at++] = 0xc0 | (byte >> 6)
-      out[at++] = 0x80 | (byte & 0x3f)
     } else {
-      out[at++] = byte
+      for (const escaped of ESCAPED[byte] as Buffer) out[at++] = escaped
     }
   }
   return at

@@ -1,4 +1,7 @@
-/** One frame's bytes → one request, or a refusal that carries the best id we can find (vault.md §2.4–3.1). */
+/**
+ * One frame's bytes → one request, or a refusal that carries the best id we can find (vault.md
+ * §2.4–3.1).
+ */
 import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import { Secret } from '../../seal/secret.ts'
@@ -18,8 +21,9 @@ export interface Request {
 
 export type Parsed =
   | { ok: true; request: Request }
-  | { ok: false; id: RequestId | null; error: VestryError }
+  | { ok: false; id: RequestId | null; jsonrpc: boolean; error: VestryError }
 
+const ID_RULE = 'id must be an integer or a string of 1–64 characters'
 const NO_SECRETS: ReadonlyMap<string, Secret> = new Map()
 
 export function parseRequest(body: Buffer, secretMembers?: ReadonlySet<string>): Parsed {
@@ -54,18 +58,19 @@ function readEnvelope(message: unknown, body: Buffer): Parsed {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
     return malformed(body, 'the message is not a JSON object')
   }
-  const { id, method, params, jsonrpc } = message as Record<string, unknown>
+  const { id, method, params, jsonrpc: version } = message as Record<string, unknown>
+  const jsonrpc = version === '2.0'
   if (!isRequestId(id)) {
-    return refuse(null, 'INVALID_REQUEST', 'id must be an integer or a string of 1–64 characters')
+    return refuse(null, 'INVALID_REQUEST', ID_RULE, jsonrpc)
   }
   if (typeof method !== 'string') {
-    return refuse(id, 'INVALID_REQUEST', 'method must be a string')
+    return refuse(id, 'INVALID_REQUEST', 'method must be a string', jsonrpc)
   }
   if (
     params !== undefined &&
     (typeof params !== 'object' || params === null || Array.isArray(params))
   ) {
-    return refuse(id, 'INVALID_PARAMS', 'params must be an object')
+    return refuse(id, 'INVALID_PARAMS', 'params must be an object', jsonrpc)
   }
   return {
     ok: true,
@@ -73,7 +78,7 @@ function readEnvelope(message: unknown, body: Buffer): Parsed {
       id,
       method,
       params: (params ?? {}) as Record<string, unknown>,
-      jsonrpc: jsonrpc === '2.0',
+      jsonrpc,
       secrets: NO_SECRETS,
     },
   }
@@ -92,17 +97,21 @@ function refuse(
   id: RequestId | null,
   code: 'INVALID_REQUEST' | 'INVALID_PARAMS',
   detail: string,
+  jsonrpc = false,
 ): Parsed {
   const hint = 'Send one JSON object per frame: {"id": 1, "method": "…", "params": {…}}'
-  return { ok: false, id, error: new VestryError(code, detail, { hint }) }
+  return { ok: false, id, jsonrpc, error: new VestryError(code, detail, { hint }) }
 }
 
+/** How much of a frame is looked at for its id. */
+export const SALVAGE_BYTES = 256
 const LEADING_ID = /^[\t\n\r ]*\{[\t\n\r ]*"id"[\t\n\r ]*:[\t\n\r ]*(-?\d{1,15})(?![\d.eE])/
 
 /** The integer id an unparsable frame starts with, as both published clients write it; else null. */
 export function salvageId(body: Buffer): number | null {
-  const match = LEADING_ID.exec(body.toString('latin1', 0, 256))
-  return match === null ? null : Number(match[1])
+  const match = LEADING_ID.exec(body.toString('latin1', 0, SALVAGE_BYTES))
+  // A number that touches the end of the window may go on behind it.
+  return match === null || match[0].length === SALVAGE_BYTES ? null : Number(match[1])
 }
 
 function wipeAll(lifted: Map<string, Uint8Array>): void {
