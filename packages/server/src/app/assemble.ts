@@ -1,11 +1,13 @@
 /** Puts the stations together from a configuration. Opens the log and the store; listens to nothing yet. */
 import { readFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
-import { VestryError } from '@vestry/contract/errors'
+import { basename, dirname, isAbsolute } from 'node:path'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { VERSION } from '@vestry/contract/version'
 import type { AdminDeps, Lifecycle } from '../admin/deps.ts'
 import { AuditIndex } from '../audit/audit-index.ts'
 import { AuditLog } from '../audit/log.ts'
+import { takeWriterLock } from '../audit/writer-lock.ts'
 import { Approvals } from '../call/approval.ts'
 import type { Stations } from '../call/perform.ts'
 import { type AddressRules, type Listener, parseCidr } from '../egress/addresses.ts'
@@ -37,18 +39,21 @@ import {
 } from '../vault/vault-limits.ts'
 import { WrapBook } from '../vault/wrap-book.ts'
 import type { Config } from './config.ts'
+import { type GuardedStore, guardStore } from './guarded-store.ts'
 import type { Home } from './home.ts'
 
 export interface Parts {
   readonly config: Config
   readonly home: Home
   readonly dev: boolean
-  readonly store: Store
+  readonly podName: string
+  readonly store: GuardedStore
   readonly audit: AuditLog
   readonly seal: Seal
   readonly policy: PolicyEngine
   readonly policies: PolicyStore
   readonly agents: AgentStore
+  readonly operators: OperatorStore
   readonly apiKeys: ApiKeyStore
   readonly sessions: SessionBook
   readonly credentials: CredentialStore
@@ -71,7 +76,7 @@ export async function openAudit(
 ): Promise<AuditLog> {
   return AuditLog.open({
     dir: home.audit,
-    podName: config.telemetry.pod_name ?? hostname(),
+    podName: podName(config),
     now: Date.now,
     acceptTruncated: acceptRollback,
     limits: {
@@ -81,8 +86,51 @@ export async function openAudit(
   })
 }
 
-export function openHomeStore(home: Home, config: Config, url: string | undefined): Promise<Store> {
-  return openStore(url ?? config.store.url ?? `sqlite:${home.store}`)
+/**
+ * A SQLite file is one daemon's own: two of them would not hear of each other's changes.
+ * @throws VestryError INSTANCE_RUNNING while another process has it open.
+ */
+export async function openHomeStore(
+  home: Home,
+  config: Config,
+  url: string | undefined,
+): Promise<Store> {
+  const chosen = url ?? config.store.url ?? `sqlite:${home.store}`
+  if (!chosen.startsWith('sqlite:')) return openStore(chosen)
+  const path = chosen.slice('sqlite:'.length)
+  using lock = new DisposableStack()
+  if (isAbsolute(path)) lock.use(lockStore(path))
+  const store = await openStore(chosen)
+  const held = lock.move()
+  return {
+    ...store,
+    close: async () => {
+      await store.close()
+      held.dispose()
+    },
+    [Symbol.asyncDispose]: async () => {
+      await store.close()
+      held.dispose()
+    },
+  }
+}
+
+function lockStore(path: string): Disposable {
+  try {
+    return takeWriterLock(dirname(path), `${basename(path)}.lock`)
+  } catch (cause) {
+    const { code } = asVestryError(cause)
+    throw code === 'INSTANCE_RUNNING'
+      ? new VestryError(code, `the store ${path} is in use by another daemon`, {
+          hint: 'Stop that daemon first, or use another --home or --store',
+          cause,
+        })
+      : new VestryError(
+          'STORE_UNAVAILABLE',
+          `the store ${path} cannot be locked: ${(cause as Error).message}`,
+          { hint: 'Check that its directory exists and is writable', cause },
+        )
+  }
 }
 
 export async function assemble(input: {
@@ -91,12 +139,15 @@ export async function assemble(input: {
   dev: boolean
   audit: AuditLog
   store: Store
+  acceptRollback: boolean
   onSessionEnd: (session: Session, reason: EndReason) => void
 }): Promise<Parts> {
-  const { home, config, dev, audit, store } = input
+  const { home, config, dev, audit } = input
   const now = Date.now
   const monotonic = () => performance.now()
-  const seal = await Seal.open(store, { now })
+  const openKeys = () => (seal.state === 'unsealed' ? seal.keys : undefined)
+  const store = guardStore(input.store, openKeys, { lenient: input.acceptRollback })
+  const seal: Seal = await Seal.open(store, { now })
   const guard = rowGuard(() => seal.keys)
   const agents = new AgentStore({ store, guard, now, trustDomain: config.identity.trust_domain })
   const operators = new OperatorStore({ store, guard, now })
@@ -224,12 +275,14 @@ export async function assemble(input: {
     config,
     home,
     dev,
+    podName: podName(config),
     store,
     audit,
     seal,
     policy,
     policies,
     agents,
+    operators,
     apiKeys,
     sessions,
     credentials,
@@ -253,6 +306,10 @@ export async function assemble(input: {
       lifecycle,
     }),
   }
+}
+
+function podName({ telemetry }: Config): string {
+  return telemetry.pod_name ?? hostname()
 }
 
 /** `--dev` lifts request rates nobody configured; lockouts, policy rates and quotas stay. */

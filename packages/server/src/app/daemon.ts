@@ -1,27 +1,26 @@
 /** The daemon from configuration to `ready.json`, and back down again. */
 import { VestryError } from '@vestry/contract/errors'
 import { VERSION } from '@vestry/contract/version'
-import { adminProtocol } from '../admin/protocol.ts'
 import { createHttp } from '../http/server.ts'
 import { newCaller } from '../identity/caller.ts'
 import type { EndReason, Session } from '../identity/session.ts'
-import { recheckSessions } from '../identity/session-check.ts'
 import { defineProcessMetrics } from '../metrics/process-metrics.ts'
 import { Registry } from '../metrics/registry.ts'
 import { loadKeyFile } from '../seal/keyfile-load.ts'
 import type { Secret } from '../seal/secret.ts'
-import { agentProtocol } from '../vault/agent-protocol.ts'
+import type { Store } from '../store/store.ts'
 import { callerRecord } from '../vault/record.ts'
-import { type Address, Listener } from '../vault/wire/listener.ts'
-import { DEFAULT_WIRE_LIMITS, type WireLimits } from '../vault/wire/wire-limits.ts'
 import { assemble, openAudit, openHomeStore, type Parts } from './assemble.ts'
+import { AutoSeal } from './auto-seal.ts'
 import type { Config } from './config.ts'
 import { firstStartSlots } from './first-start.ts'
 import { assertHardened, keepDebuggerShut } from './hardening.ts'
 import type { Home } from './home.ts'
-import { initialise, makeHome } from './initialise.ts'
-import { createLifecycle, note, type RunningLifecycle } from './lifecycle.ts'
+import { initialise, isUnfinished, makeHome } from './initialise.ts'
+import { createLifecycle, type RunningLifecycle } from './lifecycle.ts'
+import { createListeners } from './listeners.ts'
 import { defineVaultMetrics } from './metrics.ts'
+import { note } from './note.ts'
 import { type Ready, removeReady, writeReady } from './ready.ts'
 import { parseTcp, type TcpAddress } from './tcp-address.ts'
 
@@ -53,20 +52,31 @@ export interface Daemon {
   stop(): Promise<void>
 }
 
+/**
+ * Config, lock, log, store, seal, checks, workers, sockets, TCP, `ready.json`: in this order, and undone in the
+ * reverse one when a step fails.
+ */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const { home, config, dev } = options
+  const { home, config, dev, warn } = options
   process.umask(0o077)
+  await using undo = new AsyncDisposableStack()
+  const debugger_ = undo.use(keepDebuggerShut())
   makeHome(home)
   for (const line of assertHardened(home, options.env, options.execArgv, {
     insecure: options.insecureDev,
   })) {
-    options.warn(line)
+    warn(line)
   }
-  const tcp = vaultTcp(config, options.warn)
-  assertHttpHost(config, dev, options.warn)
-  await using undo = new AsyncDisposableStack()
+  const tcp = vaultTcp(config, warn)
+  assertHttpHost(config, dev, warn)
   const audit = await openAudit(home, config, options.acceptRollback)
   undo.defer(() => audit.close())
+  debugger_.onAttempt(() => {
+    audit
+      .append(note('host.debugger_refused', 'SIGUSR1 was received and ignored'), 'written')
+      .catch(() => undefined)
+  })
+  removeReady(home.ready) // of a daemon that was killed: this one holds the lock
   const store = await openHomeStore(home, config, options.storeUrl)
   undo.defer(() => store.close())
 
@@ -76,10 +86,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     dev,
     audit,
     store,
+    acceptRollback: options.acceptRollback,
     onSessionEnd: (session, reason) => onSessionEnd(parts, session, reason),
   })
-  let draining = false
+  undo.use(parts.refusals)
+  let stopping: Promise<void> | undefined
+  let ready: Ready | undefined
   const startedAtMs = Date.now()
+  const autoSeal = new AutoSeal({
+    idleSeconds: config.vault.auto_seal_idle,
+    now: () => performance.now(),
+    seal: () => void lifecycle.seal('idle'),
+  })
   const lifecycle = createLifecycle(parts, {
     acceptRollback: options.acceptRollback,
     describe: () => ({
@@ -89,28 +107,32 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       home: home.dir,
       dev,
     }),
+    onState: () => {
+      const sealed = parts.seal.state !== 'unsealed'
+      if (sealed) autoSeal.stop()
+      else autoSeal.start()
+      if (ready === undefined || stopping !== undefined) return
+      ready = withState(ready, sealed)
+      try {
+        writeReady(home.ready, ready)
+      } catch (error) {
+        warn(`${home.ready} is out of date: ${(error as Error).message}`)
+      }
+    },
   })
   undo.defer(() => lifecycle.stop())
   undo.use(parts.egressPool)
   await audit.append(note('vault.start', `vestry ${VERSION} started`), 'synced')
-  await openVault(parts, lifecycle, options)
-  parts.store.onChange((tables) => {
-    if (parts.seal.state !== 'unsealed') return
-    // What another node changed must hold here from the next request on.
-    if (tables.includes('policy'))
-      lifecycle.reloadPolicies().catch(() => parts.policy.close('policies could not be read'))
-    if (tables.includes('agent'))
-      recheckSessions(parts.sessions, parts.agents).catch(() => parts.sessions.endAll('revoked'))
-  })
+  await openVault(parts, store, lifecycle, options)
 
   const registry = new Registry()
   undo.use(defineProcessMetrics(registry))
-  const listeners = openListeners(parts, lifecycle, () => draining, options.warn)
+  const listeners = createListeners(parts, lifecycle, {
+    draining: () => stopping !== undefined,
+    autoSeal,
+    warn,
+  })
   defineVaultMetrics(registry, parts, () => listeners.connections())
-  undo.defer(() => listeners.close(DRAIN_MS))
-  await listeners.open(home, config)
-  if (tcp !== undefined) await listeners.openTcp(tcp)
-
   const http = createHttp({
     version: VERSION,
     startedAtMs,
@@ -121,10 +143,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     state: () => ({
       sealed: parts.seal.state !== 'unsealed',
       auditAvailable: audit.available,
-      draining,
+      draining: stopping !== undefined,
     }),
   })
-  undo.defer(() => http.close())
+  undo.defer(async () => {
+    // Together, so that both drain within the one budget.
+    await Promise.all([listeners.close(DRAIN_MS), closeHttp(http, DRAIN_MS)])
+  })
+  await listeners.open(home, config)
+  if (tcp !== undefined) await listeners.openTcp(tcp)
   const httpUrl = await listenHttp(http, config, options.port)
   const bound = new URL(httpUrl)
   parts.ownListeners.push({
@@ -132,7 +159,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     port: Number(bound.port),
   })
 
-  const ready: Ready = {
+  const opened: Ready = {
     pid: process.pid,
     version: VERSION,
     http: httpUrl,
@@ -140,41 +167,51 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     admin_socket: home.adminSocket,
     ...(listeners.tcp() !== undefined && { vault_tcp: listeners.tcp() as string }),
     admin_key_file: home.adminKey,
-    ...(parts.seal.state !== 'unsealed' && { sealed: true as const }),
   }
-  keepDebuggerShut(() => {
-    audit
-      .append(note('host.debugger_refused', 'SIGUSR1 was received and ignored'), 'written')
-      .catch(() => undefined)
-  })
+  ready = withState(opened, parts.seal.state !== 'unsealed')
+  undo.defer(() => removeReady(home.ready))
   writeReady(home.ready, ready)
   const all = undo.move()
   return {
     ready,
     seal: (reason) => lifecycle.seal(reason),
     rotateLog: () => audit.rotate(),
-    stop: async () => {
-      if (draining) return
-      draining = true
-      removeReady(home.ready)
-      await audit.append(note('vault.stop', 'stopping'), 'written').catch(() => 0)
-      await all.disposeAsync()
+    stop: () => {
+      stopping ??= (async () => {
+        autoSeal.stop()
+        removeReady(home.ready)
+        // Not waited for: a disk that hangs must not keep the sockets open.
+        audit.append(note('vault.stop', 'stopping'), 'written').catch(() => undefined)
+        await all.disposeAsync()
+      })()
+      return stopping
     },
   }
+}
+
+function withState({ sealed: _, ...ready }: Ready, sealed: boolean): Ready {
+  return sealed ? { ...ready, sealed: true } : ready
+}
+
+async function closeHttp(http: ReturnType<typeof createHttp>, budgetMs: number): Promise<void> {
+  const late = setTimeout(() => http.server.closeAllConnections(), budgetMs / 2)
+  await http.close()
+  clearTimeout(late)
 }
 
 /** Opens the seal with whatever this start was given; stays sealed when that is nothing. */
 async function openVault(
   parts: Parts,
+  store: Store,
   lifecycle: RunningLifecycle,
   options: DaemonOptions,
 ): Promise<void> {
   const { home, config, dev, passphrase } = options
-  if (parts.seal.state === 'uninitialized') {
+  if (parts.seal.state === 'uninitialized' || (await isUnfinished(store))) {
     using first = await firstStartSlots({ home, dev, passphrase, warn: options.warn })
     const made = await initialise({
       home,
-      store: parts.store,
+      store,
       slots: first.slots,
       dev,
       trustDomain: config.identity.trust_domain,
@@ -200,87 +237,6 @@ async function openVault(
     return
   }
   await lifecycle.unsealed()
-}
-
-function openListeners(
-  parts: Parts,
-  lifecycle: RunningLifecycle,
-  draining: () => boolean,
-  warn: (line: string) => void,
-) {
-  const onInternalError = (requestId: string, error: unknown): void => {
-    warn(`internal error in ${requestId}: ${error instanceof Error ? error.stack : String(error)}`)
-  }
-  const { config, vault } = parts
-  const wire: WireLimits = {
-    ...DEFAULT_WIRE_LIMITS,
-    maxRequestBytes: config.vault.max_request_bytes,
-    inflightPerConnection: config.vault.inflight_per_connection,
-    idleTimeoutMs: config.vault.idle_timeout * 1000,
-  }
-  const monotonic = () => performance.now() // a clock set anew must not time anybody out
-  const accept = {
-    connections: config.vault.connections,
-    perTcpSource: config.vault.connections_per_tcp_source,
-    unauthenticated: config.vault.connections_unauthenticated,
-  }
-  const opened: Listener<never>[] = []
-  let tcpBound: string | undefined
-  const listen = async (address: Address, onlyAgents?: ReadonlySet<string>) => {
-    const name = 'socket' in address ? address.socket : `${address.host}:${address.port}`
-    const protocol = agentProtocol(vault, {
-      name,
-      draining,
-      onInternalError,
-      docsBaseUrl: config.vault.docs_base_url,
-      ...(onlyAgents !== undefined && { onlyAgents }),
-    })
-    const listener = new Listener({ protocol, wire, accept, now: monotonic })
-    const bound = await listener.listen(address)
-    opened.push(listener as unknown as Listener<never>)
-    return bound
-  }
-  return {
-    connections: () => opened.reduce((sum, { connections }) => sum + connections.size, 0),
-    tcp: () => tcpBound,
-    open: async (home: Home, { vault: settings }: Config) => {
-      const mode = Number.parseInt(settings.socket_mode, 8)
-      await listen({ socket: settings.socket ?? home.vaultSocket, mode })
-      if (home.legacyVaultSocket !== undefined && settings.socket === undefined) {
-        await listenLegacy(home.legacyVaultSocket, (socket) => listen({ socket, mode }))
-      }
-      for (const { path, agents } of settings.sockets)
-        await listen({ socket: path, mode }, new Set(agents))
-      const admin = new Listener({
-        protocol: adminProtocol(parts.adminDeps(lifecycle), onInternalError),
-        wire: { ...wire, idleTimeoutMs: 0 },
-        accept: { connections: 64, perTcpSource: 64, unauthenticated: 32 },
-        now: monotonic,
-      })
-      await admin.listen({ socket: home.adminSocket, mode: 0o600 })
-      opened.push(admin as unknown as Listener<never>)
-    },
-    openTcp: async (address: TcpAddress) => {
-      const bound = await listen(address)
-      if ('socket' in bound) return
-      parts.ownListeners.push({ address: bound.host, port: bound.port })
-      tcpBound = `${bound.host}:${bound.port}`
-    },
-    close: async (budgetMs: number) => {
-      await Promise.all(opened.map((listener) => listener.close(budgetMs)))
-    },
-  }
-}
-
-/** The published clients' own folder, made as private as they expect it. */
-async function listenLegacy(
-  path: string,
-  listen: (path: string) => Promise<unknown>,
-): Promise<void> {
-  const { mkdirSync } = await import('node:fs')
-  const { dirname } = await import('node:path')
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  await listen(path)
 }
 
 function onSessionEnd(parts: Parts, session: Session, reason: EndReason): void {

@@ -5,7 +5,7 @@ import type { Kysely } from 'kysely'
 import type { RowKeys } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
-import { adoptRows, foldChanges, forgetChanges, verifyRows } from './row-state.ts'
+import { adoptRows, foldChanges, forgetChanges, hasState, verifyRows } from './row-state.ts'
 
 export interface GuardedStore extends Store {
   /** @throws VestryError STORE_CORRUPT when rows are missing, added or put back; VAULT_LOCKED. */
@@ -15,7 +15,7 @@ export interface GuardedStore extends Store {
 }
 
 /**
- * @param keys undefined while sealed: then only slots and keyring can change, which carry seals of their own.
+ * @param keys undefined while sealed: nothing can be changed then, except by the making of the vault.
  * @param lenient An operator accepts the store as it is: until `adoptRows` a fingerprint is not kept.
  */
 export function guardStore(
@@ -33,8 +33,13 @@ export function guardStore(
     ...store,
     change: (fn) =>
       store.change(async (trx) => {
-        const held = accepting ? undefined : keys()
-        if (held === undefined) return fn(trx)
+        const held = keys()
+        if (accepting) return fn(trx)
+        if (held === undefined) {
+          // Slots and keyring of a vault that is being made; later only an open vault can sign a change.
+          if (await hasState(trx)) throw new VestryError('VAULT_LOCKED')
+          return fn(trx)
+        }
         await forgetChanges(trx)
         const value = await fn(trx)
         await foldChanges(trx, held, await generationOf(trx))

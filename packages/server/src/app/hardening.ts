@@ -51,13 +51,35 @@ function assertPrivate(path: string): void {
   )
 }
 
-/** SIGUSR1 opens the debugger in a Node process unless somebody listens; nothing else here does. */
-export function keepDebuggerShut(onAttempt: () => void): void {
-  process.on('SIGUSR1', onAttempt)
-  // Node reports on a fatal error would print environment and stacks.
+/** Who is told of an attempt; the process has one listener, however many daemons it ran. */
+const told = new Set<() => void>()
+let listening = false
+
+/**
+ * SIGUSR1 opens the debugger in a Node process unless somebody listens; nothing else here does. The listener
+ * stays when the daemon has gone: keys may linger in memory until the process ends.
+ */
+export function keepDebuggerShut(): { onAttempt(tell: () => void): void } & Disposable {
+  if (!listening) {
+    process.on('SIGUSR1', () => {
+      for (const tell of told) tell()
+    })
+    listening = true
+  }
+  // Node's reports on a fatal error would print environment and stacks.
   if (process.report !== undefined) {
     process.report.reportOnFatalError = false
     process.report.reportOnSignal = false
     process.report.reportOnUncaughtException = false
+  }
+  let own: (() => void) | undefined
+  return {
+    onAttempt: (tell) => {
+      own = tell
+      told.add(tell)
+    },
+    [Symbol.dispose]: () => {
+      if (own !== undefined) told.delete(own)
+    },
   }
 }

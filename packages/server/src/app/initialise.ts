@@ -2,7 +2,8 @@
  * First start: makes the vault, its first operator and the admin key, and leaves the vault sealed.
  * Runs under the instance lock, in `vestry init` and in `vestry up` on a fresh home.
  */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { VestryError } from '@vestry/contract/errors'
 import { AgentStore } from '../identity/agent-store.ts'
 import { ApiKeyStore } from '../identity/api-key-store.ts'
 import { writeKeyFiles } from '../identity/key-file.ts'
@@ -13,13 +14,49 @@ import { Seal } from '../seal/seal.ts'
 import type { SlotSpec } from '../seal/slot.ts'
 import type { UnsealSecret } from '../seal/unseal.ts'
 import type { Store } from '../store/store.ts'
+import { guardStore } from './guarded-store.ts'
 import type { Home } from './home.ts'
 
 export const FIRST_OPERATOR = 'owner'
+/** Present once the first operator and key exist, and with them everything a start needs. */
+const FINISHED_KEY = 'vault_finished_at'
 
 export interface Initialised extends InitResult {
   readonly operatorKeyFile: string
   readonly adminKeyFile: string
+}
+
+/**
+ * Whether the store holds the beginning of a vault whose making was cut short. Nothing was entrusted to it,
+ * and its only operator key may not exist, so it is made again.
+ */
+export async function isUnfinished({ db }: Store): Promise<boolean> {
+  const begun = await db.selectFrom('keyring').select('id').executeTakeFirst()
+  const finished = await db
+    .selectFrom('meta')
+    .select('key')
+    .where('key', '=', FINISHED_KEY)
+    .executeTakeFirst()
+  if (begun === undefined || finished !== undefined) return false
+  const held = await db
+    .selectFrom('credential')
+    .select('path as name')
+    .unionAll(db.selectFrom('agent').select('name'))
+    .unionAll(db.selectFrom('policy').select('id as name'))
+    .limit(1)
+    .executeTakeFirst()
+  return held === undefined
+}
+
+/** Back to the empty store, without the key files that were written for it. */
+async function discard({ home, store }: { home: Home; store: Store }): Promise<void> {
+  await store.write(async (trx) => {
+    for (const table of ['api_key', 'operator', 'slot', 'keyring', 'row_change'] as const)
+      await trx.deleteFrom(table).execute()
+    await trx.deleteFrom('meta').where('key', '!=', 'generation').execute()
+  })
+  for (const file of [home.operatorKey, `${home.keys}/operator.pub`, home.adminKey])
+    rmSync(file, { force: true })
 }
 
 /**
@@ -35,12 +72,22 @@ export async function initialise(deps: {
   trustDomain: string
   now: () => number
 }): Promise<Initialised> {
-  const { home, store, slots, dev, trustDomain, now } = deps
+  const { home, slots, dev, trustDomain, now } = deps
   makeHome(home)
-  await using seal = await Seal.open(store, { now })
+  if (await isUnfinished(deps.store)) await discard(deps)
+  for (const file of [home.operatorKey, home.adminKey]) {
+    if (!existsSync(file)) continue
+    throw new VestryError('CONFLICT', `${file} exists, but the store holds no vault`, {
+      hint: 'Is this the right store? Otherwise move the key files away, or choose another --home',
+    })
+  }
+  const openKeys = () => (seal.state === 'unsealed' ? seal.keys : undefined)
+  const store = guardStore(deps.store, openKeys)
+  await using seal: Seal = await Seal.open(store, { now })
   const made = await seal.init({ slots, dev })
   try {
     await openForSetUp(seal, slots, made)
+    await store.adoptRows()
     const guard = rowGuard(() => seal.keys)
     const operators = new OperatorStore({ store, guard, now })
     using agents = new AgentStore({ store, guard, now, trustDomain })
@@ -50,7 +97,17 @@ export async function initialise(deps: {
     const { token } = await apiKeys.add({ name: 'first admin key', role: 'owner' })
     using key = token
     writeFileSync(home.adminKey, key.bytes, { mode: 0o600, flag: 'wx' })
+    await store.write((trx) =>
+      trx
+        .insertInto('meta')
+        .values({ key: FINISHED_KEY, value: String(now()) })
+        .execute(),
+    )
     return { ...made, operatorKeyFile: keyFile, adminKeyFile: home.adminKey }
+  } catch (error) {
+    for (const { shares } of made.shares) for (const share of shares) share[Symbol.dispose]()
+    await discard(deps).catch(() => undefined) // else the next start finds it unfinished
+    throw error
   } finally {
     await seal.seal('set-up done')
   }

@@ -1,114 +1,206 @@
-/** Unsealed and sealed: everything that begins with the keys, and ends with them. */
+/** Sealed and unsealed: everything that begins with the keys, and ends with them. */
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import type { Lifecycle } from '../admin/deps.ts'
-import type { AuditEntry } from '../audit/record.ts'
-import { hmacTag } from '../seal/hash.ts'
+import { recheckSessions } from '../identity/session-check.ts'
+import { inForce, setDigest } from '../policy/engine.ts'
+import type { RowKeys } from '../seal/row-mac.ts'
 import type { Parts } from './assemble.ts'
 import { backup } from './backup.ts'
+import { note } from './note.ts'
+import { PolicyReload } from './policy-reload.ts'
+import { checkRestored } from './restored.ts'
 import { StoreHeads } from './store-heads.ts'
-
-const EXPIRE_EVERY_MS = 250
-const SWEEP_EVERY_MS = 1_000
-const PRUNE_EVERY_MS = 60_000
-/** Lease ids named in one record of expiry. */
-const NAMED_LEASES = 100
+import { TermRotation } from './term-rotation.ts'
+import { Workers } from './workers.ts'
 
 export interface RunningLifecycle extends Lifecycle {
-  /** Ends the workers and, when unsealed, seals. */
+  /** Seals and ends the workers. */
   stop(): Promise<void>
 }
 
 export function createLifecycle(
   parts: Parts,
-  options: { acceptRollback: boolean; describe: () => Record<string, unknown> },
+  options: {
+    acceptRollback: boolean
+    describe: () => Record<string, unknown>
+    /** Called when the vault was opened or sealed. */
+    onState: () => void
+  },
 ): RunningLifecycle {
   const { audit, seal, store, policy, policies, leases, sessions, vault } = parts
-  const heads = new StoreHeads(store, () => seal.keys, audit.chain)
-  const workers = new Workers()
+  /** Work of the sealing itself still needs the keys that nobody else gets any more. */
+  let lastKeys: RowKeys | undefined
+  const heads = new StoreHeads({
+    store,
+    keys: () => lastKeys ?? seal.keys,
+    audit,
+    node: parts.podName,
+  })
+  const reload = new PolicyReload(policy, policies)
+  const terms = new TermRotation(parts)
+  const workers = new Workers(parts, heads, terms)
   let acceptRollback = options.acceptRollback
-  let rewrapping = false
+  let leftOversClosed = false
+  let open = false
+  let opening: Promise<void> | undefined
+  let sealing: Promise<void> | undefined
+  policy.close('the vault is sealed')
 
-  const reloadPolicies = async (): Promise<void> => {
-    policy.load(await policies.list())
-  }
-
-  const onUnsealed = async (): Promise<void> => {
-    try {
-      await reloadPolicies()
-      if (acceptRollback) {
-        await audit.append(
-          note('vault.rollback_accepted', 'an older store or log was accepted'),
-          'synced',
-        )
-        acceptRollback = false
-      } else {
-        await heads.compare(audit, policy.digest)
-      }
-    } catch (error) {
-      policy.close('the vault was not opened')
-      await seal.seal('refused')
-      throw error
+  const checkStore = async (): Promise<void> => {
+    checkRestored(parts.home, seal.keys.serverKey)
+    const policySet = setDigest(inForce(await policies.list()))
+    const check = async () => {
+      await heads.compare(policySet)
+      await store.verifyRows()
     }
-    audit.setSigner(seal.keys.serverKey)
-    await closeLeftOvers(parts)
-    const generation = await store.generation()
+    if (!acceptRollback) return check()
+    const found = await check().then(
+      () => undefined,
+      (error: unknown) => asVestryError(error),
+    )
+    await store.adoptRows()
+    await heads.adopt()
+    acceptRollback = false
+    if (found === undefined) return
     await audit.append(
       {
-        ...note('vault.unseal', 'the vault is open'),
-        data: { generation, policy_set: policy.digest },
+        ...note('vault.rollback_accepted', found.message),
+        data: { code: found.code, generation: await store.generation() },
       },
       'synced',
     )
-    workers.start(parts, heads)
   }
+
+  /** Nothing is served before all of it has held: policies come last, and without them all is denied. */
+  const openUp = async (): Promise<void> => {
+    try {
+      await checkStore()
+      audit.setSigner(seal.keys.serverKey)
+      if (!leftOversClosed) await closeLeftOvers(parts)
+      leftOversClosed = true
+      await reload.load()
+      const generation = await store.generation()
+      await audit.append(
+        {
+          ...note('vault.unseal', 'the vault is open'),
+          data: { generation, policy_set: policy.digest },
+        },
+        'synced',
+      )
+      await heads.keep(audit.head())
+      if (seal.state !== 'unsealed') throw new VestryError('VAULT_LOCKED')
+    } catch (error) {
+      reload.stop('the vault was not opened')
+      await seal.seal('refused')
+      dropKeys()
+      throw error
+    }
+    open = true
+    workers.start()
+    options.onState()
+  }
+
+  const dropKeys = (): void => {
+    audit.setSigner(undefined)
+    parts.agents.drop()
+    parts.apiKeys.drop()
+    parts.credentials.drop()
+    parts.egressPool.drop()
+  }
+
+  /** Runs while the keys still work, and has a second for it. */
+  seal.onSeal(async (reason) => {
+    await audit.append({ ...note('vault.seal', 'sealing'), data: { reason } }, 'synced')
+    await audit.flush()
+    await heads.keep(audit.head())
+  })
 
   const sealNow = async (reason: string): Promise<void> => {
     if (seal.state !== 'unsealed') return
-    await audit
-      .append({ ...note('vault.seal', 'sealing'), data: { reason } }, 'synced')
-      .catch(() => undefined)
-    await workers.stop()
-    // Whatever fails on the way, the keys are wiped.
+    open = false
+    lastKeys = seal.keys
+    const stopped = workers.stop()
+    leases.revoke({}, 'sealed', vault.now())
+    sessions.endAll('sealed')
+    vault.wraps.clear()
+    reload.stop('the vault is sealed')
+    const flushed = parts.leaseRows.flush().catch(() => undefined)
     try {
-      leases.revoke({}, 'sealed', vault.now())
-      sessions.endAll('sealed')
-      vault.wraps.clear()
-      policy.close('the vault is sealed')
-      await parts.leaseRows.flush().catch(() => undefined)
+      // From this call on everybody else gets VAULT_LOCKED.
+      const wiped = seal.seal(reason)
+      dropKeys()
+      await wiped
     } finally {
-      audit.setSigner(undefined)
-      await seal.seal(reason)
-      parts.agents.drop()
-      parts.apiKeys.drop()
-      parts.credentials.drop()
-      parts.egressPool.drop()
+      lastKeys = undefined
+      // Once more: what was in flight may have come back to a cache meanwhile.
+      dropKeys()
+      options.onState()
     }
+    await Promise.all([stopped, flushed])
   }
 
+  store.onChange((tables) => {
+    if (!open) return
+    // What another node changed must hold here from the next request on.
+    if (tables.includes('policy')) reload.load().catch(() => undefined) // closed, and retried
+    if (tables.includes('agent')) void recheckAgents(parts)
+    if (tables.includes('operator')) void recheckOperators(parts)
+  })
+
   return {
-    unsealed: onUnsealed,
-    seal: sealNow,
+    unsealed: () => {
+      if (open) return Promise.resolve()
+      opening ??= openUp().finally(() => {
+        opening = undefined
+      })
+      return opening
+    },
+    seal: (reason) => {
+      sealing ??= sealNow(reason).finally(() => {
+        sealing = undefined
+      })
+      return sealing
+    },
     reloadPolicies: async () => {
-      await reloadPolicies()
+      await reload.settled()
       if (parts.config.vault.revoke_on_policy_change)
         leases.revoke({}, 'policy_changed', vault.now())
     },
-    startRewrap: () => {
-      if (rewrapping) return
-      rewrapping = true
-      rewrapAll(parts)
-        .catch(() => undefined) // resumed by the next rotation or start; nothing is lost meanwhile
-        .finally(() => {
-          rewrapping = false
-        })
-    },
+    startRewrap: () => terms.startRewrap(),
     backup: (directory, by) => backup(parts, directory, by),
     storeHead: () => heads.kept(),
     describe: options.describe,
     stop: async () => {
-      await sealNow('shutdown')
+      await opening?.catch(() => undefined)
+      await (sealing ?? sealNow('shutdown'))
+      reload.stop('the daemon has stopped')
       await workers.stop()
     },
   }
+}
+
+async function recheckAgents({ sessions, agents, leases, vault }: Parts): Promise<void> {
+  try {
+    for (const { session, reason } of await recheckSessions(sessions, agents)) {
+      const { principal } = session
+      if (reason === 'revoked' && principal.kind === 'agent')
+        leases.revoke({ agentId: principal.agent.id }, 'agent_revoked', vault.now())
+    }
+  } catch {
+    // Nobody can be told from somebody who was revoked.
+    sessions.endWhere(({ principal }) => principal.kind === 'agent', 'revoked')
+  }
+}
+
+async function recheckOperators({ sessions, operators }: Parts): Promise<void> {
+  const enabled = await operators.list().then(
+    (all) => new Set(all.filter(({ status }) => status === 'enabled').map(({ id }) => id)),
+    () => new Set<string>(),
+  )
+  sessions.endWhere(
+    ({ principal }) => principal.kind === 'operator' && !enabled.has(principal.operator.id),
+    'revoked',
+  )
 }
 
 /** What a crash left open: intents without outcome, and leases nobody holds any more. */
@@ -145,79 +237,4 @@ async function closeLeftOvers({ audit, leaseRows }: Parts): Promise<void> {
       'written',
     )
   }
-}
-
-/** Re-wraps every data key under the newest term; a stop in between loses nothing. */
-async function rewrapAll({ credentials, seal, audit }: Parts): Promise<void> {
-  let after: { path: string; version: number } | undefined
-  let total = 0
-  do {
-    if (seal.state !== 'unsealed') return
-    const { rewrapped, next } = await credentials.rewrapSome(after)
-    total += rewrapped
-    after = next
-  } while (after !== undefined)
-  await audit.append(
-    { ...note('vault.rotate_term', `${total} data keys re-wrapped`), data: { rewrapped: total } },
-    'written',
-  )
-}
-
-class Workers {
-  #timers: NodeJS.Timeout[] = []
-  #stops: (() => unknown)[] = []
-
-  start(parts: Parts, heads: StoreHeads): void {
-    const { audit, leases, sessions, vault, limits } = parts
-    this.#every(EXPIRE_EVERY_MS, () => recordExpiry(parts, leases.expire(vault.now())))
-    this.#every(SWEEP_EVERY_MS, () => {
-      sessions.sweep()
-      vault.wraps.expire(vault.now())
-      return Promise.resolve()
-    })
-    this.#every(PRUNE_EVERY_MS, () => limits.prune())
-    const index = parts.auditIndex.start()
-    this.#stops.push(() => index[Symbol.asyncDispose]())
-    this.#stops.push(audit.onCheckpoint((head) => void heads.keep(head).catch(() => undefined)))
-  }
-
-  async stop(): Promise<void> {
-    for (const timer of this.#timers.splice(0)) clearInterval(timer)
-    for (const stop of this.#stops.splice(0)) await stop()
-  }
-
-  /** One at a time, and a failure is for the next turn to mend. */
-  #every(ms: number, run: () => Promise<void>): void {
-    let running = false
-    const timer = setInterval(() => {
-      if (running) return
-      running = true
-      run()
-        .catch(() => undefined)
-        .finally(() => {
-          running = false
-        })
-    }, ms)
-    this.#timers.push(timer.unref())
-  }
-}
-
-async function recordExpiry(
-  { audit, seal }: Parts,
-  expired: readonly { id: string; path: string; agentId: string }[],
-): Promise<void> {
-  if (expired.length === 0 || seal.state !== 'unsealed') return
-  const { hashKey } = seal.keys
-  const named = expired.slice(0, NAMED_LEASES).map(({ id }) => hmacTag(hashKey, id))
-  await audit.append(
-    {
-      ...note('lease.expire', `${expired.length} leases expired`),
-      data: { count: expired.length, leases: named },
-    },
-    'written',
-  )
-}
-
-export function note(action: string, detail: string): AuditEntry {
-  return { action, phase: 'single', detail, success: true, actor: 'system', source: 'host' }
 }

@@ -56,6 +56,11 @@ export async function foldChanges(
   await writeState(trx, keys, { generation, sums })
 }
 
+/** Whether this store holds a vault that was made to its end. */
+export async function hasState(trx: Kysely<Tables>): Promise<boolean> {
+  return (await stateRow(trx)) !== undefined
+}
+
 export async function forgetChanges(trx: Kysely<Tables>): Promise<void> {
   await trx.deleteFrom('row_change').execute()
 }
@@ -88,8 +93,12 @@ export async function verifyRows(
   )
 }
 
+function stateRow(trx: Kysely<Tables>): Promise<{ value: string } | undefined> {
+  return trx.selectFrom('meta').select('value').where('key', '=', KEY).executeTakeFirst()
+}
+
 async function readState(trx: Kysely<Tables>, keys: RowKeys): Promise<RowState> {
-  const row = await trx.selectFrom('meta').select('value').where('key', '=', KEY).executeTakeFirst()
+  const row = await stateRow(trx)
   if (row === undefined) {
     throw new VestryError('STORE_CORRUPT', 'The store has lost the fingerprint of its rows', {
       hint: HINT,

@@ -15,27 +15,36 @@ const HINT =
 
 /** How far back the newest mention of a generation may lie; each start writes one. */
 const SEARCH_RECORDS = 1_000_000
+const PREFIX = 'audit_head:'
+
+interface Kept extends Head {
+  /** Name of the node whose log this is. */
+  readonly node: string
+}
 
 export class StoreHeads {
   readonly #store: Store
   readonly #keys: () => RowKeys
-  readonly #key: string
+  readonly #audit: AuditLog
+  readonly #node: string
 
-  /** @param chain The log's own id: nodes that share a store keep a head each. */
-  constructor(store: Store, keys: () => RowKeys, chain: string) {
-    this.#store = store
-    this.#keys = keys
-    this.#key = `audit_head:${chain}`
+  constructor(deps: { store: Store; keys: () => RowKeys; audit: AuditLog; node: string }) {
+    this.#store = deps.store
+    this.#keys = deps.keys
+    this.#audit = deps.audit
+    this.#node = deps.node
   }
 
+  /** Nodes that share a store keep a head each, under the id of their log. */
   async keep({ seq, hash }: Head): Promise<void> {
-    const row = { seq, hash }
-    const mac = Buffer.from(rowMac(this.#keys(), 'meta', this.#key, row)).toString('hex')
+    const key = this.#key
+    const row = { node: this.#node, seq, hash }
+    const mac = Buffer.from(rowMac(this.#keys(), 'meta', key, row)).toString('hex')
     const value = JSON.stringify({ ...row, mac })
     await this.#store.write((trx) =>
       trx
         .insertInto('meta')
-        .values({ key: this.#key, value })
+        .values({ key, value })
         .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
         .execute(),
     )
@@ -43,35 +52,30 @@ export class StoreHeads {
 
   /** @throws VestryError STORE_CORRUPT when the row is not the one that was written. */
   async kept(): Promise<Head | undefined> {
-    const row = await this.#store.db
-      .selectFrom('meta')
-      .select('value')
-      .where('key', '=', this.#key)
-      .executeTakeFirst()
-    if (row === undefined) return undefined
-    const { seq, hash, mac } = JSON.parse(row.value) as { seq: number; hash: string; mac: string }
-    checkRow(this.#keys(), 'meta', this.#key, { seq, hash }, Buffer.from(mac, 'hex'))
-    return { seq, hash }
+    const row = (await this.#rows()).find(({ key }) => key === this.#key)
+    return row === undefined ? undefined : this.#open(row)
+  }
+
+  /** An operator accepts this log for the one of this node: the store forgets the others it had. */
+  async adopt(): Promise<void> {
+    const lost = (await this.#rows()).filter(({ key, value }) => {
+      const own = this.#store.engine === 'sqlite' || value.includes(JSON.stringify(this.#node))
+      return own && key !== this.#key
+    })
+    await this.#store.write(async (trx) => {
+      for (const { key } of lost) await trx.deleteFrom('meta').where('key', '=', key).execute()
+    })
+    await this.keep(this.#audit.head())
   }
 
   /**
-   * @param policySet Digest of the policies that were just loaded.
+   * @param policySet Digest of the stored policies.
    * @throws VestryError AUDIT_TRUNCATED, STORE_ROLLED_BACK or STORE_CORRUPT, each saying which witness it believes.
    */
-  async compare(audit: AuditLog, policySet: string): Promise<void> {
-    const kept = await this.kept()
-    const head = audit.head()
-    if (kept !== undefined && kept.seq > head.seq) {
-      throw new VestryError(
-        'AUDIT_TRUNCATED',
-        `the log ends at record ${head.seq}, the store has seen ${kept.seq}`,
-        {
-          hint: HINT,
-        },
-      )
-    }
+  async compare(policySet: string): Promise<void> {
+    await this.#compareLog()
     const generation = await this.#store.generation()
-    const audited = await newestGeneration(audit.dir)
+    const audited = await newestGeneration(this.#audit.dir)
     if (audited === undefined) return
     if (generation < audited.generation) {
       throw new VestryError(
@@ -80,36 +84,77 @@ export class StoreHeads {
         { hint: HINT, context: { generation, audited: audited.generation } },
       )
     }
-    if (
-      generation === audited.generation &&
-      audited.policySet !== undefined &&
-      audited.policySet !== policySet
-    ) {
+    const { policySet: recorded } = audited
+    if (generation === audited.generation && recorded !== undefined && recorded !== policySet) {
       throw new VestryError('STORE_CORRUPT', 'the stored policies are not the ones last recorded', {
         hint: HINT,
-        context: { recorded: audited.policySet, stored: policySet },
+        context: { recorded, stored: policySet },
       })
     }
   }
+
+  async #compareLog(): Promise<void> {
+    const kept = await this.kept()
+    const head = this.#audit.head()
+    if (kept === undefined) return this.#assertNoOtherLog()
+    const { seq, hash } = kept
+    if (seq > head.seq) {
+      throw truncated(`the log ends at record ${head.seq}, the store has seen ${seq}`)
+    }
+    const found = seq === head.seq ? head.hash : await hashOf(this.#audit.dir, seq)
+    if (found !== hash) {
+      throw truncated(`record ${seq} of the log is not the one the store has seen`)
+    }
+  }
+
+  /** A SQLite file has one node, so one log; in a database each node's name has one. */
+  async #assertNoOtherLog(): Promise<void> {
+    for (const row of await this.#rows()) {
+      const { node, seq } = this.#open(row)
+      if (this.#store.engine === 'postgres' && node !== this.#node) continue
+      throw truncated(`the log is new, and the store has seen one with ${seq} records`)
+    }
+  }
+
+  get #key(): string {
+    return PREFIX + this.#audit.chain
+  }
+
+  #rows(): Promise<{ key: string; value: string }[]> {
+    return this.#store.db
+      .selectFrom('meta')
+      .selectAll()
+      .where('key', 'like', `${PREFIX}%`)
+      .execute()
+  }
+
+  #open({ key, value }: { key: string; value: string }): Kept {
+    const { mac, node, seq, hash } = JSON.parse(value) as Kept & { mac: string }
+    checkRow(this.#keys(), 'meta', key, { node, seq, hash }, Buffer.from(mac, 'hex'))
+    return { node, seq, hash }
+  }
+}
+
+/** @returns The hash of one record, undefined when the log does not hold it. */
+async function hashOf(dir: string, seq: number): Promise<string | undefined> {
+  for await (const { record } of readTailFirst(dir, SEARCH_RECORDS, { fromSeq: seq })) {
+    if (record.seq === seq) return record.hash
+  }
+  return undefined
 }
 
 async function newestGeneration(
   dir: string,
 ): Promise<{ generation: number; policySet: string | undefined } | undefined> {
-  let generation: number | undefined
-  let policySet: string | undefined
-  let seen = 0
+  let newest: ReturnType<typeof mention>
   for await (const { record } of readTailFirst(dir, SEARCH_RECORDS)) {
-    seen += 1
-    if (seen > SEARCH_RECORDS) break
     const found = mention(record)
     if (found === undefined) continue
-    generation = Math.max(generation ?? 0, found.generation)
-    policySet ??= found.policySet
-    // A start mentions both and ends the search.
-    if (policySet !== undefined) break
+    if (newest === undefined || found.generation > newest.generation) newest = found
+    // A start mentions the generation it found; nothing before it can be newer.
+    if (record.action === 'vault.unseal') break
   }
-  return generation === undefined ? undefined : { generation, policySet }
+  return newest
 }
 
 function mention(
@@ -122,4 +167,8 @@ function mention(
     return { generation, policySet: typeof policySet === 'string' ? policySet : undefined }
   }
   return undefined
+}
+
+function truncated(message: string): VestryError {
+  return new VestryError('AUDIT_TRUNCATED', message, { hint: HINT })
 }

@@ -11,11 +11,12 @@ interface Owner {
 }
 
 /**
+ * @param file Name of the lock, for those who guard something else with it.
  * @returns Disposing it gives the lock back.
  * @throws VestryError `INSTANCE_RUNNING` while the owner named in the file is alive.
  */
-export function takeWriterLock(dir: string): Disposable {
-  const path = join(dir, LOCK_FILE)
+export function takeWriterLock(dir: string, file = LOCK_FILE): Disposable {
+  const path = join(dir, file)
   const mine: Owner = { pid: process.pid, started: startOf(process.pid) ?? '' }
   const draft = `${path}.${process.pid}`
   writeFileSync(draft, `${JSON.stringify(mine)}\n`, { mode: 0o600 })

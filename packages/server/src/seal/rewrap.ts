@@ -11,8 +11,8 @@ export interface RewrapRow<Cursor> {
   /** Names the row and its place in the order. */
   cursor: Cursor
   place: RecordPlace
-  /** Empty for a destroyed version, which is passed over. */
-  record: Uint8Array
+  /** Empty for a destroyed version, which is passed over; undefined for a row that was altered. */
+  record: Uint8Array | undefined
 }
 
 export interface Rewrapped<Cursor> {
@@ -31,7 +31,7 @@ export interface RewrapRows<Cursor> {
 
 export interface RewrapReport<Cursor> {
   rewrapped: number
-  /** Rows that did not open; they stay as they are. */
+  /** Rows that were altered or did not open; they stay as they are. */
   broken: Cursor[]
 }
 
@@ -60,6 +60,10 @@ function move<Cursor>(
   { cursor, place, record: before }: RewrapRow<Cursor>,
   report: RewrapReport<Cursor>,
 ): Rewrapped<Cursor>[] {
+  if (before === undefined) {
+    report.broken.push(cursor)
+    return []
+  }
   if (before.length === 0) return []
   try {
     if (recordTerm(before) === keys.term) return []

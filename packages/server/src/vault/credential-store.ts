@@ -2,19 +2,13 @@
  * Credentials on disk: clear metadata, sealed versions, and a bounded cache of both. Values are
  * opened per use and handed out as {@link Secret}s; none is kept.
  */
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import type { Kysely } from 'kysely'
 import type { Changed } from '../identity/row-guard.ts'
 import type { Keyring } from '../seal/keyring.ts'
 import { NONCE_LIMIT } from '../seal/nonce-budget.ts'
-import {
-  keepOpen,
-  type OpenedRecord,
-  openRecord,
-  recordTerm,
-  rewrapRecord,
-  sealRecord,
-} from '../seal/record.ts'
+import { keepOpen, type OpenedRecord, openRecord, sealRecord } from '../seal/record.ts'
+import type { RewrapRows } from '../seal/rewrap.ts'
 import type { Secret } from '../seal/secret.ts'
 import type { PointRead } from '../store/engine.ts'
 import type { Tables } from '../store/schema.ts'
@@ -42,7 +36,11 @@ const KEPT_HANDLES = 4_096
 /** Encryptions are counted on disk in blocks, so that a crash can only over-count. */
 const ENCRYPTION_BLOCK = 65_536
 const PAGE = 1_000
-const REWRAP_BATCH = 200
+
+interface VersionKey {
+  readonly path: string
+  readonly version: number
+}
 
 interface Opened {
   readonly credential: Credential
@@ -105,6 +103,7 @@ export class CredentialStore implements Disposable {
     if (opened === undefined || opened.credential.version === 0) throw notFound(path)
     const { credential } = opened
     const wanted = version ?? credential.version
+    void this.#keys() // sealed meanwhile: what is cached must not open either
     if (wanted === credential.version && opened.record.length > 0) {
       return { secret: this.#kept(path, opened).open(), version: wanted, credential }
     }
@@ -332,52 +331,51 @@ export class CredentialStore implements Disposable {
     this.#encryptionsLeft.set(key, ENCRYPTION_BLOCK - 1)
   }
 
-  /**
-   * Re-wraps data keys that are still under an older term, a batch at a time; safe to stop anywhere.
-   * @returns how many it re-wrapped; 0 when none is left.
-   */
-  async rewrapSome(after: { path: string; version: number } | undefined): Promise<{
-    rewrapped: number
-    next: { path: string; version: number } | undefined
-  }> {
-    const keys = this.#keys()
-    return this.#store.write(async (trx) => {
-      let query = trx
-        .selectFrom('credential_version')
-        .selectAll()
-        .where('destroyed_at', 'is', null)
-        .orderBy('path')
-        .orderBy('version')
-        .limit(REWRAP_BATCH)
-      if (after !== undefined) {
-        query = query.where((eb) =>
-          eb.or([
-            eb('path', '>', after.path),
-            eb.and([eb('path', '=', after.path), eb('version', '>', after.version)]),
-          ]),
-        )
-      }
-      const rows = await query.execute()
-      let rewrapped = 0
-      for (const row of rows) {
-        openVersion(row, keys)
-        if (recordTerm(row.record) === keys.term) continue
-        const record = rewrapRecord(keys, row, row.record)
-        const { record: sealed, mac } = sealVersion({ ...row, record }, keys)
-        await trx
-          .updateTable('credential_version')
-          .set({ record: sealed, mac })
-          .where('path', '=', row.path)
-          .where('version', '=', row.version)
-          .execute()
-        rewrapped += 1
-      }
-      const last = rows.at(-1)
-      return {
-        rewrapped,
-        next: last === undefined ? undefined : { path: last.path, version: last.version },
-      }
-    })
+  /** The versions as rewrap.ts goes through them. A row whose MAC is wrong is never given a new one. */
+  rewrapRows(): RewrapRows<VersionKey> {
+    return {
+      next: async (after, limit) => {
+        let query = this.#store.db
+          .selectFrom('credential_version')
+          .selectAll()
+          .where('destroyed_at', 'is', null)
+          .orderBy('path')
+          .orderBy('version')
+          .limit(limit)
+        if (after !== undefined) {
+          const { path, version } = after
+          query = query.where((eb) =>
+            eb(eb.refTuple('path', 'version'), '>', eb.tuple(path, version)),
+          )
+        }
+        const keys = this.#keys()
+        return (await query.execute()).map((row) => {
+          const cursor = { path: row.path, version: row.version }
+          return { cursor, place: cursor, record: isAuthentic(row, keys) ? row.record : undefined }
+        })
+      },
+      save: async (moved) => {
+        await this.#change(async (trx, keys) => {
+          for (const { cursor, before, after } of moved) {
+            const row = await trx
+              .selectFrom('credential_version')
+              .selectAll()
+              .where('path', '=', cursor.path)
+              .where('version', '=', cursor.version)
+              .executeTakeFirst()
+            if (row === undefined || Buffer.compare(row.record, before) !== 0) continue
+            openVersion(row, keys)
+            const { record, mac } = sealVersion({ ...row, record: after }, keys)
+            await trx
+              .updateTable('credential_version')
+              .set({ record, mac })
+              .where('path', '=', cursor.path)
+              .where('version', '=', cursor.version)
+              .execute()
+          }
+        })
+      },
+    }
   }
 
   async count(): Promise<number> {
@@ -486,6 +484,16 @@ async function writeCredential(
     .values({ path, ...rest })
     .onConflict((conflict) => conflict.column('path').doUpdateSet(rest))
     .execute()
+}
+
+function isAuthentic(row: VersionRow, keys: Keyring): boolean {
+  try {
+    openVersion(row, keys)
+    return true
+  } catch (error) {
+    if (asVestryError(error).code === 'STORE_CORRUPT') return false
+    throw error
+  }
 }
 
 async function destroyOldest(

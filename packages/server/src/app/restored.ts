@@ -1,0 +1,33 @@
+/**
+ * A restored home remembers whose backup it came from, until the vault is opened for the first time: only
+ * then is the server's key known, and only the server itself can have signed its backup.
+ */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { VestryError } from '@vestry/contract/errors'
+import type { Home } from './home.ts'
+
+export function rememberRestored(home: Home, serverPublicKeyHex: string): void {
+  writeFileSync(pathIn(home), `${serverPublicKeyHex}\n`, { mode: 0o600, flush: true })
+}
+
+/** @throws VestryError STORE_CORRUPT when another key than the vault's own has signed the backup. */
+export function checkRestored(home: Home, serverKey: { readonly publicKey: Uint8Array }): void {
+  const path = pathIn(home)
+  let signer: string
+  try {
+    signer = readFileSync(path, 'utf8').trim()
+  } catch {
+    return
+  }
+  if (signer !== Buffer.from(serverKey.publicKey).toString('hex')) {
+    throw new VestryError('STORE_CORRUPT', 'the backup was not signed by the server it is of', {
+      hint: 'Restore another backup into a new --home',
+    })
+  }
+  rmSync(path)
+}
+
+function pathIn({ data }: Home): string {
+  return join(data, 'restored-by')
+}
