@@ -174,7 +174,7 @@ async function runVerb(
   const by = session.principal.kind === 'operator' ? session.principal.operator.name : ''
   const { session_id: _, ...given } = request.params
   const params: unknown = accept(verb.params, given)
-  const reply = await perform(vault.stations, {
+  const reply = await perform<Reply>(vault.stations, {
     caller,
     requestId,
     action: verb.action,
@@ -184,27 +184,28 @@ async function runVerb(
     context: { nowMs: vault.now(), transport: session.peer.transport },
     data: { verb: verb.name, ...verb.data?.(params) },
     readOnly: verb.action === 'admin:read',
-    effect: async (_decision, note) => {
-      const result = await verb.run({
-        deps,
-        caller,
-        by,
-        requestId,
-        params,
-        secrets: request.secrets,
-        get signal() {
-          return running.signal
-        },
-        note,
-        emit: (more) => emit({ result: { ...more, more: true } }),
-      })
-      return 'result' in result && typeof result['result'] === 'object'
-        ? (result as Reply)
-        : { result }
-    },
+    settle: () => ({
+      effect: async (note) => {
+        const result = await verb.run({
+          deps,
+          caller,
+          by,
+          requestId,
+          params,
+          secrets: request.secrets,
+          get signal() {
+            return running.signal
+          },
+          note,
+          emit: (more) => emit({ result: { ...more, more: true } }),
+        })
+        return isReply(result) ? result : { result }
+      },
+      undo: (made: Reply) => made.release?.(),
+    }),
   })
   vault.sessions.touch(session)
-  return reply as Reply
+  return reply
 }
 
 /** Attempts to unseal are recorded too, while nobody is logged in. */
@@ -241,4 +242,9 @@ async function recordUnseal(
     )
     throw error
   }
+}
+
+/** Verbs return a plain result, or a whole reply when it carries a secret. */
+function isReply(result: Record<string, unknown> | Reply): result is Reply {
+  return typeof Reflect.get(result, 'release') === 'function'
 }

@@ -6,12 +6,16 @@ import { createHash } from 'node:crypto'
 import { canonicalJson } from '@vestry/contract/canonical'
 import { VestryError } from '@vestry/contract/errors'
 import { newApprovalId } from '@vestry/contract/ids'
-import type { Selectable } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
 import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
 /** A question nobody answers lapses. */
 export const PENDING_FOR_MS = 24 * 3_600_000
+/** Open questions of one agent; more would only bury those an operator should see. */
+export const MAX_PENDING = 100
+/** Answered and lapsed questions are kept this long, to be looked up. */
+const KEEP_MS = 30 * 24 * 3_600_000
 
 export interface ApprovalRequest {
   readonly agentId: string
@@ -22,6 +26,23 @@ export interface ApprovalRequest {
 }
 
 export type Approval = Selectable<Tables['approval']>
+
+/** A yes that was found. Disposing gives a one-time yes back, unless the action was begun. */
+export interface Approved extends AsyncDisposable {
+  /** The action begins: a one-time yes is spent for good. */
+  commit(): void
+}
+
+interface Question extends Omit<ApprovalRequest, 'params' | 'policies'> {
+  readonly digest: string
+  readonly policy: string
+}
+
+interface Verdict {
+  readonly missing: string[]
+  readonly refused: string | undefined
+  readonly spent: string[]
+}
 
 export class Approvals {
   readonly #store: Store
@@ -35,74 +56,43 @@ export class Approvals {
   /**
    * Uses up a one-time grant, or honours a standing one, for every policy named.
    * @throws VestryError APPROVAL_REQUIRED with `context.approval_id` when one is missing; the
-   *   question is then on the operators' list. ACCESS_DENIED when an operator said no.
+   *   question is then on the operators' list. ACCESS_DENIED when an operator said no, RATE_LIMITED
+   *   when too many questions of this agent are open already.
    */
-  async assertGranted(request: ApprovalRequest): Promise<void> {
-    const digest = createHash('sha256').update(canonicalJson(request.params)).digest('hex')
-    const nowMs = this.#now()
-    const verdict = await this.#store.write(async (trx) => {
-      const missing: string[] = []
-      let refused: Approval | undefined
-      const spend: string[] = []
-      for (const policy of request.policies) {
-        const known = await trx
-          .selectFrom('approval')
-          .selectAll()
-          .where('agent_id', '=', request.agentId)
-          .where('action', '=', request.action)
-          .where('resource', '=', request.resource)
-          .where('params_digest', '=', digest)
-          .where('policy_id', '=', policy)
-          .where('expires_at', '>', nowMs)
-          .where('state', '!=', 'used')
-          .orderBy('requested_at', 'desc')
-          .executeTakeFirst()
-        if (known?.state === 'allowed') {
-          if (known.scope === 'once') spend.push(known.id)
-        } else if (known?.state === 'denied') {
-          refused = known
-        } else if (known?.state === 'pending') {
-          missing.push(known.id)
-        } else {
-          const id = newApprovalId()
-          await trx
-            .insertInto('approval')
-            .values({
-              id,
-              agent_id: request.agentId,
-              action: request.action,
-              resource: request.resource,
-              params_digest: digest,
-              policy_id: policy,
-              state: 'pending',
-              scope: 'once',
-              requested_at: nowMs,
-              decided_at: null,
-              decided_by: null,
-              expires_at: nowMs + PENDING_FOR_MS,
-            })
-            .execute()
-          missing.push(id)
-        }
-      }
-      // All or nothing: a one-time yes is not spent on a call that another policy still holds back.
-      if (missing.length === 0 && refused === undefined && spend.length > 0) {
-        await trx.updateTable('approval').set({ state: 'used' }).where('id', 'in', spend).execute()
-      }
-      return { missing, refused }
-    })
-    if (verdict.refused !== undefined) {
+  async claim({ params, policies, ...request }: ApprovalRequest): Promise<Approved> {
+    const digest = createHash('sha256').update(canonicalJson(params)).digest('hex')
+    const questions = policies.map((policy) => ({ ...request, digest, policy }))
+    const { missing, refused, spent } = await this.#store.write((trx) =>
+      judge(trx, questions, this.#now()),
+    )
+    if (refused !== undefined) {
       throw new VestryError('ACCESS_DENIED', 'an operator denied this action', {
         hint: 'Ask the operator, or change the request',
-        context: { approval_id: verdict.refused.id, legacy_code: 'POLICY_DENIED' },
+        context: {
+          action: request.action.replace(/^vault:/, ''),
+          path: request.resource,
+          approval_id: refused,
+          reason_code: 'denied_by_operator',
+          legacy_code: 'POLICY_DENIED',
+        },
       })
     }
-    const [first] = verdict.missing
-    if (first === undefined) return
-    throw new VestryError('APPROVAL_REQUIRED', 'an operator must allow this action first', {
-      hint: `Ask an operator to run: vestry approval allow ${first}`,
-      context: { approval_id: first, approval_ids: verdict.missing },
-    })
+    const [first] = missing
+    if (first !== undefined) {
+      throw new VestryError('APPROVAL_REQUIRED', 'an operator must allow this action first', {
+        hint: `Ask an operator to run: vestry approval allow ${first}`,
+        context: { approval_id: first, approval_ids: missing },
+      })
+    }
+    let begun = false
+    return {
+      commit: () => {
+        begun = true
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (!begun && spent.length > 0) await this.#giveBack(spent)
+      },
+    }
   }
 
   list(state?: Approval['state']): Promise<Approval[]> {
@@ -123,16 +113,16 @@ export class Approvals {
     scope: 'once' | number = 'once',
   ): Promise<Approval> {
     const nowMs = this.#now()
-    const until = scope === 'once' ? {} : { expires_at: nowMs + scope * 1000 }
+    const until = scope === 'once' ? undefined : nowMs + scope * 1000
     const decided = await this.#store.write((trx) =>
       trx
         .updateTable('approval')
         .set({
           state: verdict,
-          scope: scope === 'once' ? 'once' : String(nowMs + scope * 1000),
+          scope: until === undefined ? 'once' : String(until),
           decided_at: nowMs,
           decided_by: by,
-          ...until,
+          ...(until !== undefined && { expires_at: until }),
         })
         .where('id', '=', id)
         .where('state', '=', 'pending')
@@ -145,4 +135,115 @@ export class Approvals {
       hint: 'It may have been decided or have lapsed; see "vestry approval list"',
     })
   }
+
+  /** Forgets what has long been answered or has lapsed. Call it now and then. */
+  async prune(): Promise<void> {
+    await this.#store.write((trx) =>
+      trx
+        .deleteFrom('approval')
+        .where('expires_at', '<', this.#now() - KEEP_MS)
+        .execute(),
+    )
+  }
+
+  async #giveBack(ids: readonly string[]): Promise<void> {
+    await this.#store.write((trx) =>
+      trx
+        .updateTable('approval')
+        .set({ state: 'allowed' })
+        .where('id', 'in', ids)
+        .where('state', '=', 'used')
+        .execute(),
+    )
+  }
+}
+
+async function judge(
+  trx: Kysely<Tables>,
+  questions: readonly Question[],
+  nowMs: number,
+): Promise<Verdict> {
+  const missing: string[] = []
+  const once: string[] = []
+  let refused: string | undefined
+  for (const question of questions) {
+    const known = await latest(trx, question, nowMs)
+    switch (known?.state) {
+      case 'allowed':
+        if (known.scope === 'once') once.push(known.id)
+        break
+      case 'denied':
+        refused = known.id
+        break
+      case 'pending':
+        missing.push(known.id)
+        break
+      default:
+        missing.push(await ask(trx, question, nowMs))
+    }
+  }
+  // All or nothing: a one-time yes is not spent on a call that another policy still holds back.
+  if (missing.length > 0 || refused !== undefined) return { missing, refused, spent: [] }
+  if (once.length > 0) {
+    await trx.updateTable('approval').set({ state: 'used' }).where('id', 'in', once).execute()
+  }
+  return { missing, refused, spent: once }
+}
+
+function latest(
+  trx: Kysely<Tables>,
+  { agentId, action, resource, digest, policy }: Question,
+  nowMs: number,
+): Promise<Pick<Approval, 'id' | 'state' | 'scope'> | undefined> {
+  return trx
+    .selectFrom('approval')
+    .select(['id', 'state', 'scope'])
+    .where('agent_id', '=', agentId)
+    .where('action', '=', action)
+    .where('resource', '=', resource)
+    .where('params_digest', '=', digest)
+    .where('policy_id', '=', policy)
+    .where('expires_at', '>', nowMs)
+    .where('state', '!=', 'used')
+    .orderBy('requested_at', 'desc')
+    .executeTakeFirst()
+}
+
+async function ask(
+  trx: Kysely<Tables>,
+  { agentId, action, resource, digest, policy }: Question,
+  nowMs: number,
+): Promise<string> {
+  const open = await trx
+    .selectFrom('approval')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('agent_id', '=', agentId)
+    .where('state', '=', 'pending')
+    .where('expires_at', '>', nowMs)
+    .executeTakeFirstOrThrow()
+  if (Number(open.count) >= MAX_PENDING) {
+    throw new VestryError('RATE_LIMITED', 'too many requests wait for an operator', {
+      hint: 'Wait until an operator has answered some of them',
+      context: { scope: 'approvals', limit: MAX_PENDING, retry_after_ms: 60_000 },
+    })
+  }
+  const id = newApprovalId()
+  await trx
+    .insertInto('approval')
+    .values({
+      id,
+      agent_id: agentId,
+      action,
+      resource,
+      params_digest: digest,
+      policy_id: policy,
+      state: 'pending',
+      scope: 'once',
+      requested_at: nowMs,
+      decided_at: null,
+      decided_by: null,
+      expires_at: nowMs + PENDING_FOR_MS,
+    })
+    .execute()
+  return id
 }

@@ -8,8 +8,8 @@ import type { AuditEntry } from '../audit/record.ts'
 import { actorOf, type Caller } from '../identity/caller.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Decision, PolicyContext, PolicyEngine, PolicyRequest } from '../policy/engine.ts'
-import type { Approvals } from './approval.ts'
-import { chargePolicy } from './policy-limits.ts'
+import type { Approvals, Approved } from './approval.ts'
+import { type CountedUse, chargePolicy } from './policy-limits.ts'
 
 export interface Stations {
   readonly policy: PolicyEngine
@@ -21,6 +21,9 @@ export interface Stations {
   readonly now: () => number
 }
 
+/** Adds facts to the outcome record: numbers, names of ours, never values. */
+export type Note = (facts: Record<string, unknown>) => void
+
 export interface ProtectedCall<T> {
   readonly caller: Caller
   readonly requestId: string
@@ -31,49 +34,68 @@ export interface ProtectedCall<T> {
   readonly source: AuditEntry['source']
   readonly resource: PolicyRequest['resource']
   readonly context: PolicyContext
+  /**
+   * The same question about a resource of which nothing is known. A refusal tells its reason, so that
+   * "not allowed" reads the same whether or not something is there.
+   */
+  readonly unseen?: (() => Unseen) | undefined
   readonly reason?: string | undefined
   /** Recorded with every record of this call. No values, no secrets. */
   readonly data: Readonly<Record<string, unknown>>
   /** Changes nothing: one record after the fact instead of an intent before it. */
   readonly readOnly?: boolean
-  /** Parameters an approval binds to. */
+  /** Parameters an approval binds to: all that change what will happen. */
   readonly approvalParams?: unknown
+  /** Counts towards `max_uses`. */
+  readonly use?: CountedUse
   /** Throws when the resource is absent; only asked once policy has allowed the action. */
   readonly exists?: () => void | Promise<void>
-  /** Settles what will be granted, before the intent is recorded. @returns more data for the intent. */
-  readonly plan?: (decision: Decision) => Record<string, unknown> | Promise<Record<string, unknown>>
-  /** The effect itself. `note` adds facts to the outcome record, also when the effect then fails. */
-  readonly effect: (
-    decision: Decision,
-    note: (facts: Record<string, unknown>) => void,
-  ) => T | Promise<T>
+  /** Settles what will be done, before the intent is recorded. Changes nothing yet. */
+  readonly settle: (decision: Decision) => Settled<T> | Promise<Settled<T>>
+}
+
+export type Unseen = Pick<PolicyRequest, 'resource' | 'context'>
+
+/** What will be done once the intent is on disk. */
+export interface Settled<T> {
+  /** More for the intent. */
+  readonly data?: Readonly<Record<string, unknown>>
+  readonly effect: (note: Note) => T | Promise<T>
+  /** Takes back what the effect made: its outcome could not be recorded, so nobody will get it. */
+  readonly undo?: (made: T) => void
+  /** Given back when the call is over, however it ended. */
+  readonly held?: Disposable
 }
 
 /**
- * @throws VestryError ACCESS_DENIED, APPROVAL_REQUIRED, RATE_LIMITED, AUDIT_UNAVAILABLE, and whatever
- *   `exists`, `plan` and `effect` throw. Nothing happened unless `effect` was reached.
+ * @throws VestryError ACCESS_DENIED, APPROVAL_REQUIRED, RATE_LIMITED, LEASE_EXHAUSTED,
+ *   AUDIT_UNAVAILABLE, and whatever `exists`, `settle` and the effect throw. Nothing happened unless
+ *   the effect was reached.
  */
 export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Promise<T> {
-  const started = stations.now()
-  const decision = stations.policy.decide(policyRequest(call))
+  const { policy, limits, audit, now } = stations
+  const startedMs = now()
+  const decision = policy.decide(question(call))
   try {
-    assertAllowed(call, decision)
+    assertAllowed(call, decision, policy)
     await call.exists?.()
-    await using charge = await chargePolicy(
-      stations.limits,
-      actorOf(call.caller.principal),
-      decision.obligations,
-    )
-    await assertApproved(stations, call, decision) // last: a one-time yes is only spent when all else is well
-    const planned = (await call.plan?.(decision)) ?? {}
+    const who = actorOf(call.caller.principal)
+    await using charge = await chargePolicy(limits, who, decision.obligations, call.use)
+    const settled = await call.settle(decision)
+    using _held = settled.held
+    await using approved = await approval(stations, call, decision)
     if (call.readOnly !== true) {
-      await stations.audit.append(record(call, decision, 'intent', planned), 'synced')
+      await audit.append(record(call, decision, 'intent', settled.data), 'synced')
     }
-    await charge?.commit()
-    return await effectThenOutcome(stations, call, decision, started)
+    approved?.commit()
+    const begin = async (note: Note): Promise<T> => {
+      await charge?.commit()
+      return settled.effect(note)
+    }
+    return await effectThenOutcome(stations, call, decision, startedMs, { ...settled, begin })
   } catch (error) {
     if (error instanceof EffectFailed) throw error.cause
-    await recordRefusal(stations, call, decision, started, error)
+    await recordRefusal(stations, call, decision, startedMs, error)
     throw error
   }
 }
@@ -85,18 +107,18 @@ async function effectThenOutcome<T>(
   { audit, now }: Stations,
   call: ProtectedCall<T>,
   decision: Decision,
-  started: number,
+  startedMs: number,
+  { begin, undo }: { begin: Settled<T>['effect']; undo?: Settled<T>['undo'] },
 ): Promise<T> {
   const facts: Record<string, unknown> = {}
-  const note = (more: Record<string, unknown>): void => void Object.assign(facts, more)
   const outcome = (code: string): AuditEntry => ({
-    ...record(call, decision, call.readOnly === true ? 'single' : 'outcome', {}),
+    ...record(call, decision, call.readOnly === true ? 'single' : 'outcome'),
     success: code === 'OK',
-    outcome: { code, duration_ms: now() - started, ...facts },
+    outcome: { code, duration_ms: now() - startedMs, ...facts },
   })
   let value: T
   try {
-    value = await call.effect(decision, note)
+    value = await begin((more) => void Object.assign(facts, more))
   } catch (error) {
     await audit.append(outcome(asVestryError(error).code), 'written')
     throw new EffectFailed('', { cause: error })
@@ -104,12 +126,18 @@ async function effectThenOutcome<T>(
   try {
     await audit.append(outcome('OK'), 'written')
   } catch (error) {
+    undo?.(value)
     throw new EffectFailed('', { cause: error })
   }
   return value
 }
 
-function policyRequest<T>({ caller, action, resource, context }: ProtectedCall<T>): PolicyRequest {
+function question<T>({
+  caller,
+  action,
+  resource,
+  context,
+}: Pick<ProtectedCall<T>, 'caller' | 'action' | 'resource' | 'context'>): PolicyRequest {
   return { principal: principalOf(caller), action, resource, context }
 }
 
@@ -122,8 +150,8 @@ export function principalOf({ principal }: Caller): PolicyRequest['principal'] {
   return { kind: 'operator', id, name, role, meta: {} }
 }
 
-function assertAllowed<T>(call: ProtectedCall<T>, decision: Decision): void {
-  if (!decision.allow) throw denied(call, decision)
+function assertAllowed<T>(call: ProtectedCall<T>, decision: Decision, policy: PolicyEngine): void {
+  if (!decision.allow) throw denied(call, decision, toldReason(policy, call, decision))
   if (decision.obligations.requireReason && call.context.hasReason !== true) {
     throw new VestryError('ACCESS_DENIED', 'a reason is required for this action', {
       hint: 'Send a "reason" of up to 256 characters',
@@ -132,7 +160,26 @@ function assertAllowed<T>(call: ProtectedCall<T>, decision: Decision): void {
   }
 }
 
-function denied<T>(call: ProtectedCall<T>, decision: Decision): VestryError {
+/**
+ * Why not, in words the caller may hear. Whoever would be allowed if nothing were there may know that
+ * something is; everybody else hears what holds in either case.
+ */
+export function toldReason(
+  policy: PolicyEngine,
+  call: Pick<ProtectedCall<unknown>, 'caller' | 'action' | 'unseen'>,
+  decision: Decision,
+): Pick<Decision, 'reason' | 'reasonCode'> {
+  const unseen = call.unseen?.()
+  if (unseen === undefined) return decision
+  const blind = policy.decide(question({ ...call, ...unseen }))
+  return blind.allow ? decision : blind
+}
+
+function denied<T>(
+  call: ProtectedCall<T>,
+  { id }: Decision,
+  told: Pick<Decision, 'reason' | 'reasonCode'>,
+): VestryError {
   const who = actorOf(call.caller.principal).replace(':', " '")
   const what = call.action.replace(/^vault:/, '')
   const where = call.resource.kind === 'credential' ? ` on '${call.resource.path}'` : ''
@@ -140,10 +187,10 @@ function denied<T>(call: ProtectedCall<T>, decision: Decision): VestryError {
   const towards = target === undefined ? '' : ` towards '${target.host}'`
   return new VestryError(
     'ACCESS_DENIED',
-    `${who.charAt(0).toUpperCase()}${who.slice(1)}' may not ${what}${where}${towards}: ${decision.reason}`,
+    `${who.charAt(0).toUpperCase()}${who.slice(1)}' may not ${what}${where}${towards}: ${told.reason}`,
     {
-      hint: suggestion(decision),
-      context: { ...deniedContext(call, decision.reasonCode), decision: decision.id },
+      hint: suggestion(id, told.reasonCode),
+      context: { ...deniedContext(call, told.reasonCode), decision: id },
     },
   )
 }
@@ -168,24 +215,25 @@ const SUGGESTIONS: Readonly<Record<string, string>> = {
   denied_by_rule: 'A deny rule forbids this; ask an operator why',
 }
 
-function suggestion({ id, reasonCode }: Decision): string {
+function suggestion(id: string, reasonCode: string): string {
   const what = SUGGESTIONS[reasonCode] ?? 'Ask an operator to review the policy'
   return `${what}; "vestry why ${id}" explains the decision`
 }
 
-async function assertApproved<T>(
+/** Asked for last: a one-time yes is only spent when all else is well. */
+async function approval<T>(
   { approvals }: Stations,
   call: ProtectedCall<T>,
   decision: Decision,
-): Promise<void> {
-  if (decision.obligations.approve.length === 0) return
-  if (call.caller.principal.kind !== 'agent') return
-  await approvals.assertGranted({
+): Promise<Approved | undefined> {
+  const { approve } = decision.obligations
+  if (approve.length === 0 || call.caller.principal.kind !== 'agent') return undefined
+  return approvals.claim({
     agentId: call.caller.principal.agent.id,
     action: call.action,
     resource: call.resource.kind === 'credential' ? call.resource.path : call.resource.kind,
     params: call.approvalParams ?? {},
-    policies: decision.obligations.approve.map(({ policy }) => policy),
+    policies: approve.map(({ policy }) => policy),
   })
 }
 
@@ -198,7 +246,7 @@ async function recordRefusal<T>(
   stations: Stations,
   call: ProtectedCall<T>,
   decision: Decision,
-  started: number,
+  startedMs: number,
   error: unknown,
 ): Promise<void> {
   const { code, context } = asVestryError(error)
@@ -208,12 +256,17 @@ async function recordRefusal<T>(
     return
   }
   const entry: AuditEntry = {
-    ...record(call, decision, 'single', {}),
+    ...record(call, decision, 'single', approvalData(context)),
     action: REFUSAL_EVENTS[code] ?? call.event,
     success: false,
-    outcome: { code, duration_ms: stations.now() - started },
+    outcome: { code, duration_ms: stations.now() - startedMs },
   }
-  await stations.audit.append(entry, 'written')
+  await stations.audit.append(entry, code === 'APPROVAL_REQUIRED' ? 'synced' : 'written')
+}
+
+/** What an operator is asked about is looked up in the log by the question's id. */
+function approvalData({ approval_id: id }: Record<string, unknown>): Record<string, unknown> {
+  return typeof id === 'string' ? { approval: id } : {}
 }
 
 /** The members every record of one call shares. */
@@ -221,7 +274,7 @@ function record<T>(
   call: ProtectedCall<T>,
   decision: Decision,
   phase: AuditEntry['phase'],
-  planned: Record<string, unknown>,
+  more: Readonly<Record<string, unknown>> = {},
 ): AuditEntry {
   const { caller } = call
   const path = call.resource.kind === 'credential' ? { path: call.resource.path } : {}
@@ -247,7 +300,7 @@ function record<T>(
       operation: call.action.replace(/^vault:/, ''),
       ...path,
       ...call.data,
-      ...planned,
+      ...more,
       ...(call.reason !== undefined && { reason: call.reason }),
     },
   }

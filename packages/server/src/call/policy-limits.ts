@@ -1,24 +1,41 @@
-/** The rates and quotas that the deciding policies ask for, as limits of one agent. */
+/** The rates, quotas and use counts that the deciding policies ask for, as limits of one principal. */
+import { VestryError } from '@vestry/contract/errors'
 import type { Limit, Limits, Reservation } from '../limits/limits.ts'
+import type { WindowLimit } from '../limits/window.ts'
 import type { Obligations } from '../policy/engine.ts'
 
 const DAY_MS = 86_400_000
 
+/** What one use counts towards. */
+export interface CountedUse {
+  /** Uses are counted for each of these apart: the credential's path. */
+  readonly of: string
+  /** Seconds over which uses are counted when the policy names no `max_lifetime`. */
+  readonly lifetime: number
+}
+
 /**
- * Charges every rate and quota of a decision, or none.
+ * Charges every rate, quota and use of a decision, or none.
  *
  * @param who The principal the limits count for.
- * @param resource What a use limit counts on.
+ * @param use Absent: the call is not a use.
  * @returns undefined when the decision asks for nothing, which is the common and the fast case.
- * @throws VestryError RATE_LIMITED; LEASE_EXHAUSTED is the vault's own.
+ * @throws VestryError RATE_LIMITED; LEASE_EXHAUSTED when `max_uses` is used up.
  */
-export function chargePolicy(
+export async function chargePolicy(
   limits: Limits,
   who: string,
-  { rates, quotas }: Obligations,
-): Promise<Reservation> | undefined {
-  if (rates.length === 0 && quotas.length === 0) return undefined
-  return limits.reserve(policyLimits(who, { rates, quotas }))
+  obligations: Obligations,
+  use: CountedUse | undefined,
+): Promise<Reservation | undefined> {
+  const uses = use === undefined ? [] : useLimits(who, obligations, use)
+  const wanted = [...policyLimits(who, obligations), ...uses]
+  if (wanted.length === 0) return undefined
+  try {
+    return await limits.reserve(wanted)
+  } catch (error) {
+    throw exhausted(error, uses)
+  }
 }
 
 export function policyLimits(
@@ -59,4 +76,31 @@ export function policyLimits(
     })
   }
   return wanted
+}
+
+/** At most `max_uses` in any stretch of `max_lifetime`, per principal, credential and policy. */
+function useLimits(
+  who: string,
+  { uses }: Obligations,
+  { of, lifetime }: CountedUse,
+): WindowLimit[] {
+  return (uses ?? []).map(({ policy, limit, lifetime: own = lifetime }) => ({
+    kind: 'window',
+    key: `uses:${policy}:${who}:${of}`,
+    scope: `max_uses of ${policy}`,
+    limit,
+    lengthMs: own * 1000,
+    mode: 'sliding',
+  }))
+}
+
+function exhausted(error: unknown, uses: readonly WindowLimit[]): unknown {
+  if (!(error instanceof VestryError) || error.code !== 'RATE_LIMITED') return error
+  const { scope } = error.context
+  if (!uses.some((use) => use.scope === scope)) return error
+  return new VestryError('LEASE_EXHAUSTED', 'this credential was used as often as policy allows', {
+    hint: 'Wait for "retry_after_ms", or ask an operator to raise max_uses',
+    context: error.context,
+    cause: error,
+  })
 }

@@ -45,18 +45,73 @@ const FORBIDDEN = new Set([
 const SPACE = 0x20
 const COLON = 0x3a
 
+/** A ready header on its own, for a caller that may see it. Dispose `value`. */
+export interface InjectedHeader {
+  header: string
+  value: Secret
+}
+
 /**
  * @param secret Borrowed.
  * @throws VestryError `INVALID_PARAMS` for a header that may not be set, `UNUSABLE_CREDENTIAL` for a secret that
- *   no header can carry.
+ *   no header can carry, or that is too short to be kept out of replies.
  */
 export function buildInjection(spec: InjectionSpec, secret: Secret): Injection {
+  const { header, value, known } = buildParts(spec, secret)
+  try {
+    const needles = Needles.of([...known, value])
+    return {
+      header,
+      value,
+      needles,
+      [Symbol.dispose]() {
+        value[Symbol.dispose]()
+        needles[Symbol.dispose]()
+      },
+    }
+  } catch (error) {
+    value[Symbol.dispose]()
+    throw error
+  } finally {
+    for (const part of known) part[Symbol.dispose]()
+  }
+}
+
+/** As {@link buildInjection}, without what guards the replies: no secret is too short to be shown. */
+export function buildHeader(spec: InjectionSpec, secret: Secret): InjectedHeader {
+  const { header, value, known } = buildParts(spec, secret)
+  for (const part of known) part[Symbol.dispose]()
+  return { header, value }
+}
+
+/**
+ * What can be judged before the secret is known.
+ * @returns The name of the header.
+ * @throws VestryError `INVALID_PARAMS`
+ */
+export function checkInjection(spec: InjectionSpec): string {
+  const { header } = headerOf(spec)
+  if (spec.username !== undefined && /[\p{Cc}:]/u.test(spec.username)) {
+    throw invalid('username must not contain control characters or a colon')
+  }
+  return header
+}
+
+interface Parts extends InjectedHeader {
+  /** Every part of the value that is a secret by itself. */
+  known: Secret[]
+}
+
+function buildParts(spec: InjectionSpec, secret: Secret): Parts {
+  checkInjection(spec)
   const { header, prefix } = headerOf(spec)
   if (spec.headerType === 'basic') return basic(header, spec.username, secret)
   if (!isVisible(secret.bytes)) throw unusable()
-  return injection(header, Secret.own(joined(latin1(prefix), secret.bytes)), [
-    Secret.copy(secret.bytes),
-  ])
+  return {
+    header,
+    value: Secret.own(joined(latin1(prefix), secret.bytes)),
+    known: [Secret.copy(secret.bytes)],
+  }
 }
 
 /** True for names that no secret may be put under. */
@@ -87,12 +142,9 @@ function headerOf(spec: InjectionSpec): { header: string; prefix: string } {
   return { header: headerName, prefix: headerPrefix }
 }
 
-function basic(header: string, username: string | undefined, secret: Secret): Injection {
+function basic(header: string, username: string | undefined, secret: Secret): Parts {
   // RFC 7617 §2: no control characters, and a colon would end the user name early.
   if (secret.bytes.some((byte) => byte < SPACE || byte === 0x7f)) throw unusable()
-  if (username !== undefined && /[\p{Cc}:]/u.test(username)) {
-    throw invalid('username must not contain control characters or a colon')
-  }
   const colon = secret.bytes.indexOf(COLON)
   const login =
     username !== undefined
@@ -107,28 +159,7 @@ function basic(header: string, username: string | undefined, secret: Secret): In
     const password = secret.bytes.subarray(colon + 1)
     known.push(Secret.copy(password.length > 0 ? password : secret.bytes.subarray(0, colon)))
   }
-  return injection(header, Secret.own(joined(latin1('Basic '), encoded)), known)
-}
-
-/** Takes ownership of `value` and `known`. */
-function injection(header: string, value: Secret, known: Secret[]): Injection {
-  try {
-    const needles = Needles.of([...known, value])
-    return {
-      header,
-      value,
-      needles,
-      [Symbol.dispose]() {
-        value[Symbol.dispose]()
-        needles[Symbol.dispose]()
-      },
-    }
-  } catch (error) {
-    value[Symbol.dispose]()
-    throw error
-  } finally {
-    for (const secret of known) secret[Symbol.dispose]()
-  }
+  return { header, value: Secret.own(joined(latin1('Basic '), encoded)), known }
 }
 
 /** Visible Latin-1, and spaces between: at either end a parser would trim them, and another secret would arrive. */

@@ -32,11 +32,11 @@ export interface Grant {
 }
 
 /**
- * Asked before every hop, the first included (`hop` 0).
+ * Asked before every hop, the first included (`hop` 0); `planned` says what would be sent there.
  *
  * @throws VestryError `ACCESS_DENIED` where policy does not allow the target.
  */
-export type Authorize = (target: Target, hop: number) => Promise<Grant> | Grant
+export type Authorize = (target: Target, hop: number, planned: Hop) => Promise<Grant> | Grant
 
 export interface EgressRequest {
   /** Absolute http or https URL, as the agent wrote it. */
@@ -152,7 +152,7 @@ async function follow(
   let bytesOut = 0
   for (;;) {
     const hop = last(visited)
-    const grant = await authorized(request, hop.target, visited.length - 1)
+    const grant = await authorized(request, hop, visited.length - 1)
     const addresses = await vet(hop.target, deps, signal)
     const body = hop.sendsBody ? request.body : undefined
     const reply = await exchange(deps.pool, {
@@ -176,9 +176,9 @@ async function follow(
 }
 
 /** Policy's answer, and the rules that no policy can lift. */
-async function authorized(request: EgressRequest, target: Target, hop: number): Promise<Grant> {
-  const grant = await ask(request, target, hop)
-  const { host, scheme, exactOnly } = target
+async function authorized(request: EgressRequest, planned: Hop, hop: number): Promise<Grant> {
+  const grant = await ask(request, planned, hop)
+  const { host, scheme, exactOnly } = planned.target
   if (exactOnly !== undefined && !grant.exactHost) {
     throw new VestryError('SSRF_BLOCKED', `Host "${host}" is not allowed: ${exactOnly}`, {
       hint: 'An operator can list this very host in a policy.',
@@ -195,9 +195,9 @@ async function authorized(request: EgressRequest, target: Target, hop: number): 
 }
 
 /** Whatever policy throws besides our errors is a fault of ours, not of the upstream. */
-async function ask(request: EgressRequest, target: Target, hop: number): Promise<Grant> {
+async function ask(request: EgressRequest, planned: Hop, hop: number): Promise<Grant> {
   try {
-    return await request.authorize(target, hop)
+    return await request.authorize(planned.target, hop, planned)
   } catch (error) {
     throw asVestryError(error)
   }

@@ -11,6 +11,8 @@ export interface Obligations {
   defaultTtl?: number
   maxLifetime?: number
   maxUses?: number
+  /** Each permit's own `max_uses`: uses are counted per permit. Absent: none has any. */
+  uses?: UseObligation[]
   /** False as soon as one permit says so. */
   renewable: boolean
   rates: RateObligation[]
@@ -33,6 +35,13 @@ export interface Obligations {
   allowHttp?: boolean
   /** At least one permit allows redirects to be followed. */
   allowRedirects?: boolean
+}
+
+export interface UseObligation {
+  policy: string
+  limit: number
+  /** Seconds over which uses are counted; absent: the permit names no `max_lifetime`. */
+  lifetime?: number
 }
 
 export interface RateObligation {
@@ -155,7 +164,10 @@ export function mergeDuties(satisfied: readonly { id: string; duties: Duties }[]
   const maxLifetime = min('max_lifetime')
   if (maxLifetime !== undefined) merged.maxLifetime = maxLifetime
   const maxUses = min('max_uses')
-  if (maxUses !== undefined) merged.maxUses = maxUses
+  if (maxUses !== undefined) {
+    merged.maxUses = maxUses
+    merged.uses = satisfied.flatMap(({ id, duties }) => usesOf(id, duties))
+  }
   const maxResponseBytes = min('max_response_bytes')
   if (maxResponseBytes !== undefined) merged.maxResponseBytes = maxResponseBytes
   // A permit that lists no header lets none through; one that pins no key accepts any.
@@ -170,6 +182,12 @@ export function mergeDuties(satisfied: readonly { id: string; duties: Duties }[]
   if (any('allow_http')) merged.allowHttp = true
   if (any('allow_redirects')) merged.allowRedirects = true
   return merged
+}
+
+function usesOf(policy: string, { numbers }: Duties): UseObligation[] {
+  const { max_uses: limit, max_lifetime: lifetime } = numbers
+  if (limit === undefined) return []
+  return [{ policy, limit, ...(lifetime !== undefined && { lifetime }) }]
 }
 
 /** @param absent What a permit without the list stands for; undefined: it does not take part. */

@@ -1,6 +1,7 @@
 /** What a credential is: its names, its clear metadata and the bounds on both. Pure. */
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
+import { checkInjection, HEADER_TYPES, type InjectionSpec } from '../egress/injection.ts'
 
 export const MAX_VALUE_BYTES = 65_536
 export const MAX_PATH_BYTES = 512
@@ -40,15 +41,39 @@ export function assertPath(path: unknown): asserts path is string {
 }
 
 /** How an operator fixes the place of the secret in an outbound request. */
-export const Injection = z.strictObject({
-  header_type: z.enum(['bearer', 'api_key', 'basic', 'custom']),
-  header_name: z.string().min(1).max(128).optional(),
-  prefix: z.string().max(256).optional(),
-  username: z.string().max(256).optional(),
-  /** Differing parameters of the agent are refused instead of used. */
-  locked: z.boolean().default(false),
-})
+export const Injection = z
+  .strictObject({
+    header_type: z.enum(HEADER_TYPES),
+    header_name: z.string().min(1).max(128).optional(),
+    prefix: z.string().max(256).optional(),
+    username: z.string().max(256).optional(),
+    /** Differing parameters of the agent are refused instead of used. */
+    locked: z.boolean().default(false),
+  })
+  .check(({ value, issues }) => {
+    try {
+      checkInjection(injectionSpec(value))
+    } catch (error) {
+      const message = error instanceof VestryError ? error.message : 'is not usable'
+      issues.push({ code: 'custom', message, input: value })
+    }
+  })
 export type Injection = z.output<typeof Injection>
+
+/** The binding in the terms of the outbound door. */
+export function injectionSpec({
+  header_type: headerType,
+  header_name: headerName,
+  prefix: headerPrefix,
+  username,
+}: Omit<Injection, 'locked'>): InjectionSpec {
+  return {
+    headerType,
+    ...(headerName !== undefined && { headerName }),
+    ...(headerPrefix !== undefined && { headerPrefix }),
+    ...(username !== undefined && { username }),
+  }
+}
 
 /** What an operator says about a credential beside its value. All of it is visible to operators. */
 export const CredentialSettings = z.strictObject({

@@ -30,6 +30,11 @@ export interface LeaseEvents {
   ended(lease: Lease): void
 }
 
+/** Room for one lease to come. Disposing gives it up, unless a lease took it. */
+export interface LeasePlace extends Disposable {
+  issue(lease: Lease): void
+}
+
 export interface LeaseFilter {
   readonly agentId?: string
   readonly path?: string
@@ -42,16 +47,23 @@ export class LeaseBook {
   readonly #leases = new Map<string, Lease>()
   /** Live leases of each agent. */
   readonly #byAgent = new Map<string, Set<Lease>>()
+  /** Places held for leases to come, of each agent. */
+  readonly #places = new Map<string, number>()
   readonly #expiries = new ExpiryHeap<Lease>()
   /** Ended leases, oldest first. */
   readonly #ended: Lease[] = []
   readonly #limits: LeaseLimits
   readonly #events: LeaseEvents
   #live = 0
+  #held = 0
 
   constructor(limits: LeaseLimits, events: LeaseEvents) {
     this.#limits = limits
     this.#events = events
+  }
+
+  get limits(): LeaseLimits {
+    return this.#limits
   }
 
   get live(): number {
@@ -62,16 +74,33 @@ export class LeaseBook {
     return this.#byAgent.get(agentId)?.size ?? 0
   }
 
-  /** @throws VestryError RATE_LIMITED, scope `leases`, when the agent or the node holds too many. */
-  assertRoom(agentId: string): void {
+  /**
+   * Holds a place before the lease is recorded, so that concurrent requests cannot exceed the limits.
+   * @throws VestryError RATE_LIMITED, scope `leases`, when the agent or the node holds too many.
+   */
+  reserve(agentId: string): LeasePlace {
     const { perAgent, total } = this.#limits
-    const full =
-      this.#live >= total ? total : this.liveOf(agentId) >= perAgent ? perAgent : undefined
-    if (full === undefined) return
-    throw new VestryError('RATE_LIMITED', 'too many live leases', {
-      hint: 'Release leases you no longer need',
-      context: { scope: 'leases', limit: full, retry_after_ms: 1_000 },
-    })
+    const own = this.liveOf(agentId) + (this.#places.get(agentId) ?? 0)
+    const full = this.#live + this.#held >= total ? total : own >= perAgent ? perAgent : undefined
+    if (full !== undefined) {
+      throw new VestryError('RATE_LIMITED', 'too many live leases', {
+        hint: 'Release leases you no longer need',
+        context: { scope: 'leases', limit: full, retry_after_ms: 1_000 },
+      })
+    }
+    this.#hold(agentId, 1)
+    let held = true
+    const giveUp = (): void => {
+      if (held) this.#hold(agentId, -1)
+      held = false
+    }
+    return {
+      issue: (lease) => {
+        giveUp()
+        this.issue(lease)
+      },
+      [Symbol.dispose]: giveUp,
+    }
   }
 
   issue(lease: Lease): void {
@@ -97,8 +126,7 @@ export class LeaseBook {
   /** @returns what the caller learns; releasing twice is fine, releasing too late is an error. */
   release(agentId: string, id: string, nowMs: number): 'released' | 'already_released' | 'revoked' {
     const lease = this.ownedBy(agentId, id)
-    if (lease.state === 'live' && nowMs >= lease.expiresAt)
-      this.#end(lease, 'expired', lease.expiresAt)
+    this.#expireIfDue(lease, nowMs)
     switch (lease.state) {
       case 'live':
         this.#end(lease, 'released', nowMs)
@@ -151,6 +179,19 @@ export class LeaseBook {
       this.#expiries.retain(({ item, dueMs }) => item.state === 'live' && item.expiresAt === dueMs)
     }
     return expired
+  }
+
+  #hold(agentId: string, change: 1 | -1): void {
+    this.#held += change
+    const own = (this.#places.get(agentId) ?? 0) + change
+    if (own === 0) this.#places.delete(agentId)
+    else this.#places.set(agentId, own)
+  }
+
+  /** The sweep comes a few times a second; what is due is over all the same. */
+  #expireIfDue(lease: Lease, nowMs: number): void {
+    if (lease.state === 'live' && nowMs >= lease.expiresAt)
+      this.#end(lease, 'expired', lease.expiresAt)
   }
 
   #end(

@@ -14,6 +14,8 @@ export type RevokeReason =
   | 'sealed'
   | 'restart'
   | 'quota'
+  /** Never handed out: what came of the request could not be recorded. */
+  | 'unrecorded'
 
 /** Times in epoch milliseconds. */
 export interface Lease {
@@ -74,9 +76,12 @@ export function grantTtl(
   }
 }
 
-/** The new expiry of a renewal: counted from now, so that a lease can be shortened too. */
-export function renewedExpiry(lease: Lease, ttlSeconds: number, nowMs: number): number {
-  return Math.min(nowMs + ttlSeconds * 1000, lease.latestExpiry)
+/**
+ * The new expiry of a renewal: counted from now, so that a lease can be shortened too. Its life is
+ * bounded by what policy allowed when it was issued and by what policy allows now.
+ */
+export function renewedExpiry(lease: Lease, { ttl, maxLifetime }: Grant, nowMs: number): number {
+  return Math.min(nowMs + ttl * 1000, lease.latestExpiry, lease.issuedAt + maxLifetime * 1000)
 }
 
 /** A lease is dead from the very millisecond it expires. */
@@ -90,10 +95,19 @@ export function assertRenewable(lease: Lease, nowMs: number): void {
       context: { lease_id: lease.id },
     })
   }
-  if (lease.renewable) return
-  throw new VestryError('ACCESS_DENIED', 'the policy that granted this lease forbids renewal', {
+  if (!lease.renewable) throw notRenewable(lease)
+}
+
+export function notRenewable(lease: Lease): VestryError {
+  return new VestryError('ACCESS_DENIED', 'policy does not allow this lease to be renewed', {
     hint: 'Retrieve the credential again',
-    context: { lease_id: lease.id },
+    context: {
+      lease_id: lease.id,
+      path: lease.path,
+      action: 'renew_lease',
+      reason_code: 'not_renewable',
+      legacy_code: 'POLICY_DENIED',
+    },
   })
 }
 

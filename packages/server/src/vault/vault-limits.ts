@@ -83,25 +83,23 @@ export class VaultLimits {
   loginFailed(source: string, agent: string): { lockedNow: boolean; alert: boolean } {
     this.#alerted = false
     this.#lockout.fail(source, agent)
-    let lockedNow = false
-    try {
-      this.#lockout.check(source, agent)
-    } catch {
-      lockedNow = true
-    }
-    return { lockedNow, alert: this.#alerted }
+    return { lockedNow: this.#isLocked(source, agent), alert: this.#alerted }
   }
 
   loginSucceeded(source: string, agent: string): void {
     this.#lockout.succeed(source, agent)
   }
 
-  /** A place among the agent's outbound calls in flight, given back when disposed. */
+  /**
+   * A place among the agent's outbound calls in flight, given back when disposed. A refusal is counted
+   * by whoever asked.
+   * @throws VestryError RATE_LIMITED, scope `http_request`.
+   */
   takeHttpSlot(session: Session): Disposable {
     const who = nameOf(session)
     const { httpRequestsPerAgent: max } = this.#settings
     const running = this.#httpInFlight.get(who) ?? 0
-    if (running >= max) throw this.#full('http_request', max, who)
+    if (running >= max) throw full('http_request', max)
     this.#httpInFlight.set(who, running + 1)
     return {
       [Symbol.dispose]: () => {
@@ -115,7 +113,10 @@ export class VaultLimits {
   /** Runs one request within the daemon's total. @throws VestryError RATE_LIMITED, scope `daemon`. */
   async inFlight<T>(run: () => Promise<T>): Promise<T> {
     const { requestsInFlight: max } = this.#settings
-    if (this.#inFlight >= max) throw this.#full('daemon', max, 'daemon')
+    if (this.#inFlight >= max) {
+      this.#onRefused('daemon', 'daemon')
+      throw full('daemon', max)
+    }
     this.#inFlight += 1
     try {
       return await run()
@@ -134,6 +135,15 @@ export class VaultLimits {
     }
   }
 
+  #isLocked(source: string, agent: string): boolean {
+    try {
+      this.#lockout.check(source, agent)
+      return false
+    } catch {
+      return true
+    }
+  }
+
   #take(bucket: BucketLimit, who: string): void {
     try {
       this.#limits.take(bucket)
@@ -142,14 +152,13 @@ export class VaultLimits {
       throw error
     }
   }
+}
 
-  #full(scope: string, limit: number, who: string): VestryError {
-    this.#onRefused(who, scope)
-    return new VestryError('RATE_LIMITED', `too many requests at once (${scope})`, {
-      hint: 'Wait for one of them to end',
-      context: { scope, limit, retry_after_ms: 100 },
-    })
-  }
+function full(scope: string, limit: number): VestryError {
+  return new VestryError('RATE_LIMITED', `too many requests at once (${scope})`, {
+    hint: 'Wait for one of them to end',
+    context: { scope, limit, retry_after_ms: 100 },
+  })
 }
 
 function nameOf({ principal }: Session): string {

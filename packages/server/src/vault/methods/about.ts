@@ -1,14 +1,8 @@
-/** `whoami`, `check_access`, `status` and `ping`: questions that change nothing. */
+/** `whoami`, `status` and `ping`: what a caller may know of itself and of the daemon. */
 import { principalOf } from '../../call/perform.ts'
-import { OPERATIONS } from '../../policy/actions.ts'
-import { assertPath } from '../credential.ts'
-import { grantTtl } from '../lease.ts'
-import { invalid, optionalObject, optionalString } from '../operations/params.ts'
-import { operationContext } from '../operations/table.ts'
-import { callerRecord } from '../record.ts'
 import type { AgentCall, Vault } from '../vault.ts'
 import { MAX_REPLY_BYTES, type Reply } from '../wire/reply.ts'
-import { baseContext, callerOf, reasonOf, resourceOf } from './context.ts'
+import { callerOf } from './context.ts'
 import { isoTime } from './granting.ts'
 
 export const PROTOCOL = 'sanctum/1'
@@ -28,6 +22,7 @@ export function status(vault: Vault): Reply {
       protocol: PROTOCOL,
       features: FEATURES,
       limits: { max_frame_bytes: MAX_REPLY_BYTES },
+      audit_available: vault.stations.audit.available,
       server_time: isoTime(vault.now()),
     },
   }
@@ -48,68 +43,10 @@ export function whoami(call: AgentCall): Reply {
       },
       transport: session.peer.transport,
       policies: vault.stations.policy.policiesOf(principal),
-      limits: {
-        ...vault.limits.describeAgent(),
-        leases: vault.leases.liveOf(principal.id),
-      },
+      limits: { ...vault.limits.describeAgent(), leases: vault.leases.limits.perAgent },
+      leases: vault.leases.liveOf(principal.id),
       txn: session.txn,
       server_time: isoTime(vault.now()),
     },
   }
-}
-
-/** Asks policy and does nothing. Unlike a real call, it leaves rates and approvals untouched. */
-export async function checkAccess(call: AgentCall): Promise<Reply> {
-  const { vault, params } = call
-  const { path } = params
-  assertPath(path)
-  const action = actionOf(call)
-  const found = await vault.credentials.find(path)
-  const base = baseContext(call, reasonOf(call))
-  const operation = action.startsWith('vault:use:') ? action.slice('vault:use:'.length) : undefined
-  const context =
-    operation === undefined
-      ? base
-      : { ...base, ...operationContext(operation, optionalObject(params, 'params') ?? {}, found) }
-  const caller = callerOf(call)
-  const decision = vault.stations.policy.decide({
-    principal: principalOf(caller),
-    action,
-    resource: resourceOf(path, found),
-    context,
-  })
-  await vault.stations.audit.append(
-    callerRecord(caller, {
-      action: 'policy.test',
-      detail: `check ${action.replace('vault:', '')} ${path}`,
-      requestId: call.requestId,
-      data: { path, operation: action.replace('vault:', ''), allowed: decision.allow },
-    }),
-    'written',
-  )
-  return {
-    result: {
-      allowed: decision.allow,
-      granted_ttl: decision.allow
-        ? grantTtl(undefined, decision.obligations, vault.settings.leases).ttl
-        : null,
-      reason_code: decision.reasonCode,
-      approval_required: decision.allow && decision.obligations.approve.length > 0,
-    },
-  }
-}
-
-const PLAIN_ACTIONS = ['list', 'retrieve', 'store', 'unwrap']
-
-function actionOf({ params }: AgentCall): string {
-  const operation = optionalString(params, 'operation', 64)
-  const action =
-    optionalString(params, 'action', 64) ?? (operation === undefined ? undefined : 'use')
-  if (action === undefined) throw invalid('action', 'is required')
-  if (PLAIN_ACTIONS.includes(action)) return `vault:${action}`
-  const named = action.startsWith('use:') ? action.slice('use:'.length) : operation
-  if (action === 'use' && named === undefined)
-    throw invalid('operation', 'is required with action "use"')
-  if (named !== undefined && OPERATIONS.includes(named)) return `vault:use:${named}`
-  throw invalid('action', 'is not known', 'Use list, retrieve, store, unwrap or use:<operation>')
 }

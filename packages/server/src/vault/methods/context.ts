@@ -1,6 +1,8 @@
 /** What every protected method of the agent wire shares: reading common params, asking policy. */
 import { VestryError } from '@vestry/contract/errors'
-import type { ProtectedCall } from '../../call/perform.ts'
+import type { ProtectedCall, Unseen } from '../../call/perform.ts'
+import type { CountedUse } from '../../call/policy-limits.ts'
+import type { Agent } from '../../identity/agent.ts'
 import type { Caller } from '../../identity/caller.ts'
 import type { PolicyContext, PolicyRequest } from '../../policy/engine.ts'
 import { assertPath, type Credential } from '../credential.ts'
@@ -18,6 +20,20 @@ export async function readPath(
   return { path, found: await call.vault.credentials.find(path) }
 }
 
+/** @throws VestryError SESSION_EXPIRED: this wire logs agents in and nobody else. */
+export function agentOf({ session }: Pick<AgentCall, 'session'>): Agent {
+  if (session.principal.kind === 'agent') return session.principal.agent
+  throw new VestryError('SESSION_EXPIRED', 'the session is not an agent’s', {
+    hint: 'Authenticate as an agent',
+    context: { reauthenticate: true },
+  })
+}
+
+/** What `max_uses` counts: uses of this credential. */
+export function useOf({ vault }: AgentCall, path: string): CountedUse {
+  return { of: path, lifetime: vault.settings.leases.maxLifetime }
+}
+
 export function callerOf({ vault, session, params }: AgentCall): Caller {
   const traceparent = params['traceparent']
   return vault.sessions.caller(session, typeof traceparent === 'string' ? traceparent : undefined)
@@ -25,6 +41,12 @@ export function callerOf({ vault, session, params }: AgentCall): Caller {
 
 export function reasonOf({ params }: AgentCall): string | undefined {
   return optionalString(params, 'reason', 256)
+}
+
+/** The reason as every record of the call carries it. */
+export function reasonData(call: AgentCall): Record<string, unknown> {
+  const reason = reasonOf(call)
+  return reason === undefined ? {} : { reason }
 }
 
 export function baseContext(
@@ -46,15 +68,19 @@ export function resourceOf(path: string, found: Credential | undefined): PolicyR
 }
 
 /** Names of params nobody reads, for the record: a misspelt one is worth finding. */
-export function unknownParams(call: AgentCall, known: readonly string[]): Record<string, unknown> {
-  const unknown = Object.keys(call.params).filter(
+export function unknownParams(
+  { params }: Pick<AgentCall, 'params'>,
+  known: readonly string[],
+): Record<string, unknown> {
+  const unknown = Object.keys(params).filter(
     (name) => !known.includes(name) && !COMMON.includes(name),
   )
-  return unknown.length === 0 ? {} : { unknown_params: unknown.slice(0, 16).map(printable) }
+  return unknown.length === 0 ? {} : { unknown_params: printableNames(unknown) }
 }
 
-function printable(name: string): string {
-  return /^[\w.-]{1,64}$/.test(name) ? name : '(not printable)'
+/** A few of them, and only those that look like names: the rest is text of the agent's. */
+export function printableNames(names: readonly string[]): string[] {
+  return names.slice(0, 16).map((name) => (/^[\w.-]{1,64}$/.test(name) ? name : '(not printable)'))
 }
 
 export function assertExists(
@@ -73,16 +99,17 @@ export function protectedCall(
   call: AgentCall,
   path: string,
   found: Credential | undefined,
-): Pick<ProtectedCall<unknown>, 'caller' | 'requestId' | 'source' | 'resource' | 'reason'> & {
-  context: PolicyContext
-} {
+): Pick<ProtectedCall<unknown>, 'caller' | 'requestId' | 'source' | 'reason'> &
+  Unseen & { unseen: () => Unseen } {
   const reason = reasonOf(call)
+  const context = baseContext(call, reason)
   return {
     caller: callerOf(call),
     requestId: call.requestId,
     source: 'vault',
     resource: resourceOf(path, found),
     reason,
-    context: baseContext(call, reason),
+    context,
+    unseen: () => ({ resource: resourceOf(path, undefined), context }),
   }
 }

@@ -1,62 +1,72 @@
-/** Turns a decision into a lease: the ids are settled before the intent is recorded, the lease after. */
+/** Turns a decision into a lease: its id is settled before the intent is recorded, the lease comes after. */
 import { newLeaseId } from '@vestry/contract/ids'
 import type { Decision } from '../../policy/engine.ts'
 import { hmacTag } from '../../seal/hash.ts'
 import { type Grant, grantTtl, type Lease, type LeaseKind } from '../lease.ts'
 import type { AgentCall } from '../vault.ts'
+import { agentOf } from './context.ts'
 
-export interface Granting extends Grant {
-  readonly leaseId: string
+/** A lease to come. Holds its place in the book until it is issued or given up by disposing. */
+export interface PlannedLease extends Disposable {
+  readonly id: string
+  readonly grant: Grant
+  /** Epoch ms. */
   readonly issuedAt: number
   readonly expiresAt: number
+  /** What the intent says of it: its id only as a keyed hash. */
+  readonly data: Readonly<Record<string, unknown>>
+  issue(version: number): Lease
+  /** Ends it again: nobody was told of it. */
+  withdraw(): void
 }
 
-/** @throws VestryError RATE_LIMITED, scope `leases`, when the agent holds too many. */
+/**
+ * @param of.ttl Seconds the caller asked for.
+ * @throws VestryError RATE_LIMITED, scope `leases`, when the agent holds too many.
+ */
 export function planLease(
   call: AgentCall,
   decision: Decision,
-  askedTtl: number | undefined,
-): Granting {
-  const { vault, session } = call
-  if (session.principal.kind === 'agent') vault.leases.assertRoom(session.principal.agent.id)
-  const issuedAt = vault.now()
-  const grant = grantTtl(askedTtl, decision.obligations, vault.settings.leases)
-  return { ...grant, leaseId: newLeaseId(), issuedAt, expiresAt: issuedAt + grant.ttl * 1000 }
-}
-
-/** What the intent says of the lease to come: its id only as a keyed hash. */
-export function leaseData(call: AgentCall, granting: Granting): Record<string, unknown> {
-  const { hashKey } = call.vault.seal.keys
-  return { lease: hmacTag(hashKey, granting.leaseId), ttl: granting.ttl }
-}
-
-export function issueLease(
-  call: AgentCall,
-  granting: Granting,
-  of: { kind: LeaseKind; path: string; version: number; decision: Decision },
-): Lease {
+  of: { kind: LeaseKind; path: string; ttl?: number | undefined },
+): PlannedLease {
   const { vault, session, requestId } = call
-  const agentId = session.principal.kind === 'agent' ? session.principal.agent.id : ''
-  const lease: Lease = {
-    id: granting.leaseId,
-    agentId,
-    path: of.path,
-    version: of.version,
-    kind: of.kind,
-    issuedAt: granting.issuedAt,
-    latestExpiry: granting.issuedAt + granting.maxLifetime * 1000,
-    renewable: granting.renewable,
-    policy: of.decision.permits[0] ?? '',
-    requestId,
-    sessionId: session.id,
-    expiresAt: granting.expiresAt,
-    renewals: 0,
-    state: 'live',
-    endedAt: undefined,
-    reason: undefined,
+  const agentId = agentOf(call).id
+  const place = vault.leases.reserve(agentId)
+  const id = newLeaseId()
+  const issuedAt = vault.now()
+  const grant = grantTtl(of.ttl, decision.obligations, vault.settings.leases)
+  const expiresAt = issuedAt + grant.ttl * 1000
+  return {
+    id,
+    grant,
+    issuedAt,
+    expiresAt,
+    data: { lease: hmacTag(vault.seal.keys.hashKey, id), ttl: grant.ttl },
+    issue: (version) => {
+      const lease: Lease = {
+        id,
+        agentId,
+        path: of.path,
+        version,
+        kind: of.kind,
+        issuedAt,
+        latestExpiry: issuedAt + grant.maxLifetime * 1000,
+        renewable: grant.renewable,
+        policy: decision.permits[0] ?? '',
+        requestId,
+        sessionId: session.id,
+        expiresAt,
+        renewals: 0,
+        state: 'live',
+        endedAt: undefined,
+        reason: undefined,
+      }
+      place.issue(lease)
+      return lease
+    },
+    withdraw: () => void vault.leases.revoke({ id, agentId }, 'unrecorded', vault.now()),
+    [Symbol.dispose]: () => place[Symbol.dispose](),
   }
-  vault.leases.issue(lease)
-  return lease
 }
 
 export function isoTime(ms: number): string {

@@ -1,30 +1,38 @@
 /** `release_lease`, `renew_lease` and `lease_status`: an agent's dealings with its own leases. */
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import { hmacTag } from '../../seal/hash.ts'
-import { assertRenewable, grantTtl, type Lease, renewedExpiry } from '../lease.ts'
-import { invalid, optionalInteger, optionalString, requiredString } from '../operations/params.ts'
+import { assertRenewable, grantTtl, type Lease, notRenewable, renewedExpiry } from '../lease.ts'
+import { optionalInteger, optionalString, requiredString } from '../operations/params.ts'
 import { callerRecord } from '../record.ts'
 import type { AgentCall } from '../vault.ts'
 import type { Reply } from '../wire/reply.ts'
-import { callerOf, protectedCall } from './context.ts'
+import {
+  agentOf,
+  assertExists,
+  callerOf,
+  protectedCall,
+  reasonData,
+  unknownParams,
+} from './context.ts'
 import { isoTime } from './granting.ts'
+import { withinFrame } from './within-frame.ts'
+
+/** Why a renewal may be refused although access was not withdrawn. */
+const STILL_GRANTED = new Set(['not_renewable', 'reason_required', 'denied_by_operator'])
 
 export async function releaseLease(call: AgentCall): Promise<Reply> {
   const { vault } = call
   const leaseId = requiredString(call.params, 'lease_id', 128)
-  const status = vault.leases.release(agentId(call), leaseId, vault.now())
-  if (status === 'released') {
-    await vault.stations.audit.append(
-      callerRecord(callerOf(call), {
-        action: 'lease.release',
-        detail: 'lease released',
-        requestId: call.requestId,
-        data: { lease: hmacTag(vault.seal.keys.hashKey, leaseId) },
-      }),
-      'written',
-    )
+  let status: ReturnType<typeof vault.leases.release>
+  try {
+    status = vault.leases.release(agentOf(call).id, leaseId, vault.now())
+  } catch (error) {
+    await record(call, leaseId, 'lease.release', { code: asVestryError(error).code })
+    throw error
   }
+  // Giving something back needs no leave: should the record fail, it stays given back.
+  await record(call, leaseId, 'lease.release', { status })
   return { result: { released: true, lease_id: leaseId, status } }
 }
 
@@ -33,35 +41,41 @@ export async function renewLease(call: AgentCall): Promise<Reply> {
   const { vault, params } = call
   const leaseId = requiredString(params, 'lease_id', 128)
   const ttl = optionalInteger(params, 'ttl', { min: 1, max: 2 ** 31 - 1 })
-  const lease = vault.leases.ownedBy(agentId(call), leaseId)
-  assertRenewable(lease, vault.now())
+  const lease = await renewable(call, leaseId)
   const found = await vault.credentials.find(lease.path)
+  const tag = hmacTag(vault.seal.keys.hashKey, leaseId)
   try {
-    const granted = await perform(vault.stations, {
+    return await perform<Reply>(vault.stations, {
       ...protectedCall(call, lease.path, found),
       action: lease.kind === 'header' ? 'vault:use:http_header' : 'vault:retrieve',
       event: 'lease.renew',
-      data: { lease: hmacTag(vault.seal.keys.hashKey, leaseId) },
-      effect: (decision) => {
-        const nowMs = vault.now()
-        const grant = grantTtl(ttl, decision.obligations, vault.settings.leases)
-        const expiresAt = renewedExpiry(lease, grant.ttl, nowMs)
-        vault.leases.renew(lease, expiresAt, nowMs)
-        return Math.max(0, Math.floor((expiresAt - nowMs) / 1000))
+      data: { ...unknownParams(call, ['lease_id', 'ttl']), lease: tag },
+      approvalParams: { renew: tag, ttl: ttl ?? null },
+      exists: () => assertExists(lease.path, found),
+      settle: ({ obligations }) => {
+        if (!obligations.renewable) throw notRenewable(lease)
+        const grant = grantTtl(ttl, obligations, vault.settings.leases)
+        return {
+          data: { ttl: grant.ttl },
+          effect: (note) => {
+            const nowMs = vault.now()
+            vault.leases.renew(lease, renewedExpiry(lease, grant, nowMs), nowMs)
+            const granted = Math.floor((lease.expiresAt - nowMs) / 1000)
+            note({ ttl: granted })
+            return {
+              result: {
+                lease_id: leaseId,
+                ttl: granted,
+                expires_at: isoTime(lease.expiresAt),
+                renewable: lease.expiresAt < lease.latestExpiry,
+              },
+            }
+          },
+        }
       },
     })
-    return {
-      result: {
-        lease_id: leaseId,
-        ttl: granted,
-        expires_at: isoTime(lease.expiresAt),
-        renewable: lease.renewable && lease.expiresAt < lease.latestExpiry,
-      },
-    }
   } catch (error) {
-    if (error instanceof VestryError && error.code === 'ACCESS_DENIED') {
-      vault.leases.revoke({ id: leaseId, agentId: lease.agentId }, 'policy_changed', vault.now())
-    }
+    if (isWithdrawn(error)) await revoke(call, lease)
     throw error
   }
 }
@@ -69,30 +83,79 @@ export async function renewLease(call: AgentCall): Promise<Reply> {
 export function leaseStatus(call: AgentCall): Reply {
   const { vault } = call
   const leaseId = optionalString(call.params, 'lease_id', 128)
-  const own = agentId(call)
+  const agentId = agentOf(call).id
   const leases =
     leaseId === undefined
-      ? vault.leases.list({ agentId: own })
-      : [vault.leases.ownedBy(own, leaseId)]
+      ? vault.leases.list({ agentId })
+      : [vault.leases.ownedBy(agentId, leaseId)]
   const nowMs = vault.now()
-  return { result: { leases: leases.slice(0, 10_000).map((lease) => describe(lease, nowMs)) } }
+  const entries = leases.map((lease) => describe(lease, nowMs))
+  const fitting = withinFrame(entries)
+  return {
+    result: { leases: fitting, ...(fitting.length < entries.length && { truncated: true }) },
+  }
+}
+
+/** @throws VestryError LEASE_NOT_FOUND, LEASE_EXPIRED, or ACCESS_DENIED for one that never can be. */
+async function renewable(call: AgentCall, leaseId: string): Promise<Lease> {
+  const { vault } = call
+  try {
+    const lease = vault.leases.ownedBy(agentOf(call).id, leaseId)
+    assertRenewable(lease, vault.now())
+    return lease
+  } catch (error) {
+    await record(call, leaseId, 'lease.renew', { code: asVestryError(error).code })
+    throw error
+  }
+}
+
+function isWithdrawn(error: unknown): boolean {
+  if (!(error instanceof VestryError) || error.code !== 'ACCESS_DENIED') return false
+  return !STILL_GRANTED.has(String(error.context['reason_code']))
+}
+
+async function revoke(call: AgentCall, { id, agentId }: Lease): Promise<void> {
+  const { leases, now } = call.vault
+  const ended = leases.revoke({ id, agentId }, 'policy_changed', now())
+  if (ended.length > 0) await record(call, id, 'lease.revoke', { reason: 'policy_changed' })
+}
+
+/** One record of a dealing with a lease; lease ids only as keyed hashes. */
+async function record(
+  call: AgentCall,
+  leaseId: string,
+  action: 'lease.release' | 'lease.renew' | 'lease.revoke',
+  { code, ...data }: { code?: string; status?: string; reason?: string },
+): Promise<void> {
+  const { stations, seal } = call.vault
+  await stations.audit.append(
+    callerRecord(callerOf(call), {
+      action,
+      detail: action.replace('.', ' '),
+      requestId: call.requestId,
+      success: code === undefined,
+      ...(code !== undefined && { code }),
+      data: {
+        ...unknownParams(call, ['lease_id', 'ttl']),
+        ...reasonData(call),
+        lease: hmacTag(seal.keys.hashKey, leaseId),
+        ...data,
+      },
+    }),
+    'written',
+  )
 }
 
 function describe(lease: Lease, nowMs: number) {
+  const left = lease.state === 'live' ? lease.expiresAt - nowMs : 0
   return {
     lease_id: lease.id,
     path: lease.path,
     kind: lease.kind,
-    state: lease.state,
+    state: lease.state === 'live' && left <= 0 ? 'expired' : lease.state,
     issued_at: isoTime(lease.issuedAt),
     expires_at: isoTime(lease.expiresAt),
-    ttl_remaining:
-      lease.state === 'live' ? Math.max(0, Math.floor((lease.expiresAt - nowMs) / 1000)) : 0,
+    ttl_remaining: Math.max(0, Math.floor(left / 1000)),
     renewable: lease.renewable,
   }
-}
-
-function agentId({ session }: AgentCall): string {
-  if (session.principal.kind === 'agent') return session.principal.agent.id
-  throw invalid('session', 'is not an agent’s')
 }

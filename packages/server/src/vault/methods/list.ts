@@ -1,16 +1,21 @@
 /** `list`: what this agent may do something with, and nothing else (vault.md §6.5). */
-
 import { principalOf } from '../../call/perform.ts'
-import type { Credential } from '../credential.ts'
+import { type Credential, isPath } from '../credential.ts'
 import { optionalInteger, optionalString } from '../operations/params.ts'
 import { callerRecord } from '../record.ts'
 import type { AgentCall } from '../vault.ts'
 import type { Reply } from '../wire/reply.ts'
-import { baseContext, callerOf, resourceOf, unknownParams } from './context.ts'
+import {
+  baseContext,
+  callerOf,
+  reasonData,
+  reasonOf,
+  resourceOf,
+  unknownParams,
+} from './context.ts'
+import { withinFrame } from './within-frame.ts'
 
 const KNOWN = ['prefix', 'tag', 'type', 'limit', 'cursor']
-/** Above this, entries lose description and metadata; if that is not enough the list is cut. */
-const MAX_LIST_BYTES = 3.5 * 1024 * 1024
 
 export async function list(call: AgentCall): Promise<Reply> {
   const { vault, params } = call
@@ -22,7 +27,7 @@ export async function list(call: AgentCall): Promise<Reply> {
 
   const caller = callerOf(call)
   const principal = principalOf(caller)
-  const context = baseContext(call, undefined)
+  const context = baseContext(call, reasonOf(call))
   const entries: Entry[] = []
   let more = false
   for await (const credential of vault.credentials.all({ prefix, after })) {
@@ -47,9 +52,15 @@ export async function list(call: AgentCall): Promise<Reply> {
   await vault.stations.audit.append(
     callerRecord(caller, {
       action: 'credential.list',
-      detail: `list ${prefix}`.trim(),
+      detail: `list of ${fitted.length}`,
       requestId: call.requestId,
-      data: { ...unknownParams(call, KNOWN), prefix, count: fitted.length, truncated },
+      data: {
+        ...unknownParams(call, KNOWN),
+        ...prefixData(prefix),
+        ...reasonData(call),
+        count: fitted.length,
+        truncated,
+      },
     }),
     'written',
   )
@@ -62,6 +73,11 @@ export async function list(call: AgentCall): Promise<Reply> {
   }
 }
 
+/** Only what reads as the beginning of a path: anything else is text of the agent's. */
+function prefixData(prefix: string): Record<string, unknown> {
+  return isPath(prefix.replace(/\/$/, '')) ? { prefix } : {}
+}
+
 type Entry = ReturnType<typeof entryOf>
 
 function entryOf(
@@ -69,7 +85,6 @@ function entryOf(
   visible: { operations: readonly string[]; maxTtl?: number; hosts: readonly string[] },
   globalMaxTtl: number,
 ) {
-  const { allowed_hosts: bound } = credential.settings
   return {
     path: credential.path,
     type: credential.type,
@@ -83,20 +98,12 @@ function entryOf(
     metadata: credential.metadata as Record<string, string>,
     operations: visible.operations,
     max_ttl: Math.min(visible.maxTtl ?? globalMaxTtl, globalMaxTtl),
-    hosts: visible.hosts.length > 0 ? visible.hosts : (bound ?? []),
+    hosts: visible.hosts,
   }
 }
 
-function fit(entries: Entry[]): Entry[] {
-  const sizes = (list: Entry[]) => list.map((entry) => Buffer.byteLength(JSON.stringify(entry)) + 1)
-  const total = (list: number[]) => list.reduce((sum, size) => sum + size, 0)
-  if (total(sizes(entries)) <= MAX_LIST_BYTES) return entries
-  const lean = entries.map((entry) => ({ ...entry, description: null, metadata: {} }))
-  const each = sizes(lean)
-  let sum = 0
-  const cut = each.findIndex((size) => {
-    sum += size
-    return sum > MAX_LIST_BYTES
-  })
-  return cut < 0 ? lean : lean.slice(0, cut)
+/** Too much for one frame: entries lose description and metadata first, then the list its end. */
+function fit(entries: readonly Entry[]): readonly Entry[] {
+  if (withinFrame(entries).length === entries.length) return entries
+  return withinFrame(entries.map((entry) => ({ ...entry, description: null, metadata: {} })))
 }

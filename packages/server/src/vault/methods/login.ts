@@ -1,6 +1,6 @@
 /** `authenticate`, `challenge_response` and `logout` (vault.md §5). */
 import { newCaller, type Peer } from '../../identity/caller.ts'
-import { LoginRefused } from '../../identity/login.ts'
+import { LoginRefused, type RefusalReason } from '../../identity/login.ts'
 import type { Session } from '../../identity/session.ts'
 import { invalid, optionalString } from '../operations/params.ts'
 import { callerRecord } from '../record.ts'
@@ -10,6 +10,8 @@ import { isoTime } from './granting.ts'
 
 /** No name can be empty, so nobody can log in under it. */
 const NOBODY = ''
+/** No agent's name is longer; the rest of a longer one is not worth remembering. */
+const MAX_NAME_CHARS = 65
 
 /** A login in progress on one connection. */
 export interface LoginCall {
@@ -26,22 +28,26 @@ export interface LoginCall {
 
 export function authenticate(call: LoginCall): Reply {
   const { vault, params, source, onlyAgents, connection } = call
+  vault.limits.takeAuthenticate(source)
   const claimed = params['agent_name'] ?? params['agent']
   if (typeof claimed !== 'string') throw invalid('agent_name', 'is required')
-  vault.limits.takeAuthenticate(source)
   // Whoever is asked for, a challenge is opened: only the answer tells, and then nothing more than "no".
   const agentName = onlyAgents === undefined || onlyAgents.has(claimed) ? claimed : NOBODY
   const nonce = optionalString(params, 'client_nonce', 64)
   return { result: { ...vault.authenticator.begin(connection, agentName, nonce) } }
 }
 
-/** Opens the session; the connection belongs to it from here on. */
+/**
+ * Opens the session; the connection belongs to it from here on.
+ * @param asked The name the challenge was asked for: what lockouts count, whatever became of the challenge.
+ */
 export async function challengeResponse(
   call: LoginCall,
   sessionId: string,
-  claimed: string,
+  asked: string,
 ): Promise<Reply> {
   const { vault, params, source, connection } = call
+  const claimed = asked.slice(0, MAX_NAME_CHARS)
   vault.limits.assertNotLocked(source, claimed)
   const signature = textOrNothing(params['signature'])
   const signatureV2 = textOrNothing(params['signature_v2'])
@@ -55,13 +61,16 @@ export async function challengeResponse(
     await recordSuccess(call, session)
     return loggedIn(vault, session)
   } catch (error) {
-    if (error instanceof LoginRefused) await recordFailure(call, error)
+    if (error instanceof LoginRefused) await recordFailure(call, error.reason, claimed)
     throw error
   }
 }
 
-export async function logout(call: LoginCall): Promise<Reply> {
-  call.vault.sessions.logout(call.connection)
+/** @throws VestryError SESSION_EXPIRED when there is none, or `session_id` names another. */
+export function logout({ vault, connection, params }: LoginCall): Reply {
+  const claimed = params['session_id'] ?? undefined
+  vault.sessions.current(connection, claimed === undefined ? undefined : String(claimed))
+  vault.sessions.logout(connection)
   return { result: {} }
 }
 
@@ -98,18 +107,20 @@ async function recordSuccess({ vault, requestId }: LoginCall, session: Session):
   }
 }
 
-async function recordFailure(call: LoginCall, refusal: LoginRefused): Promise<void> {
-  const { vault, peer, source, requestId } = call
-  const claimed = refusal.claimed ?? ''
+async function recordFailure(
+  { vault, peer, source, requestId }: LoginCall,
+  reason: RefusalReason,
+  claimed: string,
+): Promise<void> {
   const { lockedNow, alert } = vault.limits.loginFailed(source, claimed)
-  const { peerMembers, name } = { peerMembers: peerOf(peer), name: printableName(claimed) }
+  const name = printableName(claimed)
   const base = {
     phase: 'single' as const,
     success: false,
     actor: 'anonymous',
     source: 'vault' as const,
     request_id: requestId,
-    ...peerMembers,
+    ...peerOf(peer),
   }
   await vault.stations.audit.append(
     {
@@ -117,7 +128,7 @@ async function recordFailure(call: LoginCall, refusal: LoginRefused): Promise<vo
       action: 'auth.failure',
       detail: 'authentication failed',
       outcome: { code: 'AUTH_FAILED', duration_ms: 0 },
-      data: { reason: refusal.reason, claimed: name, from: source, ...(alert && { alert: true }) },
+      data: { reason, claimed: name, from: source, ...(alert && { alert: true }) },
     },
     'written',
   )

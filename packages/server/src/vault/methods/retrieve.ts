@@ -2,72 +2,80 @@
 import { VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import type { Secret } from '../../seal/secret.ts'
+import type { Credential } from '../credential.ts'
 import { optionalInteger } from '../operations/params.ts'
 import type { AgentCall } from '../vault.ts'
 import type { Reply } from '../wire/reply.ts'
-import { assertExists, protectedCall, readPath, unknownParams } from './context.ts'
-import { type Granting, isoTime, issueLease, leaseData, planLease } from './granting.ts'
+import { assertExists, protectedCall, readPath, unknownParams, useOf } from './context.ts'
+import { isoTime, planLease } from './granting.ts'
 
 const KNOWN = ['path', 'ttl', 'version', 'wrap_ttl']
 const MAX_TTL_ASKED = 2 ** 31 - 1
+const MAX_WRAP_TTL = 3_600
 
 export async function retrieve(call: AgentCall): Promise<Reply> {
   const { vault, params } = call
   const { path, found } = await readPath(call)
   const ttl = optionalInteger(params, 'ttl', { min: 1, max: MAX_TTL_ASKED })
   const version = optionalInteger(params, 'version', { min: 1, max: MAX_TTL_ASKED })
-  const wrapTtl = optionalInteger(params, 'wrap_ttl', { min: 1, max: 3_600 })
-  let granting: Granting | undefined
+  const wrapTtl = optionalInteger(params, 'wrap_ttl', { min: 1, max: MAX_WRAP_TTL })
 
-  const { secret, lease, type } = await perform(vault.stations, {
+  return perform<Reply>(vault.stations, {
     ...protectedCall(call, path, found),
     action: 'vault:retrieve',
     event: 'credential.retrieve',
-    data: { ...unknownParams(call, KNOWN), ...(version !== undefined && { version }) },
-    approvalParams: { version: version ?? null },
+    use: useOf(call, path),
+    data: {
+      ...unknownParams(call, KNOWN),
+      ...(version !== undefined && { version }),
+      ...(wrapTtl !== undefined && { wrap_ttl: wrapTtl }),
+    },
+    approvalParams: { ttl: ttl ?? null, version: version ?? null, wrap_ttl: wrapTtl ?? null },
     exists: () => {
       assertExists(path, found)
-      assertRevealable(call, path, found.settings.use_only)
+      assertRevealable(call, found)
     },
-    plan: (decision) => {
-      granting = planLease(call, decision, ttl)
-      return leaseData(call, granting)
-    },
-    effect: async (decision, note) => {
-      const opened = await vault.credentials.open(path, version)
-      note({ version: opened.version })
+    settle: (decision) => {
+      if (wrapTtl !== undefined) vault.wraps.assertRoom(call)
       const kind = wrapTtl === undefined ? 'retrieve' : 'wrap'
-      const issued = issueLease(call, granting as Granting, {
-        kind,
-        path,
-        version: opened.version,
-        decision,
-      })
-      return { secret: opened.secret, lease: issued, type: opened.credential.type }
+      const planned = planLease(call, decision, { kind, path, ttl })
+      return {
+        data: planned.data,
+        held: planned,
+        effect: async (note) => {
+          const {
+            secret,
+            version: opened,
+            credential,
+          } = await vault.credentials.open(path, version)
+          note({ version: opened })
+          const lease = planned.issue(opened)
+          const facts = {
+            lease_id: lease.id,
+            path,
+            version: opened,
+            type: credential.type,
+            ttl: planned.grant.ttl,
+            ttl_clamped: planned.grant.clamped,
+            renewable: lease.renewable,
+            issued_at: isoTime(lease.issuedAt),
+            expires_at: isoTime(lease.expiresAt),
+          }
+          if (wrapTtl === undefined) return secretReply(secret, facts)
+          secret[Symbol.dispose]() // it was there; whoever unwraps opens it again
+          return vault.wraps.wrap(call, lease, facts, wrapTtl)
+        },
+        undo: (made) => {
+          made.release?.()
+          planned.withdraw()
+        },
+      }
     },
-  }).catch((error: unknown) => {
-    // The lease exists only from the effect on; an outcome that could not be written takes it back.
-    if (granting !== undefined) revokeUnrecorded(call, granting.leaseId)
-    throw error
   })
-
-  const facts = {
-    lease_id: lease.id,
-    path,
-    version: lease.version,
-    type,
-    ttl: (granting as unknown as Granting).ttl,
-    ttl_clamped: (granting as unknown as Granting).clamped,
-    renewable: lease.renewable,
-    issued_at: isoTime(lease.issuedAt),
-    expires_at: isoTime(lease.expiresAt),
-  }
-  if (wrapTtl !== undefined) return vault.wraps.wrap(call, { secret, facts, ttlSeconds: wrapTtl })
-  return secretReply(secret, facts)
 }
 
 /** The result of a retrieve; `value` goes out as hex of the secret's bytes. */
-export function secretReply(secret: Secret, facts: Record<string, unknown>): Reply {
+export function secretReply(secret: Secret, facts: Readonly<Record<string, unknown>>): Reply {
   return {
     result: facts,
     secrets: [{ name: 'value', value: secret, as: 'hex' }],
@@ -75,18 +83,25 @@ export function secretReply(secret: Secret, facts: Record<string, unknown>): Rep
   }
 }
 
-function revokeUnrecorded({ vault }: AgentCall, leaseId: string): void {
-  vault.leases.revoke({ id: leaseId }, 'quota', vault.now())
-}
-
-function assertRevealable({ vault }: AgentCall, path: string, useOnly: boolean): void {
-  if (vault.settings.rawRetrieval && !useOnly) return
+/** @throws VestryError ACCESS_DENIED where the value itself must not leave, whatever policy says. */
+export function assertRevealable(
+  { vault }: Pick<AgentCall, 'vault'>,
+  { path, settings }: Credential,
+): void {
+  if (vault.settings.rawRetrieval && !settings.use_only) return
   throw new VestryError(
     'ACCESS_DENIED',
-    useOnly ? `'${path}' can be used, not read` : 'raw retrieval is switched off on this daemon',
+    settings.use_only
+      ? `'${path}' can be used, not read`
+      : 'raw retrieval is switched off on this daemon',
     {
       hint: 'Call "use" with http_request, sign, encrypt … instead: the secret then stays in the vault',
-      context: { action: 'retrieve', path, legacy_code: 'POLICY_DENIED' },
+      context: {
+        action: 'retrieve',
+        path,
+        reason_code: settings.use_only ? 'use_only' : 'raw_retrieval_off',
+        legacy_code: 'POLICY_DENIED',
+      },
     },
   )
 }

@@ -3,12 +3,15 @@ import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import { parseUseCiphertext, useDecrypt, useEncrypt } from '../../seal/use-key.ts'
 import type { Credential } from '../credential.ts'
+import { MAX_REPLY_BYTES } from '../wire/reply.ts'
 import type { Opened, Operation } from './operation.ts'
 import { dataBytes, invalid, optionalString, type Params } from './params.ts'
 
 const MAX_PLAINTEXT_BYTES = 1024 * 1024
 const MAX_CIPHERTEXT_CHARS = 2 * 1024 * 1024
 const MAX_CONTEXT_BYTES = 1024
+/** Room for the envelope within one frame. */
+const MAX_TEXT_BYTES = MAX_REPLY_BYTES - 4096
 const ALGORITHM = 'aes-256-gcm'
 
 export const encryptOperation: Operation = {
@@ -45,7 +48,7 @@ export const decryptOperation: Operation = {
     return {
       context: { algorithm: ALGORITHM, dataBytes: text.length },
       data: { bytes_in: text.length },
-      approvalParams: { data: text, context },
+      approvalParams: { ciphertext: text, context },
       async run({ call, path, open, note }) {
         const { vaultId } = call.vault.seal.keys
         const { plaintext, version } = await openCiphertext({ text, context, path, vaultId, open })
@@ -53,16 +56,7 @@ export const decryptOperation: Operation = {
         note({ version, bytes_out: opened.length })
         // The plaintext is the agent's own data, not the credential.
         const bytes = Buffer.from(opened.bytes)
-        const asText = encoding !== 'base64' && isUtf8(bytes)
-        if (encoding === 'utf8' && !asText)
-          throw invalid('output_encoding', 'is utf8, but the plaintext is not')
-        return {
-          result: {
-            plaintext: bytes.toString(asText ? 'utf8' : 'base64'),
-            plaintext_encoding: asText ? 'utf8' : 'base64',
-            key_version: version,
-          },
-        }
+        return { result: { ...rendered(bytes, encoding), key_version: version } }
       },
     }
   },
@@ -76,7 +70,7 @@ export const rewrapOperation: Operation = {
     return {
       context: { algorithm: ALGORITHM, dataBytes: text.length },
       data: { bytes_in: text.length },
-      approvalParams: { data: text, context },
+      approvalParams: { ciphertext: text, context },
       async run({ call, path, open, note }) {
         const { vaultId } = call.vault.seal.keys
         const old = await openCiphertext({ text, context, path, vaultId, open })
@@ -94,6 +88,17 @@ export const rewrapOperation: Operation = {
       },
     }
   },
+}
+
+/** `auto` gives text where the bytes are text, unless escaping would blow it out of the frame. */
+function rendered(bytes: Buffer, encoding: string): Record<string, unknown> {
+  if (encoding !== 'base64' && isUtf8(bytes)) {
+    const plaintext = bytes.toString('utf8')
+    if (encoding === 'utf8' || Buffer.byteLength(JSON.stringify(plaintext)) <= MAX_TEXT_BYTES)
+      return { plaintext, plaintext_encoding: 'utf8' }
+  }
+  if (encoding === 'utf8') throw invalid('output_encoding', 'is utf8, but the plaintext is not')
+  return { plaintext: bytes.toString('base64'), plaintext_encoding: 'base64' }
 }
 
 async function openCiphertext(input: {

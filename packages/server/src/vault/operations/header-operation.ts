@@ -2,11 +2,12 @@
  * `http_header`: the ready-made header, secret included. Revealing, so policy must say so and a lease
  * is recorded (vault.md §7.3).
  */
+import { buildHeader } from '../../egress/injection.ts'
 import { Secret, unpooled } from '../../seal/secret.ts'
+import { isoTime } from '../methods/granting.ts'
 import {
   assertUnlocked,
   INJECTION_PARAMS,
-  inject,
   injectionContext,
   readInjection,
 } from './injection-params.ts'
@@ -19,24 +20,31 @@ export const headerOperation: Operation = {
     const context = injectionContext(wanted)
     return {
       context,
-      data: { header_type: context.headerType, header_name: context.headerName },
-      approvalParams: context,
-      revealing: true,
+      data: { header_type: context.headerType },
+      approvalParams: wanted.spec,
+      reveals: true,
       check: (credential) => assertUnlocked(wanted, credential),
-      async run({ open, note }) {
+      async run({ open, note, lease: planned }) {
         const { secret, version } = await open()
-        using value = secret
-        const injection = inject(wanted, value)
+        using credential = secret
+        const { header, value } = buildHeader(wanted.spec, credential)
+        const line = wholeLine(header, value)
         note({ version })
-        const line = wholeLine(injection.header, injection.value)
+        const lease = planned.issue(version)
         return {
-          result: { header_name: injection.header, key_version: version },
+          result: {
+            header_name: header,
+            key_version: version,
+            lease_id: lease.id,
+            ttl: planned.grant.ttl,
+            expires_at: isoTime(lease.expiresAt),
+          },
           secrets: [
-            { name: 'header_value', value: injection.value, as: 'latin1' },
+            { name: 'header_value', value, as: 'latin1' },
             { name: 'header', value: line, as: 'latin1' },
           ],
           release: () => {
-            injection[Symbol.dispose]()
+            value[Symbol.dispose]()
             line[Symbol.dispose]()
           },
         }

@@ -5,17 +5,20 @@
 import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import { principalOf } from '../../call/perform.ts'
+import { buildInjection } from '../../egress/injection.ts'
+import type { Hop } from '../../egress/redirect.ts'
+import { requestHeaders } from '../../egress/request-headers.ts'
 import { type EgressDeps, type EgressResult, type Grant, METHODS, send } from '../../egress/send.ts'
 import { parseTarget, type Target } from '../../egress/url.ts'
 import type { Decision } from '../../policy/engine.ts'
 import { hostMatches, isExactHost, parseHostPattern } from '../../policy/host.ts'
 import type { Credential } from '../credential.ts'
-import { baseContext, callerOf, reasonOf, resourceOf } from '../methods/context.ts'
+import { baseContext, reasonOf, resourceOf } from '../methods/context.ts'
+import { callerRecord } from '../record.ts'
 import { MAX_REPLY_BYTES } from '../wire/reply.ts'
 import {
   assertUnlocked,
   INJECTION_PARAMS,
-  inject,
   injectionContext,
   readInjection,
 } from './injection-params.ts'
@@ -64,6 +67,7 @@ export const httpRequestOperation: Operation = {
     }
     const { body, contentType } = readBody(params)
     const headers = readHeaders(params['headers'], contentType)
+    requestHeaders(headers, { slot: undefined, allowAgentAuth: true, userAgent: '' }) // refuses bad ones now
     const wanted = readInjection(params, found)
     const timeoutMs = optionalInteger(params, 'timeout_ms', { min: 100, max: 120_000 })
     const maxResponseBytes =
@@ -74,29 +78,30 @@ export const httpRequestOperation: Operation = {
     if (!['auto', 'text', 'base64'].includes(encoding)) {
       throw invalid('response_encoding', 'must be auto, text or base64')
     }
-    const sentType = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1]
-    const requestContext = {
-      method,
+    const sent: SentFacts = {
       ...injectionContext(wanted),
-      requestBytes: body?.length ?? 0,
-      ...(sentType !== undefined && { contentType: mediaType(sentType) }),
+      bodyBytes: body?.length ?? 0,
+      contentType: contentTypeOf(headers),
     }
+    const first = { target, method, sendsBody: body !== undefined }
     return {
-      context: { ...requestContext, target, credentialHosts: boundHosts(found, target) },
+      context: hopContext(sent, first, found),
       data: { target: targetData(method, target), bytes_out: body?.length ?? 0 },
       approvalParams: {
         url: target.href,
         method,
         headers: headers.map(([name, value]) => [name.toLowerCase(), value]),
-        body: body === undefined ? null : Buffer.from(body).toString('base64'),
+        body: body?.toString('base64') ?? null,
+        injection: wanted.spec,
+        follow_redirects: followRedirects,
       },
       check: (credential) => assertUnlocked(wanted, credential),
+      hold: ({ vault, session }) => vault.limits.takeHttpSlot(session),
       async run(execution) {
         const { call, decision, open, note, path } = execution
         const { secret, version, credential } = await open()
         using value = secret
-        using injection = inject(wanted, value)
-        using _slot = call.vault.limits.takeHttpSlot(call.session)
+        using injection = buildInjection(wanted.spec, value)
         const { obligations } = decision
         const result = await send(
           {
@@ -119,56 +124,80 @@ export const httpRequestOperation: Operation = {
             }),
             allowAgentAuth: obligations.allowAgentAuth ?? false,
             poolKey: { path, version },
-            authorize: (hopTarget, hop) =>
-              authorize(execution, credential, requestContext, hopTarget, hop),
+            authorize: (_target, hop, planned) =>
+              hop === 0
+                ? grantOf(decision, credential, target)
+                : authorizeHop(execution, credential, sent, planned),
             signal: call.signal,
           },
           call.vault.egress.deps,
-        ).catch((error: unknown) => {
-          noteFailure(note, error)
+        ).catch(async (error: unknown) => {
+          await recordFailure(execution, error)
           throw error
         })
         note(outcomeData(result, version))
+        if (result.redactions.count > 0) {
+          const { count, places } = result.redactions
+          await recordEgress(execution, 'egress.reflection', {
+            host: result.target.host,
+            redactions: count,
+            places,
+          })
+        }
         return { result: resultMembers(result, encoding) }
       },
     }
   },
 }
 
-/** Hop 0 was decided before anything happened; every later one is a question of its own. */
-function authorize(
-  { call, decision: first, path }: Execution,
-  credential: Credential,
-  requestContext: { method: string; headerType: string; headerName: string; requestBytes: number },
-  target: Target,
-  hop: number,
-): Grant {
-  let decision = first
-  if (hop > 0) {
-    decision = call.vault.stations.policy.decide({
-      principal: principalOf(callerOf(call)),
-      action: 'vault:use:http_request',
-      resource: resourceOf(path, credential),
-      context: {
-        ...baseContext(call, reasonOf(call)),
-        ...requestContext,
-        target,
-        credentialHosts: boundHosts(credential, target),
-        redirect: true,
-      },
-    })
-    if (!decision.allow) {
-      throw new VestryError(
-        'REDIRECT_BLOCKED',
-        `the redirect leads to '${target.host}': ${decision.reason}`,
-        {
-          hint: `"vestry why ${first.id}" shows what was allowed`,
-          context: { path, host: target.host, reason_code: decision.reasonCode },
-        },
-      )
-    }
+/** What a hop carries, as far as policy is told. */
+interface SentFacts {
+  readonly headerType: string
+  readonly headerName: string
+  readonly bodyBytes: number
+  /** Media type; undefined when the agent names none. */
+  readonly contentType: string | undefined
+}
+
+function hopContext(
+  { headerType, headerName, bodyBytes, contentType }: SentFacts,
+  { target, method, sendsBody }: Hop,
+  found: Credential | undefined,
+) {
+  return {
+    method,
+    headerType,
+    headerName,
+    requestBytes: sendsBody ? bodyBytes : 0,
+    ...(contentType !== undefined && { contentType }),
+    target,
+    credentialHosts: boundHosts(found, target),
   }
-  return grantOf(decision, credential, target)
+}
+
+/** Hop 0 was decided before anything happened; every later one is a question of its own. */
+function authorizeHop(
+  { call, caller, decision: first, path }: Execution,
+  credential: Credential,
+  sent: SentFacts,
+  hop: Hop,
+): Grant {
+  const decision = call.vault.stations.policy.decide({
+    principal: principalOf(caller),
+    action: 'vault:use:http_request',
+    resource: resourceOf(path, credential),
+    context: {
+      ...baseContext(call, reasonOf(call)),
+      ...hopContext(sent, hop, credential),
+      redirect: true,
+    },
+  })
+  if (decision.allow) return grantOf(decision, credential, hop.target)
+  const { host } = hop.target
+  throw new VestryError('REDIRECT_BLOCKED', `the redirect leads to '${host}': ${decision.reason}`, {
+    hint: `"vestry why ${first.id}" shows what was allowed`,
+    context: { path, host, reason_code: decision.reasonCode },
+  })
 }
 
 function grantOf(decision: Decision, credential: Credential, target: Target): Grant {
@@ -208,14 +237,15 @@ function withQuery(url: string, query: unknown): string {
       if (!['string', 'number', 'boolean'].includes(typeof one)) {
         throw invalid('query', 'values must be strings, numbers or booleans')
       }
-      pairs.append(name, String(one))
+      const text = String(one)
+      if (!name.isWellFormed() || !text.isWellFormed())
+        throw invalid('query', 'holds an unpaired surrogate')
+      pairs.append(name, text)
     }
   }
-  const text = pairs.toString()
-  if (text === '') return url
-  const [whole, fragment] = url.split('#', 2) as [string, string | undefined]
-  const joined = `${whole}${whole.includes('?') ? '&' : '?'}${text}`
-  return fragment === undefined ? joined : `${joined}#${fragment}`
+  if (pairs.size === 0) return url
+  const [whole = ''] = url.split('#', 1) // a fragment is never sent
+  return `${whole}${whole.includes('?') ? '&' : '?'}${pairs}`
 }
 
 function readBody(params: Params): { body: Buffer | undefined; contentType: string | undefined } {
@@ -261,8 +291,13 @@ function readHeaders(given: unknown, contentType: string | undefined): [string, 
   return pairs
 }
 
-function mediaType(contentType: string): string {
-  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
+/** @throws VestryError INVALID_PARAMS for more than one: policy must judge the one that counts. */
+function contentTypeOf(headers: readonly (readonly [string, string])[]): string | undefined {
+  const [value, ...others] = headers
+    .filter(([name]) => name.toLowerCase() === 'content-type')
+    .map(([, text]) => text)
+  if (others.length > 0) throw invalid('headers', 'name a content type twice')
+  return value === undefined ? undefined : (value.split(';', 1)[0] ?? '').trim().toLowerCase()
 }
 
 /** Names of query parameters only: their values may be anything. */
@@ -295,14 +330,38 @@ function outcomeData(result: EgressResult, version: number): Record<string, unkn
     bytes_out: result.bytesOut,
     redirects: result.redirects,
     redactions: result.redactions.count,
-    ...(result.redactions.count > 0 && { severity: 'high', places: result.redactions.places }),
     host: result.target.host,
   }
 }
 
-function noteFailure(note: Execution['note'], error: unknown): void {
-  if (error instanceof VestryError && error.code === 'SSRF_BLOCKED')
-    note({ blocked: true, severity: 'high' })
+async function recordFailure(execution: Execution, error: unknown): Promise<void> {
+  if (!(error instanceof VestryError)) return
+  const { code, context } = error
+  if (code === 'SSRF_BLOCKED' || code === 'REDIRECT_BLOCKED') {
+    await recordEgress(execution, 'egress.blocked', { code, host: context['host'] ?? null })
+  } else if (context['redactions'] !== undefined) {
+    const { redactions, places } = context
+    execution.note({ redactions })
+    await recordEgress(execution, 'egress.reflection', { code, redactions, places })
+  }
+}
+
+/** What an operator should look at, beside the outcome of the call: counts and places, no content. */
+async function recordEgress(
+  { call, caller, path }: Execution,
+  action: 'egress.blocked' | 'egress.reflection',
+  data: Record<string, unknown>,
+): Promise<void> {
+  await call.vault.stations.audit.append(
+    callerRecord(caller, {
+      action,
+      detail: `use:http_request ${path}`,
+      requestId: call.requestId,
+      success: false,
+      data: { path, severity: 'high', ...data },
+    }),
+    'written',
+  )
 }
 
 function resultMembers(result: EgressResult, encoding: string): Record<string, unknown> {

@@ -88,16 +88,18 @@ const HEX = /^(?:[0-9a-fA-F]{2})*$/
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 
 export function decode(text: string, encoding: string, name: string): Buffer {
-  switch (encoding) {
-    case 'utf8':
-      return Buffer.from(text, 'utf8')
-    case 'hex':
-      if (!HEX.test(text)) throw invalid(name, 'is not hexadecimal')
-      return Buffer.from(text, 'hex')
-    case 'base64':
-      if (!BASE64.test(text) || text.length % 4 === 1) throw invalid(name, 'is not base64')
-      return Buffer.from(text, 'base64')
-    default:
-      throw invalid('data_encoding', 'must be utf8, hex or base64')
+  if (encoding !== 'utf8' && encoding !== 'hex' && encoding !== 'base64') {
+    throw invalid('data_encoding', 'must be utf8, hex or base64')
   }
+  const bytes = tryDecode(text, encoding)
+  if (bytes !== undefined) return bytes
+  throw invalid(name, encoding === 'hex' ? 'is not hexadecimal' : 'is not base64')
+}
+
+/** Undefined when the text is not in this encoding; the platform would decode as much as it can. */
+export function tryDecode(text: string, encoding: DataEncoding): Buffer | undefined {
+  if (encoding === 'hex' && !HEX.test(text)) return undefined
+  if (encoding === 'base64' && (!BASE64.test(text) || text.replace(/=+$/, '').length % 4 === 1))
+    return undefined
+  return Buffer.from(text, encoding)
 }

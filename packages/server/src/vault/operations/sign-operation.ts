@@ -1,7 +1,13 @@
 /** `sign`, its old name `sign_payload`, and `verify` as operations of `use`. */
-import type { Credential } from '../credential.ts'
 import type { Operation } from './operation.ts'
-import { assertLegacy, readSigningRequest, readVerifySignature, sign, verify } from './sign.ts'
+import {
+  assertLegacy,
+  readSignatures,
+  readSigningRequest,
+  type SigningRequest,
+  sign,
+  verify,
+} from './sign.ts'
 
 const PARAMS = ['data', 'payload', 'data_encoding', 'algorithm']
 
@@ -11,6 +17,7 @@ export const signOperation: Operation = {
     const request = readSigningRequest(params, found)
     return {
       ...common(request),
+      approvalParams: approvalParams(request),
       check: (credential) => assertLegacy(request, credential),
       async run({ open, note }) {
         const { secret, version, credential } = await open()
@@ -33,16 +40,17 @@ export const signOperation: Operation = {
 
 export const verifyOperation: Operation = {
   params: [...PARAMS, 'signature'],
-  prepare(params, found: Credential | undefined) {
+  prepare(params, found) {
     const request = readSigningRequest(params, found)
-    const signature = readVerifySignature(params)
+    const signatures = readSignatures(params)
     return {
       ...common(request),
+      approvalParams: { ...approvalParams(request), signatures: signatures.map(base64) },
       check: (credential) => assertLegacy(request, credential),
       async run({ open, note }) {
         const { secret, version, credential } = await open()
         using value = secret
-        const valid = verify(request, signature, value, credential)
+        const valid = verify(request, signatures, value, credential)
         note({ version, algorithm: request.algorithm, valid })
         return { result: { valid, algorithm: request.algorithm, key_version: version } }
       },
@@ -50,10 +58,17 @@ export const verifyOperation: Operation = {
   },
 }
 
-function common({ algorithm, data }: { algorithm: string; data: Buffer }) {
+function common({ algorithm, data }: SigningRequest) {
   return {
     context: { algorithm, dataBytes: data.length },
     data: { algorithm, bytes_in: data.length },
-    approvalParams: { algorithm, data: data.toString('base64') },
   }
+}
+
+function approvalParams({ algorithm, data }: SigningRequest) {
+  return { algorithm, data: base64(data) }
+}
+
+function base64(bytes: Buffer): string {
+  return bytes.toString('base64')
 }

@@ -16,30 +16,33 @@ import { type Secret, unpooled } from '../../seal/secret.ts'
 import type { CredentialFacts } from '../credential.ts'
 import {
   dataBytes,
-  decode,
   invalid,
   optionalString,
   type Params,
   requiredString,
+  tryDecode,
 } from './params.ts'
 
 export const MAX_DATA_BYTES = 1024 * 1024
 
 type Mac = { kind: 'mac'; hash: 'sha256' | 'sha512' | 'sha1' }
 type Signature = { kind: 'signature'; keyType: 'ed25519' | 'ec' | 'rsa'; pss?: boolean }
+type Algorithm = Mac | Signature
 
-const ALGORITHMS: Readonly<Record<string, Mac | Signature>> = {
-  'hmac-sha256': { kind: 'mac', hash: 'sha256' },
-  'hmac-sha512': { kind: 'mac', hash: 'sha512' },
-  'hmac-sha1': { kind: 'mac', hash: 'sha1' },
-  ed25519: { kind: 'signature', keyType: 'ed25519' },
-  'ecdsa-p256-sha256': { kind: 'signature', keyType: 'ec' },
-  'rsa-pss-sha256': { kind: 'signature', keyType: 'rsa', pss: true },
-  'rsa-pkcs1-sha256': { kind: 'signature', keyType: 'rsa' },
-}
+const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>([
+  ['hmac-sha256', { kind: 'mac', hash: 'sha256' }],
+  ['hmac-sha512', { kind: 'mac', hash: 'sha512' }],
+  ['hmac-sha1', { kind: 'mac', hash: 'sha1' }],
+  ['ed25519', { kind: 'signature', keyType: 'ed25519' }],
+  ['ecdsa-p256-sha256', { kind: 'signature', keyType: 'ec' }],
+  ['rsa-pss-sha256', { kind: 'signature', keyType: 'rsa', pss: true }],
+  ['rsa-pkcs1-sha256', { kind: 'signature', keyType: 'rsa' }],
+])
 
 export interface SigningRequest {
+  /** Its name as policy and the result write it. */
   readonly algorithm: string
+  readonly how: Algorithm
   readonly data: Buffer
 }
 
@@ -50,10 +53,11 @@ export function readSigningRequest(
 ): SigningRequest {
   const named = optionalString(params, 'algorithm', 64)?.toLowerCase().replaceAll('_', '-')
   const algorithm = named ?? (found?.type === 'signing_key' ? 'ed25519' : 'hmac-sha256')
-  if (!Object.hasOwn(ALGORITHMS, algorithm)) {
-    throw invalid('algorithm', 'is not known', `Use one of ${Object.keys(ALGORITHMS).join(', ')}`)
+  const how = ALGORITHMS.get(algorithm)
+  if (how === undefined) {
+    throw invalid('algorithm', 'is not known', `Use one of ${[...ALGORITHMS.keys()].join(', ')}`)
   }
-  return { algorithm, data: dataBytes(params, ['data', 'payload'], MAX_DATA_BYTES) }
+  return { algorithm, how, data: dataBytes(params, ['data', 'payload'], MAX_DATA_BYTES) }
 }
 
 /** @throws VestryError UNUSABLE_CREDENTIAL for hmac-sha1 unless the operator allowed it here. */
@@ -65,46 +69,50 @@ export function assertLegacy({ algorithm }: SigningRequest, { settings }: Creden
 }
 
 export function sign(
-  { algorithm, data }: SigningRequest,
+  { algorithm, how, data }: SigningRequest,
   secret: Secret,
   facts: CredentialFacts,
 ): Buffer {
-  const known = ALGORITHMS[algorithm] as Mac | Signature
   using key = keyBytes(secret, facts)
-  if (known.kind === 'mac') return createHmac(known.hash, key.bytes).update(data).digest()
-  const privateKey = readPrivateKey(key.bytes, known)
+  if (how.kind === 'mac') return createHmac(how.hash, key.bytes).update(data).digest()
+  const privateKey = readPrivateKey(key.bytes, how)
   try {
-    return cryptoSign(digestOf(known), data, signingKey(privateKey, known))
+    return cryptoSign(digestOf(how), data, signingKey(privateKey, how))
   } catch (cause) {
     throw unusable(algorithm, cause)
   }
 }
 
+/** @param signatures What the caller's text may stand for: one of them is enough. */
 export function verify(
-  request: SigningRequest,
-  signatureText: string,
+  { how, data }: SigningRequest,
+  signatures: readonly Buffer[],
   secret: Secret,
   facts: CredentialFacts,
 ): boolean {
-  const signature = readSignature(signatureText)
-  const known = ALGORITHMS[request.algorithm] as Mac | Signature
   using key = keyBytes(secret, facts)
-  if (known.kind === 'mac') {
-    const expected = createHmac(known.hash, key.bytes).update(request.data).digest()
-    return expected.length === signature.length && timingSafeEqual(expected, signature)
+  if (how.kind === 'mac') {
+    const expected = createHmac(how.hash, key.bytes).update(data).digest()
+    return signatures.some(
+      (signature) => expected.length === signature.length && timingSafeEqual(expected, signature),
+    )
   }
-  const publicKey = createPublicKey(readPrivateKey(key.bytes, known))
-  return cryptoVerify(digestOf(known), request.data, signingKey(publicKey, known), signature)
+  const publicKey = signingKey(createPublicKey(readPrivateKey(key.bytes, how)), how)
+  return signatures.some((signature) => cryptoVerify(digestOf(how), data, publicKey, signature))
 }
 
-export function readVerifySignature(params: Params): string {
-  return requiredString(params, 'signature', 16_384)
-}
-
-/** Hex when it can only be hex, else base64: a 64-digit MAC in hex is also valid base64. */
-function readSignature(text: string): Buffer {
-  const isHex = /^(?:[0-9a-fA-F]{2})+$/.test(text) && text.length % 32 === 0
-  return decode(text, isHex ? 'hex' : 'base64', 'signature')
+/**
+ * Base64 or hex, and it need not say which: every reading that is possible counts.
+ * @throws VestryError INVALID_PARAMS for text that is neither.
+ */
+export function readSignatures(params: Params): Buffer[] {
+  const text = requiredString(params, 'signature', 16_384)
+  const readings = (['hex', 'base64'] as const).flatMap((encoding) => {
+    const bytes = tryDecode(text, encoding)
+    return bytes === undefined ? [] : [bytes]
+  })
+  if (readings.length === 0) throw invalid('signature', 'is neither base64 nor hexadecimal')
+  return readings
 }
 
 /** The credential's bytes as key bytes, by its `key_encoding`; a copy that the caller disposes. */

@@ -41,7 +41,7 @@ export function operationContext(
   found: Credential | undefined,
 ): Partial<PolicyContext> {
   try {
-    return findOperation(name).operation.prepare(params, found, '').context
+    return findOperation(name).operation.prepare(params, found).context
   } catch {
     return {}
   }
