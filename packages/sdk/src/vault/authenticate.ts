@@ -30,6 +30,8 @@ export interface SessionInfo {
   expires_in?: number
   idle_timeout?: number
   server_time?: string
+  /** The transaction that what this session does is recorded under. */
+  txn?: string
 }
 
 interface Caller {
@@ -130,7 +132,7 @@ async function signature(
 
 function sessionInfo(sessionId: string, reply: Message): SessionInfo {
   const info: SessionInfo = { session_id: sessionId }
-  for (const key of ['agent', 'expires_at', 'server_time'] as const) {
+  for (const key of ['agent', 'expires_at', 'server_time', 'txn'] as const) {
     const value = reply[key]
     if (typeof value === 'string') info[key] = value
   }

@@ -48,6 +48,8 @@ export interface LeaseStatus {
   lease_id: string
   path: string
   kind: string
+  /** `live`, `released`, `expired` or `revoked`; only an id that is asked for can be past `live`. */
+  state?: string
   issued_at: string
   expires_at: string
   /** Seconds. */
@@ -63,12 +65,18 @@ export interface WhoAmI {
   transport: string
   policies: string[]
   limits: Record<string, unknown>
+  /** How many leases of this agent are live. */
+  leases?: number
   server_time: string
+  /** The transaction that what this session does is recorded under. */
+  txn?: string
 }
 
 export interface Status {
   initialized: boolean
   sealed: boolean
+  /** False: nothing can be recorded, so nothing that must be recorded is done. */
+  audit_available?: boolean
   version: string
   protocol: string
   features: string[]
@@ -78,9 +86,11 @@ export interface Status {
 
 export interface AccessCheck {
   allowed: boolean
-  /** Seconds. */
-  granted_ttl?: number
+  /** Seconds; null when not allowed. */
+  granted_ttl?: number | null
   reason_code?: string
+  /** Allowed, but an operator has to agree first. */
+  approval_required?: boolean
 }
 
 /** An operation's members, flat. Each operation has a typed helper on the client. */
@@ -107,6 +117,7 @@ export interface HttpHeaderResult {
   header_value: string
   /** `name: value` */
   header: string
+  key_version?: number
   lease_id?: string
   ttl?: number
   expires_at?: string
