@@ -11,7 +11,10 @@ createServer((socket) => {
     for (;;) {
       const cut = source.next(4_194_304, true)
       if (cut.kind !== 'frame') return
-      const { id, params } = JSON.parse(cut.body.toString('utf8')) as { id: number; params: unknown }
+      const { id, params } = JSON.parse(cut.body.toString('utf8')) as {
+        id: number
+        params: unknown
+      }
       const text = JSON.stringify({ id, result: params })
       const size = Buffer.byteLength(text)
       const frame = Buffer.allocUnsafe(4 + size)

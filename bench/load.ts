@@ -12,7 +12,9 @@ export interface Load {
   readonly method: string
   readonly params: (n: number) => Record<string, unknown>
   /** Sent after each answer on the same connection, not counted. */
-  readonly after?: (result: Record<string, unknown>) => { method: string; params: Record<string, unknown> } | undefined
+  readonly after?: (
+    result: Record<string, unknown>,
+  ) => { method: string; params: Record<string, unknown> } | undefined
 }
 
 export interface Measured {

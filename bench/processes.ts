@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { RawClient } from '../test/harness/raw-client.ts'
 
-
 export function startScript(script: string, args: readonly string[]): Promise<ChildProcess> {
   const child = fork(new URL(script, import.meta.url), args, {
     execArgv: ['--conditions=source'],

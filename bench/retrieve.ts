@@ -31,16 +31,30 @@ try {
   const rules = {
     version: 1,
     policies: [
-      { name: 'bench', principals: ['agent:scout'], resources: ['bench/*'], actions: ['retrieve'], max_ttl: 900 },
+      {
+        name: 'bench',
+        principals: ['agent:scout'],
+        resources: ['bench/*'],
+        actions: ['retrieve'],
+        max_ttl: 900,
+      },
     ],
   }
-  await admin.call('admin.policy.put', { files: [{ name: 'rules.json', text: JSON.stringify(rules) }] })
+  await admin.call('admin.policy.put', {
+    files: [{ name: 'rules.json', text: JSON.stringify(rules) }],
+  })
   admin.destroy()
 
   const params = (n: number) => ({ path: `bench/key-${n % 100}`, ttl: 60 })
   const rounds: { echo: number; retrieve: number; ratio: number; p50: number; p99: number }[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
-    const base = { connections: CONNECTIONS, seconds: SECONDS, warmupSeconds: 1, method: 'retrieve', params }
+    const base = {
+      connections: CONNECTIONS,
+      seconds: SECONDS,
+      warmupSeconds: 1,
+      method: 'retrieve',
+      params,
+    }
     const bare = await runLoad({ ...base, path: echoPath })
     const full = await runLoad({ ...base, path: join(home, 'run/vault.sock'), agent })
     rounds.push({
@@ -64,7 +78,9 @@ try {
     question: 'retrieve at 64 connections, as a share of a bare echo server',
     bar: 'ratio ≥ 0.35',
     rounds,
-    median_ratio: rounds.map(({ ratio }) => ratio).sort((a, b) => a - b)[Math.floor(rounds.length / 2)],
+    median_ratio: rounds.map(({ ratio }) => ratio).sort((a, b) => a - b)[
+      Math.floor(rounds.length / 2)
+    ],
     one_connection: single,
   })
 } finally {

@@ -221,6 +221,8 @@ function holds(haystack: Buffer, needle: string): boolean {
   return forms.some((form) => haystack.includes(form))
 }
 
+/** Only the reason: who asked for what stands beside it already. */
 function short(detail: string | undefined): string {
-  return styleText('dim', (detail ?? '').replace(/^Agent '[^']*' /, '').slice(0, 88))
+  const reason = (detail ?? '').replace(/^.*?: /, '')
+  return styleText('dim', reason)
 }
