@@ -48,6 +48,8 @@ export function createLifecycle(
 
   const checkStore = async (): Promise<void> => {
     checkRestored(parts.home, seal.keys.serverKey)
+    // An operator whose row was altered could not log in to be told so.
+    await parts.operators.list({ revoked: true })
     const policySet = setDigest(inForce(await policies.list()))
     const check = async () => {
       await heads.compare(policySet)

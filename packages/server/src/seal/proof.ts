@@ -53,7 +53,9 @@ export function openWithKey(vaultId: string, slot: Slot, slotKey: Secret): Opene
 
 /** The one answer to every wrong secret. */
 export function unsealFailed(): VestryError {
-  return new VestryError('UNSEAL_FAILED')
+  return new VestryError('UNSEAL_FAILED', undefined, {
+    hint: 'Give the passphrase, key file or shares this vault was closed with.',
+  })
 }
 
 async function openWithPassphrase(
