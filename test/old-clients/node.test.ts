@@ -135,7 +135,7 @@ test('vault §28.13: a shutdown answers every call in flight first, and the call
   const script = `
 const client = await new SanctumClient('my-agent').connect()
 const slow = Array.from({ length: 8 }, (_, n) =>
-  client.use('web/token', 'http_request', { url: args[0] + '/slow/1500/' + n }).then(({ status }) => status))
+  client.use('web/token', 'http_request', { url: args[0] + '/slow/2000/' + n }).then(({ status }) => status))
 tell({ sent: slow.length })
 await ask()
 tell({ late: await caught(client.list()), value: await caught(client.retrieve('openai/api_key')) })
@@ -145,7 +145,7 @@ tell({ closed: true })
 `
   const client = node(script, world.home(), [world.upstream.url])
   await client.hear()
-  await expect.poll(() => world.upstream.requests.length).toBe(8)
+  await expect.poll(() => world.upstream.requests.length, { timeout: 10_000 }).toBe(8)
   const stopped = world.vestry.stop()
   await sleep(200)
   client.say()

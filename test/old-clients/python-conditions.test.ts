@@ -12,7 +12,7 @@ describe.skipIf(noPython !== undefined)(
   () => {
     test('vault §28.4: every exception of the table comes from a real condition of the daemon', async () => {
       await using world = await startWorld({
-        vault: { session_idle: 2, docs_base_url: 'https://docs.example/errors' },
+        vault: { session_idle: 3, docs_base_url: 'https://docs.example/errors' },
       })
       const { vestry } = world
       const hasty = await vestry.addAgent('hasty')
@@ -54,7 +54,7 @@ tell(RateLimited=caught(lambda: hasty.retrieve("openai/api_key")))
 lease = client.retrieve_raw("openai/api_key", ttl=1)["lease_id"]
 time.sleep(1.2)
 tell(LeaseExpired=caught(lambda: client.release_lease(lease)))
-time.sleep(2.4)
+time.sleep(3.5)
 tell(SessionExpired=caught(lambda: client.list()))
 tell(ready=True)
 ask()

@@ -230,6 +230,44 @@ with SanctumClient("my-agent") as client:
       expect(old.opened.plaintext).toBe('older spelling')
     })
 
+    test('what only Python writes is read as it is meant, or refused, and the replies stay in step', async () => {
+      const script = `
+import math
+from sanctum_ai import SanctumClient
+with SanctumClient("my-agent") as client:
+    code = lambda run: (caught(run) or {}).get("code")
+    tell(
+        whole_float=client.retrieve_raw("openai/api_key", ttl=300.0)["ttl"],
+        fraction=code(lambda: client.retrieve("openai/api_key", ttl=1.5)),
+        boolean=code(lambda: client.retrieve("openai/api_key", ttl=True)),
+        zero=code(lambda: client.retrieve("openai/api_key", ttl=0)),
+        not_a_number=code(lambda: client.retrieve("openai/api_key", ttl=math.nan)),
+        infinite=code(lambda: client.retrieve("openai/api_key", ttl=math.inf)),
+        surrogate=code(lambda: client.retrieve("openai/\\ud800")),
+        escaped=client.use("encryption/key", "decrypt", {
+            "data": client.use("encryption/key", "encrypt", {"data": "caf\u00e9 U0001F511"})["ciphertext"]})["plaintext"],
+    )
+    big = client.use("web/token", "http_request", {"url": args[0] + "/big/2900000", "max_response_bytes": 3000000})
+    tell(status=big["status"], encoding=big["body_encoding"], length=len(big["body"]), truncated=big["truncated"])
+    tell(in_step=client.retrieve("openai/api_key"))
+`
+      const [odd, big, step] = await python(script, world.home(), [world.upstream.url]).rest()
+      expect(odd).toEqual({
+        whole_float: 300,
+        fraction: 'INVALID_PARAMS',
+        boolean: 'INVALID_PARAMS',
+        zero: 'INVALID_PARAMS',
+        not_a_number: 'INVALID_REQUEST',
+        infinite: 'INVALID_REQUEST',
+        surrogate: 'INVALID_PARAMS',
+        escaped: 'café 🔑',
+      })
+      // Every byte of the answer would be escaped sixfold: it comes as base64 and fits the frame.
+      expect(big).toMatchObject({ status: 200, encoding: 'base64', truncated: false })
+      expect(big.length).toBe(Math.ceil(2_900_000 / 3) * 4)
+      expect(step).toEqual({ in_step: SECRET })
+    })
+
     test('vault §28.10: ten clients in ten threads do not cross-talk', async () => {
       for (let n = 0; n < 10; n += 1) {
         await world.vestry.addCredential(`openai/thread_${n}`, `secret of thread ${n}`)

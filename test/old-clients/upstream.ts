@@ -16,7 +16,10 @@ export interface Upstream extends AsyncDisposable {
   readonly requests: UpstreamRequest[]
 }
 
-/** Answers `{path, body}`; a path `/slow/<ms>/…` waits that long first. */
+/**
+ * Answers `{path, body}`; a path `/slow/<ms>/…` waits that long first, `/big/<n>` is n control
+ * characters.
+ */
 export async function startUpstream(): Promise<Upstream> {
   const requests: UpstreamRequest[] = []
   const server = createServer((request, response) => {
@@ -26,6 +29,11 @@ export async function startUpstream(): Promise<Upstream> {
       const { method = '', url: path = '', headers } = request
       const body = Buffer.concat(chunks).toString('utf8')
       requests.push({ method, path, headers, body })
+      const [, size] = /^\/big\/(\d+)/.exec(path) ?? []
+      if (size !== undefined) {
+        response.end(Buffer.alloc(Number(size), 0x01))
+        return
+      }
       const [, delay] = /^\/slow\/(\d+)/.exec(path) ?? []
       setTimeout(
         () => {

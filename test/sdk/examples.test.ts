@@ -160,7 +160,7 @@ test('the wire example follows the log of the daemon until it is told to stop', 
   const seen: unknown[] = []
   const followed = follow(operator, (record) => seen.push(record), stop.signal)
   await world.vestry.addCredential('openai/followed', 'a value')
-  await expect.poll(() => JSON.stringify(seen)).toContain('openai/followed')
+  await expect.poll(() => JSON.stringify(seen), { timeout: 10_000 }).toContain('openai/followed')
   stop.abort(new Error('seen enough'))
   await expect(followed).rejects.toThrow('seen enough')
   await operator.close()
