@@ -245,7 +245,7 @@ with SanctumClient("my-agent") as client:
         infinite=code(lambda: client.retrieve("openai/api_key", ttl=math.inf)),
         surrogate=code(lambda: client.retrieve("openai/\\ud800")),
         escaped=client.use("encryption/key", "decrypt", {
-            "data": client.use("encryption/key", "encrypt", {"data": "caf\u00e9 U0001F511"})["ciphertext"]})["plaintext"],
+            "data": client.use("encryption/key", "encrypt", {"data": "café 🔑"})["ciphertext"]})["plaintext"],
     )
     big = client.use("web/token", "http_request", {"url": args[0] + "/big/2900000", "max_response_bytes": 3000000})
     tell(status=big["status"], encoding=big["body_encoding"], length=len(big["body"]), truncated=big["truncated"])
