@@ -1,14 +1,18 @@
 /** What must be true of the process before it may hold keys (vault.md §22.1). */
-import { existsSync, lstatSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { url as inspectorUrl } from 'node:inspector'
+import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { assertTlsEnvironment } from '../egress/guard.ts'
 import type { Home } from './home.ts'
 
+/** They open the process to a debugger, or write its memory or its TLS keys to a file. */
 const REVEALING_FLAGS =
-  /^--(?:inspect|debug|heap-prof|heapsnapshot|diagnostic-report|report-|cpu-prof|trace-)/
+  /^--(?:inspect|debug|heap-prof|heapsnapshot|diagnostic-dir|report-|cpu-prof|trace-event|tls-keylog|abort-on-uncaught)/
+const SECRET_FILE = /\.(?:key|enc)$/
 
 /**
- * @param insecure `--insecure-dev`: debugging flags are tolerated. Switched-off TLS checks never are.
+ * @param insecure `--insecure-dev`: debuggers and their flags are tolerated. Switched-off TLS checks never are.
  * @returns Warnings for the operator.
  * @throws VestryError CONFIG_INVALID naming what is wrong and how to mend it.
  */
@@ -19,36 +23,62 @@ export function assertHardened(
   { insecure }: { insecure: boolean },
 ): string[] {
   assertTlsEnvironment(env)
-  const flags = [...execArgv, ...(env['NODE_OPTIONS'] ?? '').split(/\s+/)]
-  const revealing = flags.find((flag) => REVEALING_FLAGS.test(flag))
-  if (revealing !== undefined && !insecure) {
-    throw new VestryError(
-      'CONFIG_INVALID',
-      `${revealing.split('=')[0]} exposes the memory of this process`,
-      {
-        hint: 'Start without it, or with --insecure-dev on a machine without real secrets',
-      },
-    )
-  }
-  const warnings: string[] = []
-  for (const path of [home.dir, home.keys, home.audit]) assertPrivate(path)
-  if (process.getuid?.() === 0) {
-    warnings.push('running as root: a dedicated user is safer, agents then cannot share its uid')
-  }
-  return warnings
+  if (!insecure) assertUnobserved(env, execArgv)
+  for (const path of [home.dir, home.data, home.keys, home.audit, home.run])
+    assertPrivate(path, 'chmod 700')
+  for (const name of namesIn(home.keys))
+    if (SECRET_FILE.test(name)) assertPrivate(join(home.keys, name), 'chmod 600')
+  assertPrivate(home.devKeyFile, 'chmod 600')
+  return process.getuid?.() === 0
+    ? ['running as root: a dedicated user is safer, agents then cannot share its uid']
+    : []
 }
 
-function assertPrivate(path: string): void {
-  if (!existsSync(path)) return
-  const open = lstatSync(path).mode & 0o077
-  if (open === 0) return
-  throw new VestryError(
-    'CONFIG_INVALID',
-    `${path} is open to other users (mode ${open.toString(8)})`,
-    {
-      hint: `Run: chmod 700 ${path}`,
-    },
-  )
+function assertUnobserved(env: NodeJS.ProcessEnv, execArgv: readonly string[]): void {
+  const flags = [...execArgv, ...(env['NODE_OPTIONS'] ?? '').split(/\s+/)]
+  const revealing = flags.find((flag) => REVEALING_FLAGS.test(flag))?.split('=')[0]
+  const observer =
+    revealing ??
+    (inspectorUrl() !== undefined || isTraced() ? 'the debugger that is attached' : undefined)
+  if (observer === undefined) return
+  throw new VestryError('CONFIG_INVALID', `${observer} exposes the memory of this process`, {
+    hint: 'Start without it, or with --insecure-dev on a machine without real secrets',
+  })
+}
+
+/** Linux says which process traces this one. */
+function isTraced(): boolean {
+  try {
+    return /^TracerPid:\s*[1-9]/m.test(readFileSync('/proc/self/status', 'latin1'))
+  } catch {
+    return false
+  }
+}
+
+function assertPrivate(path: string, remedy: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return
+  const open = found.mode & 0o077
+  if (open !== 0) {
+    throw new VestryError(
+      'CONFIG_INVALID',
+      `${path} is open to other users (mode ${(found.mode & 0o777).toString(8)})`,
+      { hint: `Run: ${remedy} ${path}` },
+    )
+  }
+  const uid = process.getuid?.()
+  if (uid === undefined || uid === 0 || found.uid === uid) return
+  throw new VestryError('CONFIG_INVALID', `${path} belongs to another user (uid ${found.uid})`, {
+    hint: 'Start as that user, or choose another --home',
+  })
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir)
+  } catch {
+    return []
+  }
 }
 
 /** Who is told of an attempt; the process has one listener, however many daemons it ran. */

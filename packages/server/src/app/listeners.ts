@@ -52,6 +52,7 @@ export function createListeners(
     perTcpSource: config.vault.connections_per_tcp_source,
     unauthenticated: config.vault.connections_unauthenticated,
   }
+  const population = { size: 0 }
   const opened: Pick<Listener<unknown>, 'connections' | 'close'>[] = []
   let tcpBound: string | undefined
   const open = async <State>(
@@ -75,6 +76,7 @@ export function createListeners(
       protocol: counted(protocol, autoSeal),
       wire,
       accept,
+      population,
       now: monotonic,
     })
   }
