@@ -1,6 +1,7 @@
 /** The operators' wire from this side: connect, log in with the operator key, call verbs. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { VestryError } from '@vestry/contract/errors'
-import { type CallOptions, type Message, RpcConnection } from '@vestry/sdk/vault'
+import { type CallOptions, type Message, RateLimited, RpcConnection } from '@vestry/sdk/vault'
 import { readKeyFile } from '../identity/key-file.ts'
 
 export interface AdminAddress {
@@ -11,6 +12,8 @@ export interface AdminAddress {
 
 /** The daemon gives a verb two minutes; silence beyond that is a dead daemon. */
 const CALL_TIMEOUT_MS = 150_000
+/** A script that runs many commands meets the limit on logins; waiting it out is what it would do itself. */
+const LOGIN_PATIENCE_MS = 10_000
 
 export class AdminClient implements AsyncDisposable {
   readonly #connection: RpcConnection
@@ -57,6 +60,16 @@ export class AdminClient implements AsyncDisposable {
       })
     })
     using seed = key.seed
-    await this.#connection.authenticate(operator, seed.bytes, { signal })
+    const deadline = performance.now() + LOGIN_PATIENCE_MS
+    for (;;) {
+      try {
+        await this.#connection.authenticate(operator, seed.bytes, { signal })
+        return
+      } catch (error) {
+        const waitMs = error instanceof RateLimited ? error.retryAfterMs : undefined
+        if (waitMs === undefined || performance.now() + waitMs > deadline) throw error
+        await sleep(waitMs, undefined, { signal })
+      }
+    }
   }
 }

@@ -16,6 +16,11 @@ export function cellText(value: unknown): string {
   return safeText(String(value))
 }
 
+/** `1 lease`, `2 leases`. */
+export function counted(count: unknown, one: string, several = `${one}s`): string {
+  return `${cellText(count)} ${count === 1 ? one : several}`
+}
+
 /** The rows under `name` of a reply; what is no object there is left out. */
 export function rowsOf(reply: Row, name: string): Row[] {
   const list = reply[name]

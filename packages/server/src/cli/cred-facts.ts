@@ -46,7 +46,10 @@ export function withFactOptions(command: Command): Command {
     .option('--use-only', 'agents may use it, never read it')
     .option('--no-use-only', 'policy decides whether agents may read it')
     .option('--expires <time>', 'when the secret itself ends, or "never"', expiry)
-    .option('--inject <type[:name]>', `where it goes: ${HEADER_TYPES.join(', ')}, with a name`)
+    .option(
+      '--inject <type[:name]>',
+      'where it goes: bearer, api_key, basic:USERNAME, custom:HEADER',
+    )
     .option('--inject-prefix <text>', 'text before the secret in that header')
     .option('--lock-injection', 'refuse agents that ask for another place')
     .option(

@@ -1,6 +1,6 @@
 /** What only the running daemon can tell: seal, slots, record, policies. */
 import type { AdminClient } from './admin-client.ts'
-import { type Row, rowOf, rowsOf } from './cell.ts'
+import { counted, type Row, rowOf, rowsOf } from './cell.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import type { CommandIo } from './command-io.ts'
 import { failureOf } from './failure.ts'
@@ -65,7 +65,7 @@ export function checkServer(show: Row): Check[] {
     checks.push(
       warn(
         'unseal',
-        `${failed} attempts failed`,
+        `${counted(failed, 'attempt')} failed`,
         'Find out who tried: vestry audit query --action vault.unseal_failed',
       ),
     )
@@ -118,7 +118,7 @@ async function policies(admin: AdminClient): Promise<Check> {
   }
   if (listed.length === 0) return ok('policies', 'none: everything is denied')
   if (weak.length === 0)
-    return ok('policies', `${listed.length} policies, none of them is for everything`)
+    return ok('policies', `${counted(listed.length, 'policy', 'policies')}, none for everything`)
   return warn(
     'policies',
     `wide open: ${weak.join(', ')}`,

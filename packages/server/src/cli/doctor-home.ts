@@ -49,7 +49,7 @@ function privateFiles(home: Home): Check[] {
   const inKeys = existsSync(home.keys)
     ? readdirSync(home.keys).map((name) => join(home.keys, name))
     : []
-  const secret = inKeys.filter((path) => !path.endsWith('.pub'))
+  const secret = inKeys.filter((path) => !/\.pub(?:\.old)?$/.test(path))
   const files = [...secret, home.store, home.devKeyFile, home.config].filter((path) =>
     existsSync(path),
   )

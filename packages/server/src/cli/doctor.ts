@@ -1,5 +1,6 @@
 /** `vestry doctor`: looks at the set-up and says what to do. Works with and without a daemon. */
 import type { Command } from 'commander'
+import { counted } from './cell.ts'
 import type { Check } from './check.ts'
 import type { Run } from './command.ts'
 import { EXIT } from './exit-code.ts'
@@ -29,7 +30,7 @@ export function doctorCommand(program: Command, run: Run): void {
         if (summary.fail > 0) io.exitCode = EXIT.failed
         io.print({ healthy: summary.fail === 0, summary, checks }, (paint) => {
           const lines = checks.map((check) => checkLines(check, paint)).join('')
-          return `${lines}\n${summary.ok} ok, ${summary.warn} warnings, ${summary.fail} failures\n`
+          return `${lines}\n${summary.ok} ok, ${counted(summary.warn, 'warning')}, ${counted(summary.fail, 'failure')}\n`
         })
       }),
     )

@@ -1,7 +1,7 @@
 /** `vestry lease list | revoke`: who holds what, until when; and taking it back. */
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
-import { rowsOf } from './cell.ts'
+import { counted, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import { integer } from './option-value.ts'
 import { table } from './table.ts'
@@ -60,7 +60,7 @@ export function leaseCommands(program: Command, run: Run): void {
           })
         }
         const reply = await io.call('lease.revoke', { id, prefix, agent })
-        io.print(reply, `revoked ${String(reply['revoked'])} leases`)
+        io.print(reply, `revoked ${counted(reply['revoked'], 'lease')}`)
       }),
     )
 }

@@ -107,7 +107,7 @@ export function policyCommands(program: Command, run: Run): void {
           const cedar = typeof text === 'string' ? text : ''
           const parts = [facts(Object.entries(rest), paint), safeLines(cedar).trimEnd()]
           if (written !== '' && written !== cedar) {
-            parts.push(paint('dim', 'as written:'), safeLines(written).trimEnd())
+            parts.push(`\n${paint('dim', 'as written:')}`, safeLines(written).trimEnd())
           }
           return `${parts.join('\n')}\n`
         })

@@ -1,7 +1,7 @@
 /** `vestry seal | unseal | passwd | rotate-root | rotate-keyring`: opening, closing and re-keying the vault. */
 import type { Command } from 'commander'
 import { base64Member } from './base64-member.ts'
-import { rowOf } from './cell.ts'
+import { counted, rowOf } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
 import { declined } from './cred.ts'
@@ -65,7 +65,7 @@ export function sealCommands(program: Command, run: Run): void {
         })
         const failed = reply['failed_attempts']
         if (typeof failed === 'number' && failed > 0) {
-          io.warn(`${failed} attempts to unseal have failed since the last success`)
+          io.warn(`${counted(failed, 'attempt')} to unseal failed since the last success`)
         }
       }),
     )

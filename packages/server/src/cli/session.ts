@@ -1,7 +1,7 @@
 /** `vestry session list | revoke`: who is logged in; and logging them out. */
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
-import { rowsOf } from './cell.ts'
+import { counted, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import { table } from './table.ts'
 
@@ -45,7 +45,7 @@ export function sessionCommands(program: Command, run: Run): void {
           })
         }
         const reply = await io.call('session.revoke', { txn, agent })
-        io.print(reply, `ended ${String(reply['ended'])} sessions`)
+        io.print(reply, `ended ${counted(reply['ended'], 'session')}`)
       }),
     )
 }

@@ -53,7 +53,19 @@ async function untilGone(pid: number, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** A process that ended and was not collected by its parent is gone, though it still has its number. */
 function isThere(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The command name may hold spaces and brackets; the state follows its last bracket.
+    return !'ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3))
+  } catch {
+    return hasNumber(pid)
+  }
+}
+
+/** Where there is no /proc, and for a process that went between the two looks. */
+function hasNumber(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true
