@@ -16,7 +16,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type AcceptLimits, type Address, Listener, MAX_SOCKET_PATH_BYTES } from './listener.ts'
+import {
+  type AcceptLimits,
+  type Address,
+  Listener,
+  MAX_SOCKET_PATH_BYTES,
+  type Population,
+} from './listener.ts'
 import type { Protocol } from './protocol.ts'
 import { DEFAULT_WIRE_LIMITS } from './wire-limits.ts'
 
@@ -59,11 +65,16 @@ function protocol(internal: unknown[] = []): Protocol<Peer> {
   }
 }
 
-async function listen(address: Address, accept: Partial<AcceptLimits> = {}) {
+async function listen(
+  address: Address,
+  accept: Partial<AcceptLimits> = {},
+  population: Population = { size: 0 },
+) {
   const listener = new Listener({
     protocol: protocol(),
     wire: { ...DEFAULT_WIRE_LIMITS, closeLingerMs: 500 },
     accept: { connections: 100, perTcpSource: 100, unauthenticated: 100, ...accept },
+    population,
     now: () => performance.now(),
   })
   listeners.push(listener)
@@ -230,6 +241,21 @@ test('only so many may be strangers at a time; who logged in makes room', async 
   welcome.socket.write(frame({ id: 1, method: 'ping' }))
   await until(() => welcome.answers.length === 1, 'an answer')
   expect(welcome.answers[0]?.error).toBeUndefined()
+})
+
+test('listeners may share one total', async () => {
+  const population = { size: 0 }
+  const [one, two] = [join(dir, 'one'), join(dir, 'two')]
+  await listen({ socket: one }, { connections: 2 }, population)
+  await listen({ socket: two }, { connections: 2 }, population)
+  const first = dial({ path: one })
+  dial({ path: two })
+  await until(() => population.size === 2, 'both')
+  const refused = dial({ path: two })
+  await until(() => refused.ended, 'the end')
+  expect(refused.answers).toMatchObject([{ error: { context: { scope: 'connections' } } }])
+  first.socket.end()
+  await until(() => population.size === 1, 'a free place')
 })
 
 test('connections turned away that never go are bounded in number', async () => {

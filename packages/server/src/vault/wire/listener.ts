@@ -19,9 +19,15 @@ const STALE_PROBE_MS = 1_000
 export const MAX_SOCKET_PATH_BYTES = 103
 
 export interface AcceptLimits {
+  /** In all, over every listener with the same {@link Population}. */
   readonly connections: number
   readonly perTcpSource: number
   readonly unauthenticated: number
+}
+
+/** How many connections there are, when several listeners share one total. */
+export interface Population {
+  size: number
 }
 
 export const DEFAULT_ACCEPT_LIMITS: AcceptLimits = {
@@ -37,6 +43,7 @@ export class Listener<State> {
   readonly #protocol: Protocol<State>
   readonly #wire: WireLimits
   readonly #accept: AcceptLimits
+  readonly #population: Population
   readonly #now: () => number
   readonly #connections = new Set<Connection<State>>()
   readonly #turnedAway = new TurnedAway()
@@ -49,11 +56,13 @@ export class Listener<State> {
     protocol: Protocol<State>
     wire: WireLimits
     accept: AcceptLimits
+    population?: Population
     now: () => number
   }) {
     this.#protocol = deps.protocol
     this.#wire = deps.wire
     this.#accept = deps.accept
+    this.#population = deps.population ?? { size: 0 }
     this.#now = deps.now
     this.#server = createServer(
       { allowHalfOpen: true, pauseOnConnect: false, noDelay: true },
@@ -135,17 +144,19 @@ export class Listener<State> {
       now: this.#now,
       onClosed: () => {
         this.#connections.delete(connection)
+        this.#population.size -= 1
         const left = (this.#perSource.get(source) ?? 1) - 1
         if (left === 0) this.#perSource.delete(source)
         else this.#perSource.set(source, left)
       },
     })
     this.#connections.add(connection)
+    this.#population.size += 1
   }
 
   #refusal(source: string): VestryError | undefined {
     const { connections, perTcpSource, unauthenticated } = this.#accept
-    if (this.#connections.size >= connections) return tooMany('connections', connections)
+    if (this.#population.size >= connections) return tooMany('connections', connections)
     if (this.#tcp && (this.#perSource.get(source) ?? 0) >= perTcpSource) {
       return tooMany('connections_per_source', perTcpSource)
     }
