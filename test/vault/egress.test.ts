@@ -48,7 +48,7 @@ beforeAll(async () => {
         principals: ['agent:scout'],
         resources: ['wide/*'],
         actions: ['use:http_request'],
-        hosts: ['*.example.com', '10.0.0.1:80', '169.254.169.254:80', 'service.internal'],
+        hosts: ['*.example.com', '*.internal', '10.0.0.1:80', '169.254.169.254:80'],
         allow_http: true,
       },
     ],
