@@ -243,7 +243,7 @@ export class SessionBook {
     if (others.length < this.#limits.perAgent) return
     throw new VestryError('RATE_LIMITED', `${this.#limits.perAgent} sessions are open already`, {
       hint: 'Close connections that are no longer used, or log out on them.',
-      context: { scope: 'sessions', limit: this.#limits.perAgent },
+      context: { scope: 'sessions', limit: this.#limits.perAgent, retry_after_ms: 1_000 },
     })
   }
 
