@@ -7,6 +7,7 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'test/deep/**'],
     globalSetup: ['test/postgres.setup.ts'],
+    reporters: ['default', './test/reporter.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },

@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/postgres.setup.ts'],
     include: ['test/deep/**/*.test.ts'],
+    reporters: ['default', './test/reporter.ts'],
     testTimeout: 600_000,
     hookTimeout: 60_000,
     fileParallelism: true,

@@ -27,7 +27,8 @@ test('every promise has a test that cites it, or a reason why not', () => {
 
 test('nothing is deferred that has a test, and nothing is cited that is not listed', () => {
   expect(Object.keys(DEFERRED).filter((id) => proven.has(id) || !listed.includes(id))).toEqual([])
-  expect([...proven].filter((id) => !listed.includes(id))).toEqual([])
+  const ours = [...proven].filter((id) => id.startsWith('vault §28.'))
+  expect(ours.filter((id) => !listed.includes(id))).toEqual([])
 })
 
 test('all 58 lines of the vault are listed, each once', () => {

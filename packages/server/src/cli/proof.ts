@@ -95,5 +95,6 @@ export async function keyFileMember(io: CommandIo, file: string): Promise<string
       raw: true,
     },
   )
-  return base64Member(content.secret)
+  const member = base64Member(content.secret)
+  return member
 }
