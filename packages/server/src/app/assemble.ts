@@ -153,7 +153,13 @@ export async function assemble(input: {
   const operators = new OperatorStore({ store, guard, now })
   const apiKeys = new ApiKeyStore({ store, guard, agents, hashKey: () => seal.keys.hashKey, now })
   const policy = new PolicyEngine()
-  const policies = new PolicyStore({ store, ...guard, now, maxTtl: config.vault.max_ttl })
+  const policies = new PolicyStore({
+    store,
+    ...guard,
+    now,
+    maxTtl: config.vault.max_ttl,
+    boundPaths: () => pathsWithHosts(credentials),
+  })
   const limits = new Limits({ store, now, monotonic })
   const refusals = new RefusalSummaries<{ actor: string; scope: string }>({
     now,
@@ -306,6 +312,15 @@ export async function assemble(input: {
       lifecycle,
     }),
   }
+}
+
+/** Paths of the credentials that list hosts of their own. */
+async function pathsWithHosts(credentials: CredentialStore): Promise<string[]> {
+  const paths: string[] = []
+  for await (const { path, settings } of credentials.all()) {
+    if (settings.allowed_hosts !== undefined && settings.allowed_hosts.length > 0) paths.push(path)
+  }
+  return paths
 }
 
 function podName({ telemetry }: Config): string {

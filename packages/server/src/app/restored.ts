@@ -11,6 +11,10 @@ export function rememberRestored(home: Home, serverPublicKeyHex: string): void {
   writeFileSync(pathIn(home), `${serverPublicKeyHex}\n`, { mode: 0o600, flush: true })
 }
 
+export function forgetRestored(home: Home): void {
+  rmSync(pathIn(home), { force: true })
+}
+
 /** @throws VestryError STORE_CORRUPT when another key than the vault's own has signed the backup. */
 export function checkRestored(home: Home, serverKey: { readonly publicKey: Uint8Array }): void {
   const path = pathIn(home)
