@@ -160,6 +160,16 @@ export const auditVerbs: readonly AdminVerb[] = [
     },
   }),
   verb({
+    name: 'audit.checkpoint',
+    action: 'admin:write',
+    event: 'audit.checkpoint',
+    params: z.strictObject({}),
+    run: async ({ deps }) => ({
+      ...(await deps.vault.stations.audit.checkpoint()),
+      public_key: serverPublicKeyHex(deps),
+    }),
+  }),
+  verb({
     name: 'audit.prune',
     action: 'admin:seal',
     event: 'audit.prune',

@@ -74,6 +74,8 @@ export class AuditLog implements AsyncDisposable {
   #unsigned = 0
   #checkpointDue = false
   #signed: SignedHead | undefined
+  /** The newest checkpoint that is on disk. */
+  #published: SignedHead | undefined
 
   private constructor(options: AuditLogOptions, lock: Disposable, found: Recovered) {
     this.#options = options
@@ -177,6 +179,27 @@ export class AuditLog implements AsyncDisposable {
   onCheckpoint(fn: (head: SignedHead) => void): () => void {
     this.#listeners.add(fn)
     return () => this.#listeners.delete(fn)
+  }
+
+  /**
+   * Signs the end of the log now.
+   *
+   * @returns The newest signed end; nothing is written when it is signed already.
+   * @throws VestryError `VAULT_LOCKED` while there is no signing key.
+   */
+  checkpoint(): Promise<SignedHead> {
+    if (this.#signer === undefined) return Promise.reject(new VestryError('VAULT_LOCKED'))
+    const newest = this.#published
+    if (newest !== undefined && this.#unsigned === 0 && this.#signed === undefined)
+      return Promise.resolve(newest)
+    return new Promise((resolve) => {
+      const stop = this.onCheckpoint((head) => {
+        stop()
+        resolve(head)
+      })
+      this.#checkpointDue = true
+      this.#planDrain()
+    })
   }
 
   /** Ends the active segment now. Resolves when the next one has begun. */
@@ -461,6 +484,7 @@ export class AuditLog implements AsyncDisposable {
     const signed = this.#signed
     if (signed === undefined || signed.seq >= this.head().seq) return
     this.#signed = undefined
+    this.#published = signed
     void this.#headFile.put(signed)
     for (const listener of this.#listeners) listener(signed)
   }
