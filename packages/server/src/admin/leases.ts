@@ -131,7 +131,8 @@ export const leaseVerbs: readonly AdminVerb[] = [
   }),
   verb({
     name: 'approval.list',
-    action: 'admin:read',
+    // Not admin:read: who answers these must see them, and need see nothing else.
+    action: 'admin:approve',
     event: 'admin.read',
     params: z.strictObject({ state: z.enum(['pending', 'allowed', 'denied', 'used']).optional() }),
     run: async ({ deps, params }) => ({
