@@ -241,6 +241,15 @@ test('vault §28.18: an unpaired surrogate in a name is INVALID_PARAMS, never U+
   client.destroy()
 })
 
+test('a NUL where a path begins is INVALID_PARAMS, not an internal error', async () => {
+  const client = await agent()
+  for (const member of ['prefix', 'cursor'])
+    expect(
+      await refusal(client, `{"id":1,"method":"list","params":{"${member}":"a\\u0000"}}`),
+    ).toEqual({ id: 1, code: 'INVALID_PARAMS' })
+  client.destroy()
+})
+
 test('raw UTF-8 and escapes mean the same', async () => {
   const client = await agent()
   const raw = await ask(client, '{"id":1,"method":"list","params":{"prefix":"é"}}')

@@ -1,7 +1,7 @@
 /** `list`: what this agent may do something with, and nothing else (vault.md §6.5). */
 import { principalOf } from '../../call/perform.ts'
 import { type Credential, isPath } from '../credential.ts'
-import { optionalInteger, optionalString } from '../operations/params.ts'
+import { invalid, optionalInteger, optionalString, type Params } from '../operations/params.ts'
 import { callerRecord } from '../record.ts'
 import type { AgentCall } from '../vault.ts'
 import type { Reply } from '../wire/reply.ts'
@@ -19,11 +19,11 @@ const KNOWN = ['prefix', 'tag', 'type', 'limit', 'cursor']
 
 export async function list(call: AgentCall): Promise<Reply> {
   const { vault, params } = call
-  const prefix = optionalString(params, 'prefix', 512) ?? ''
+  const prefix = textForStore(params, 'prefix')
   const tag = optionalString(params, 'tag', 128)
   const type = optionalString(params, 'type', 64)
   const limit = optionalInteger(params, 'limit', { min: 1, max: 10_000 })
-  const after = optionalString(params, 'cursor', 512) ?? ''
+  const after = textForStore(params, 'cursor')
 
   const caller = callerOf(call)
   const principal = principalOf(caller)
@@ -76,6 +76,13 @@ export async function list(call: AgentCall): Promise<Reply> {
 /** Only what reads as the beginning of a path: anything else is text of the agent's. */
 function prefixData(prefix: string): Record<string, unknown> {
   return isPath(prefix.replace(/\/$/, '')) ? { prefix } : {}
+}
+
+/** No path holds a NUL, and no store takes one. */
+function textForStore(params: Params, name: string): string {
+  const text = optionalString(params, name, 512) ?? ''
+  if (text.includes('\0')) throw invalid(name, 'holds a NUL character')
+  return text
 }
 
 type Entry = ReturnType<typeof entryOf>
