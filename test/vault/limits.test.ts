@@ -163,7 +163,7 @@ describe('vault §28.28: rates of a rule', () => {
   })
 })
 
-describe('vault §14: limits of the daemon', () => {
+describe('limits of the daemon', () => {
   test('requests of an agent share one bucket over its connections; status and ping do not count', async () => {
     const vestry = await startWith([RULE], {
       limits: { agent_requests: { per_second: 0.5, burst: 10 } },
