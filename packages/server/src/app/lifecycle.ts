@@ -34,7 +34,7 @@ export function createLifecycle(
     store,
     keys: () => lastKeys ?? seal.keys,
     audit,
-    node: parts.podName,
+    node: `${parts.podName}:${parts.home.dir}`,
   })
   const reload = new PolicyReload(policy, policies)
   const terms = new TermRotation(parts)

@@ -18,7 +18,7 @@ const SEARCH_RECORDS = 1_000_000
 const PREFIX = 'audit_head:'
 
 interface Kept extends Head {
-  /** Name of the node whose log this is. */
+  /** Host and home of the node whose log this is: one machine may run several. */
   readonly node: string
 }
 
@@ -107,7 +107,7 @@ export class StoreHeads {
     }
   }
 
-  /** A SQLite file has one node, so one log; in a database each node's name has one. */
+  /** A SQLite file has one node, so one log; in a database each node has one. */
   async #assertNoOtherLog(): Promise<void> {
     for (const row of await this.#rows()) {
       const { node, seq } = this.#open(row)

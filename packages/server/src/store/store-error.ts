@@ -18,6 +18,8 @@ const SQLITE_DUPLICATE = new Set([2067, 1555, 2579])
 const PG_UNAVAILABLE_CLASSES = new Set(['08', '53', '57', '58'])
 /** Authentication refused and database missing: the store exists but not for us. */
 const PG_REFUSED = new Set(['28000', '28P01', '3D000'])
+/** Closed to connections, and a replica that takes no writes: a database in the middle of maintenance. */
+const PG_MAINTENANCE = new Set(['55000', '25006'])
 const PG_CORRUPT = new Set(['XX001', 'XX002'])
 const PG_DUPLICATE = '23505'
 /** Serialization failure, deadlock: nothing was stored and a second try may succeed. */
@@ -26,6 +28,8 @@ const PG_RETRY = new Set(['40001', '40P01'])
 /** Codes that postgres.js and the socket below it give to a lost or unreachable server. */
 const CONNECTION_CODE =
   /^(CONNECT|E[A-Z]+$|ERR_(SOCKET|TLS|SSL)|SASL_|CERT|UNABLE_|SELF_SIGNED|DEPTH_)/
+
+const RETRY = 'Check the database server; requests succeed again once it is back.'
 
 /**
  * A statement that PostgreSQL or its driver refused. Made anew because the driver's own error carries the
@@ -100,7 +104,8 @@ function fromSqlite(error: Error, errcode: number): Error {
     })
   }
   const reason = SQLITE_UNAVAILABLE.get(primary)
-  return reason === undefined ? error : unavailable(`The store file ${reason}`, error)
+  if (reason === undefined) return error
+  return unavailable(`The store file ${reason}`, error, 'Check the disk it is on, then try again.')
 }
 
 function fromPostgres(error: PostgresStatementError): Error {
@@ -124,10 +129,13 @@ function fromPostgres(error: PostgresStatementError): Error {
       'Check user, password and name.',
     )
   }
-  if (code.length === 5 && PG_UNAVAILABLE_CLASSES.has(code.slice(0, 2))) {
-    return unavailable('The database cannot serve now', error)
+  const busy = code.length === 5 && PG_UNAVAILABLE_CLASSES.has(code.slice(0, 2))
+  if (busy || PG_MAINTENANCE.has(code)) {
+    return unavailable('The database cannot serve now', error, RETRY)
   }
-  if (CONNECTION_CODE.test(code)) return unavailable('The database is not reachable', error)
+  if (CONNECTION_CODE.test(code)) {
+    return unavailable('The database is not reachable', error, RETRY)
+  }
   return error
 }
 
