@@ -32,7 +32,10 @@ export class Workers {
       sessions.sweep()
       vault.wraps.expire(vault.now())
     })
-    this.#every(PRUNE_EVERY_MS, () => limits.prune())
+    this.#every(PRUNE_EVERY_MS, async () => {
+      await limits.prune()
+      await vault.stations.approvals.prune()
+    })
     this.#every(TERM_EVERY_MS, () => this.#terms.poll())
     // The first look is not waited for, and a failed one is repeated.
     this.#terms.poll().catch(() => undefined)
