@@ -1,0 +1,11 @@
+import { expect, test } from 'vitest'
+import { crashCampaign } from '../harness/crash-campaign.ts'
+
+test('vault §28.40: kill -9 at 100 random points during writes loses nothing acknowledged and leaks no lease', async () => {
+  const report = await crashCampaign(100, Math.random)
+  expect(report.kills).toBe(100)
+  // Else the campaign killed a daemon that had nothing to lose.
+  expect(report.writes).toBeGreaterThan(2_000)
+  expect(report.leases).toBeGreaterThan(1_000)
+  expect(report.interrupted).toBeGreaterThan(10)
+})
