@@ -550,6 +550,22 @@ test('a peer that vanishes takes its requests along', async () => {
   expect(seen.started).toEqual(['signal 1', 'wait 2'])
 })
 
+test('a stranger that does not read its answers has them kept small, and loses its place', async () => {
+  const { client, connection, pass, seen } = await setUp({
+    authenticated: false,
+    limits: { queuedReplyBytes: 1_000_000_000 }, // for agents
+  })
+  client.socket.pause()
+  client.socket.write(Buffer.alloc(4 * 200_000)) // 66 MB of refusals, were they all made
+  await tick(300)
+  expect(connection.socket.bytesRead).toBeLessThan(200_000)
+  pass(1)
+  pass(10_000)
+  pass(1)
+  pass(5_000)
+  await until(() => seen.closed === 1, 'the close')
+})
+
 test('vault §28.17: a browser or a TLS client is shown out without a word', async () => {
   for (const hello of ['GET / HTTP/1.1\r\n\r\n', 'POST / HTTP/1.1\r\n\r\n']) {
     const { client, seen } = await setUp({ authenticated: false })

@@ -76,6 +76,10 @@ export class Connection<State> {
     return this.#turns.size
   }
 
+  get #authenticated(): boolean {
+    return this.#protocol.authenticated(this.state)
+  }
+
   /** Stops reading, answers what is in flight, then ends the connection. */
   closeGracefully(): void {
     if (this.#phase !== 'open' && this.#phase !== 'draining') return
@@ -111,13 +115,15 @@ export class Connection<State> {
     for (const execution of this.#turns.all()) {
       if (nowMs >= execution.deadlineMs) this.#abandon(execution, timedOut(execution))
     }
-    if (this.#outbox.stalledMs(nowMs) >= this.#limits.writeStallMs) this.socket.destroy()
+    // A stranger that does not read its answers must not keep its place by that.
+    const patience = this.#authenticated ? this.#limits.writeStallMs : this.#limits.closeLingerMs
+    if (this.#outbox.stalledMs(nowMs) >= patience) this.socket.destroy()
     if (this.#phase === 'open' && this.#overdue(nowMs)) this.closeGracefully()
   }
 
   #overdue(nowMs: number): boolean {
     const limits = this.#limits
-    if (!this.#protocol.authenticated(this.state)) {
+    if (!this.#authenticated) {
       // A login that is being looked at gets its answer first.
       return !this.#turns.held && nowMs - this.#openedAt >= limits.authenticateWithinMs
     }
@@ -155,11 +161,10 @@ export class Connection<State> {
         this.#setPaused(true)
         return
       }
-      const authenticated = this.#protocol.authenticated(this.state)
-      const limit = authenticated
+      const limit = this.#authenticated
         ? this.#limits.maxRequestBytes
         : this.#limits.maxRequestBytesUnauthenticated
-      const cut = this.#source.next(limit, authenticated)
+      const cut = this.#source.next(limit, this.#authenticated)
       if (cut.kind === 'wait') {
         this.#setPaused(false)
         // Nothing more will come, and what came was taken up.
@@ -193,7 +198,10 @@ export class Connection<State> {
 
   #mustWait(): boolean {
     const limits = this.#limits
-    if (this.#outbox.bytes > limits.queuedReplyBytes) return true
+    const queue = this.#authenticated
+      ? limits.queuedReplyBytes
+      : limits.queuedReplyBytesUnauthenticated
+    if (this.#outbox.bytes > queue) return true
     if (this.#phase === 'draining') return false
     return (
       this.#turns.held ||

@@ -11,7 +11,9 @@ export interface WireLimits {
   readonly headerWithinMs: number
   readonly bodyProgressMs: number
   readonly bodyWithinMs: number
+  /** Answers queued for a peer that does not read hold up further reading. */
   readonly queuedReplyBytes: number
+  readonly queuedReplyBytesUnauthenticated: number
   readonly writeStallMs: number
   readonly closeLingerMs: number
 }
@@ -27,6 +29,7 @@ export const DEFAULT_WIRE_LIMITS: WireLimits = {
   bodyProgressMs: 10_000,
   bodyWithinMs: 60_000,
   queuedReplyBytes: 8 * 1024 * 1024,
+  queuedReplyBytesUnauthenticated: 64 * 1024,
   writeStallMs: 60_000,
   closeLingerMs: 5_000,
 }
