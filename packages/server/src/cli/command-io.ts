@@ -149,14 +149,15 @@ export class CommandIo {
   /** Asks before what cannot be undone; without a terminal, or with `--yes`, the command is the answer. */
   async confirm(question: string): Promise<boolean> {
     if (!this.interactive || this.#options.yes === true) return true
-    const { confirm, isCancel } = await import('@clack/prompts')
-    const answer = await confirm({
-      message: question,
-      initialValue: false,
-      output: this.terminal.stderr,
-      signal: this.signal,
-    })
-    return !isCancel(answer) && answer
+    const { createInterface } = await import('node:readline/promises')
+    const { stdin: input, stderr: output } = this.terminal
+    const lines = createInterface({ input, output })
+    try {
+      const answer = await lines.question(`${question} [y/N] `, { signal: this.signal })
+      return /^y(?:es)?$/i.test(answer.trim())
+    } finally {
+      lines.close()
+    }
   }
 
   /** A secret goes to a terminal, or where it was asked for in so many words. */
