@@ -165,7 +165,10 @@ describe('the book of sessions', () => {
     open(mine)
     open({})
     expect(() => open({})).toThrow(
-      expect.objectContaining({ code: 'RATE_LIMITED', context: { scope: 'sessions', limit: 2, retry_after_ms: 1_000 } }),
+      expect.objectContaining({
+        code: 'RATE_LIMITED',
+        context: { scope: 'sessions', limit: 2, retry_after_ms: 1_000 },
+      }),
     )
     open({}, other)
     open(mine) // replaces its own
