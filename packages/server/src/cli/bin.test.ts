@@ -32,7 +32,7 @@ test.skipIf(!built || olderNode === undefined)(
 )
 
 test.skipIf(!built || olderNode === undefined)(
-  'a restarted process keeps its input, its exit code and its process id',
+  'a restarted process keeps its input and its exit code',
   async () => {
     using dir = mkdtempDisposableSync(join(tmpdir(), 'bin-'))
     const args = [BIN, 'cred', 'add', 'a/b', '--value-stdin', '--json', '--home', dir.path]

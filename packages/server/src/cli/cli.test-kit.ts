@@ -9,6 +9,9 @@ import { fakeTerminal } from './fake-terminal.test-kit.ts'
 import { runProgram } from './program.ts'
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url))
+/** Stands for `~/.vestry` of a user of its own. */
+export const DEFAULT_HOME = 'default'
+
 const never = new AbortController().signal
 
 export interface Ran {
@@ -52,9 +55,10 @@ export class CliHome {
     return this.vestry([...argv, '--json'], input)
   }
 
-  /** The command as an operator starts it. */
+  /** The command as an operator starts it; {@link DEFAULT_HOME} gives no --home. */
   spawn(argv: readonly string[], home = this.home): ChildProcess {
-    const args = ['--conditions=source', MAIN, ...argv, '--home', home]
+    const place = home === DEFAULT_HOME ? [] : ['--home', home]
+    const args = ['--conditions=source', MAIN, ...argv, ...place]
     const env = { PATH: process.env['PATH'], HOME: join(this.base, 'user') }
     const child = spawn(process.execPath, args, { env, stdio: 'pipe' })
     this.#children.push(child)
@@ -79,7 +83,8 @@ export class CliHome {
     child.stderr?.on('data', (chunk: Buffer) => {
       err += chunk.toString()
     })
-    while (!existsSync(join(home, 'run', 'ready.json')) || !line.endsWith('\n')) {
+    const dir = home === DEFAULT_HOME ? join(this.base, 'user', '.vestry') : home
+    while (!existsSync(join(dir, 'run', 'ready.json')) || !line.endsWith('\n')) {
       if (child.exitCode !== null) throw new Error(`the daemon ended: ${err}`)
       await sleep(20)
     }
