@@ -42,7 +42,7 @@ export function guardStore(
         }
         await forgetChanges(trx)
         const value = await fn(trx)
-        await foldChanges(trx, held, await generationOf(trx))
+        await foldChanges(trx, held)
         return value
       }),
     verifyRows: () =>

@@ -6,13 +6,13 @@ const RETRY_MS = 1_000
 
 export class PolicyReload {
   readonly #engine: PolicyEngine
-  readonly #policies: PolicyStore
+  readonly #policies: Pick<PolicyStore, 'list'>
   #current: Promise<void> | undefined
   #next: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
   #stopped = false
 
-  constructor(engine: PolicyEngine, policies: PolicyStore) {
+  constructor(engine: PolicyEngine, policies: Pick<PolicyStore, 'list'>) {
     this.#engine = engine
     this.#policies = policies
   }
