@@ -152,17 +152,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   })
   await listeners.open(home, config)
   if (tcp !== undefined) await listeners.openTcp(tcp)
-  const httpUrl = await listenHttp(http, config, options.port)
-  const bound = new URL(httpUrl)
-  parts.ownListeners.push({
-    address: bound.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(bound.port),
-  })
+  const bound = await listenHttp(http, config, options.port)
+  parts.ownListeners.push(bound)
 
   const opened: Ready = {
     pid: process.pid,
     version: VERSION,
-    http: httpUrl,
+    http: bound.url,
     vault_socket: config.vault.socket ?? home.vaultSocket,
     admin_socket: home.adminSocket,
     ...(listeners.tcp() !== undefined && { vault_tcp: listeners.tcp() as string }),
@@ -293,28 +289,31 @@ function assertHttpHost({ http }: Config, dev: boolean, warn: (line: string) => 
   warn(`http listens on ${http.host} without TLS: put a TLS proxy in front of it`)
 }
 
+/** Any address of the machine is reached through its loopback, which is what clients are told. */
+const REACHED_AT: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
+
 async function listenHttp(
   http: ReturnType<typeof createHttp>,
   config: Config,
   port: number | undefined,
-): Promise<string> {
+): Promise<{ url: string; address: string; port: number }> {
   const wanted = port ?? config.http.port
+  // Of the two addresses this name may have, the one everybody expects.
+  const host = config.http.host === 'localhost' ? '127.0.0.1' : config.http.host
   try {
-    await http.listen({ host: config.http.host, port: wanted })
+    await http.listen({ host, port: wanted })
   } catch (cause) {
     throw new VestryError(
       'CONFIG_INVALID',
-      `cannot listen on ${config.http.host}:${wanted}: ${(cause as Error).message}`,
-      {
-        hint: 'Choose another port with --port, or 0 for any free one',
-        cause,
-      },
+      `cannot listen on ${host}:${wanted}: ${(cause as Error).message}`,
+      { hint: 'Choose another port with --port, or 0 for any free one', cause },
     )
   }
-  const address = http.server.address()
-  if (address === null || typeof address === 'string') throw new VestryError('INTERNAL_ERROR')
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return `http://${host}:${address.port}`
+  const bound = http.server.address()
+  if (bound === null || typeof bound === 'string') throw new VestryError('INTERNAL_ERROR')
+  const reached = REACHED_AT[bound.address] ?? bound.address
+  const name = reached.includes(':') ? `[${reached}]` : reached
+  return { url: `http://${name}:${bound.port}`, address: bound.address, port: bound.port }
 }
 
 function isLoopback(host: string): boolean {
