@@ -16,6 +16,7 @@ import { type MigrationSession, migrate } from './migrate.ts'
 import { MIGRATIONS, type Migration, SQLITE } from './migrations.ts'
 import type { Tables } from './schema.ts'
 import { whenUnlocked } from './sqlite-lock.ts'
+import { assertSchema } from './sqlite-schema.ts'
 import { bindable, nodeSqlite } from './sqlite-statement.ts'
 import { SqliteWriter } from './sqlite-writer.ts'
 import { storeError, unavailable } from './store-error.ts'
@@ -126,18 +127,23 @@ async function migrateFile(
   options: EngineOptions,
   migrations: readonly Migration[],
 ): Promise<void> {
-  const session: MigrationSession = {
-    dialect: SQLITE,
-    run: async (statement) => db.exec(statement),
-    integers: async (query) => db.prepare(query).all().map(firstNumber),
-  }
+  const bring = (to: DatabaseSync) => migrate(sessionOn(to), migrations, options.now())
   await whenUnlocked(() => db.exec('begin immediate'), options) // one process at a time
   try {
-    await migrate(session, migrations, options.now())
+    await bring(db)
+    await assertSchema(db, bring)
     exec(db, 'commit')
   } catch (error) {
     if (db.isTransaction) exec(db, 'rollback')
     throw storeError(error)
+  }
+}
+
+function sessionOn(db: DatabaseSync): MigrationSession {
+  return {
+    dialect: SQLITE,
+    run: async (statement) => db.exec(statement),
+    integers: async (query) => db.prepare(query).all().map(firstNumber),
   }
 }
 
