@@ -46,7 +46,7 @@ export class Listener<State> {
   readonly #population: Population
   readonly #now: () => number
   readonly #connections = new Set<Connection<State>>()
-  readonly #turnedAway = new TurnedAway()
+  readonly #turnedAway: TurnedAway
   readonly #perSource = new Map<string, number>()
   #tcp = false
   #sweeper: NodeJS.Timeout | undefined
@@ -62,6 +62,7 @@ export class Listener<State> {
     this.#protocol = deps.protocol
     this.#wire = deps.wire
     this.#accept = deps.accept
+    this.#turnedAway = new TurnedAway(deps.wire.closeLingerMs)
     this.#population = deps.population ?? { size: 0 }
     this.#now = deps.now
     this.#server = createServer(

@@ -4,12 +4,16 @@
  */
 import type { Socket } from 'node:net'
 
-const LINGER_MS = 5_000
 const AT_ONCE = 256
 
 export class TurnedAway {
+  readonly #lingerMs: number
   /** Oldest first, each with the time at which it is given up. */
   readonly #sockets = new Map<Socket, number>()
+
+  constructor(lingerMs: number) {
+    this.#lingerMs = lingerMs
+  }
 
   add(socket: Socket, lastWords: Buffer, nowMs: number): void {
     if (this.#sockets.size >= AT_ONCE) {
@@ -18,7 +22,7 @@ export class TurnedAway {
         break
       }
     }
-    this.#sockets.set(socket, nowMs + LINGER_MS)
+    this.#sockets.set(socket, nowMs + this.#lingerMs)
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.#sockets.delete(socket))
     socket.resume()
