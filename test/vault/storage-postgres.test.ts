@@ -186,7 +186,7 @@ describe.skipIf('skip' in postgresOffer)(`the whole daemon on PostgreSQL${withou
     url = (await postgresUrl()) as string
     const first = await boot(one, options())
     using two = secondHome(one)
-    const second = await boot(two, options())
+    let second = await boot(two, options())
     const admins = [await operator(one), await operator(two)] as const
     await Promise.all(
       admins.map(async (admin, node) => {
@@ -194,8 +194,24 @@ describe.skipIf('skip' in postgresOffer)(`the whole daemon on PostgreSQL${withou
           await putCredential(admin, `n${node}/${n % 3}`, `value ${n}`)
       }),
     )
+    // A lease that the first node's crash would leave behind is not the second one's to end.
+    const scout = newAgentKeys('scout')
+    await admins[0].call('admin.agent.add', { name: 'scout', public_key: scout.publicKeyHex })
+    await putRules(admins[0], rule('leases', 'scout', ['**']))
+    const client = await RawClient.connect({ path: one.vaultSocket })
+    await client.login(scout)
+    await client.call('retrieve', { path: 'n0/0' })
+    const sql = postgres(url, { max: 1, onnotice: () => undefined })
+    const live = async () => (await sql`select state from lease where state = 'live'`).length
+    await expect.poll(live, { timeout: 5_000 }).toBe(1)
     for (const admin of admins) admin.destroy()
+    await second.stop()
+    second = await boot(two, options())
+    expect(await live()).toBe(1)
+    client.destroy()
     await first.stop()
+    expect(await live()).toBe(0)
+    await sql.end()
     {
       const admin = await operator(two)
       await putRules(admin, rule('later', 'scout', ['**']))
@@ -207,7 +223,7 @@ describe.skipIf('skip' in postgresOffer)(`the whole daemon on PostgreSQL${withou
     const admin = await operator(two)
     expect((await admin.call('admin.cred.list')).credentials).toHaveLength(6)
     expect(await admin.call('admin.policy.list')).toMatchObject({
-      policies: [{ id: 'vault:later' }],
+      policies: [{ id: 'vault:leases' }, { id: 'vault:later' }],
     })
     admin.destroy()
     await secondAgain.stop()

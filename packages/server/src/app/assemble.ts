@@ -208,7 +208,7 @@ export async function assemble(input: {
     serverKey,
   })
   const credentials = new CredentialStore({ store, keys: () => seal.keys, now })
-  const leaseRows = new LeaseRows({ store, keys: () => seal.keys, now })
+  const leaseRows = new LeaseRows({ store, node: audit.chain, keys: () => seal.keys, now })
   const leases = new LeaseBook(
     { perAgent: config.vault.leases_per_agent, total: config.vault.leases_total },
     leaseRows,

@@ -13,7 +13,6 @@ export interface Home {
   readonly keys: string
   readonly run: string
   readonly ready: string
-  readonly lock: string
   readonly vaultSocket: string
   readonly adminSocket: string
   readonly operatorKey: string
@@ -41,7 +40,6 @@ export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home 
     keys,
     run,
     ready: join(run, 'ready.json'),
-    lock: join(run, 'daemon.lock'),
     vaultSocket: join(run, 'vault.sock'),
     adminSocket: join(run, 'admin.sock'),
     operatorKey: join(keys, 'operator.key'),

@@ -322,7 +322,7 @@ test('vault §28.41: a term rotation keeps old records readable and is resumed a
   const { store, seal } = await made()
   await seal.unseal({ passphrase })
   const { keys } = seal
-  type Row = RewrapRow<number>
+  type Row = RewrapRow<number> & { record: Uint8Array }
   const rows = Array.from({ length: 450 }, (_, cursor): Row => {
     const place = { path: `p/${cursor}`, version: 1 }
     return { cursor, place, record: sealRecord(keys, place, Buffer.from(`value ${cursor}`)) }
@@ -358,6 +358,12 @@ test('vault §28.41: a term rotation keeps old records readable and is resumed a
   expect(await rewrapAll(next.keys, table)).toEqual({ rewrapped: 250, broken: [9] })
   expect(await rewrapAll(next.keys, table)).toEqual({ rewrapped: 0, broken: [9] })
   expect(terms().filter((term) => term === 2)).toHaveLength(448)
+  const altered = {
+    ...table,
+    next: async (after?: number) =>
+      after === undefined ? [{ ...rows[0]!, record: undefined }] : [],
+  }
+  expect(await rewrapAll(next.keys, altered)).toEqual({ rewrapped: 0, broken: [0] })
   expect(rows.map(({ record }) => Buffer.from(record.subarray(74)))).toEqual(values)
 })
 

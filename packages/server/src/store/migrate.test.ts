@@ -98,6 +98,7 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
   row_change: { table: 'agent', before: null, after: bytes },
   lease: {
     id_hash: 'h',
+    node: '',
     agent_id: 'a',
     path: 'team/app',
     version: 1,

@@ -38,6 +38,11 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first tables', statements: firstTables },
   { version: 2, name: 'note row changes', statements: noteRowChanges },
+  {
+    version: 3,
+    name: 'node of a lease',
+    statements: () => [`alter table "lease" add column "node" text not null default ''`],
+  },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {

@@ -115,6 +115,8 @@ export interface Tables {
   lease: {
     /** HMAC of the lease id: a stolen database hands out no lease ids. */
     id_hash: string
+    /** Which of the nodes that share the store granted it; empty where only one exists. */
+    node: Generated<string>
     agent_id: string
     path: string
     version: number

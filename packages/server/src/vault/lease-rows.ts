@@ -17,6 +17,7 @@ const ROWS_PER_FLUSH = 1_000
 
 export class LeaseRows implements LeaseEvents {
   readonly #store: Store
+  readonly #node: string
   readonly #keys: () => Keyring
   readonly #now: () => number
   /** Newest state of each lease that changed since the last flush. */
@@ -24,8 +25,10 @@ export class LeaseRows implements LeaseEvents {
   #timer: NodeJS.Timeout | undefined
   #dropped = 0
 
-  constructor(deps: { store: Store; keys: () => Keyring; now: () => number }) {
+  /** @param deps.node Tells the rows of this node from those of others on the same store. */
+  constructor(deps: { store: Store; node: string; keys: () => Keyring; now: () => number }) {
     this.#store = deps.store
+    this.#node = deps.node
     this.#keys = deps.keys
     this.#now = deps.now
   }
@@ -76,6 +79,7 @@ export class LeaseRows implements LeaseEvents {
         .updateTable('lease')
         .set({ state: 'revoked', reason: 'restart', ended_at: nowMs })
         .where('state', '=', 'live')
+        .where('node', '=', this.#node)
         .executeTakeFirst()
       await trx
         .deleteFrom('lease')
@@ -104,6 +108,7 @@ export class LeaseRows implements LeaseEvents {
 
   #row(lease: Lease) {
     return {
+      node: this.#node,
       id_hash: hmacTag(this.#keys().hashKey, lease.id),
       agent_id: lease.agentId,
       path: lease.path,
