@@ -221,11 +221,11 @@ function suggestion(id: string, reasonCode: string): string {
 }
 
 /** Asked for last: a one-time yes is only spent when all else is well. */
-async function approval<T>(
+function approval<T>(
   { approvals }: Stations,
   call: ProtectedCall<T>,
   decision: Decision,
-): Promise<Approved | undefined> {
+): Promise<Approved> | undefined {
   const { approve } = decision.obligations
   if (approve.length === 0 || call.caller.principal.kind !== 'agent') return undefined
   return approvals.claim({

@@ -22,20 +22,18 @@ export interface CountedUse {
  * @returns undefined when the decision asks for nothing, which is the common and the fast case.
  * @throws VestryError RATE_LIMITED; LEASE_EXHAUSTED when `max_uses` is used up.
  */
-export async function chargePolicy(
+export function chargePolicy(
   limits: Limits,
   who: string,
   obligations: Obligations,
   use: CountedUse | undefined,
-): Promise<Reservation | undefined> {
+): Promise<Reservation> | undefined {
   const uses = use === undefined ? [] : useLimits(who, obligations, use)
   const wanted = [...policyLimits(who, obligations), ...uses]
   if (wanted.length === 0) return undefined
-  try {
-    return await limits.reserve(wanted)
-  } catch (error) {
+  return limits.reserve(wanted).catch((error: unknown) => {
     throw exhausted(error, uses)
-  }
+  })
 }
 
 export function policyLimits(
