@@ -221,7 +221,7 @@ export async function assemble(input: {
   const stations: Stations = {
     policy,
     limits,
-    approvals: new Approvals(store, now),
+    approvals: new Approvals(store, guard, now),
     audit,
     refused,
     now,

@@ -9,12 +9,14 @@ import { readTailFirst } from '../audit/query.ts'
 import type { AuditRecord } from '../audit/record.ts'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Store } from '../store/store.ts'
+import { note } from './note.ts'
 
 const HINT =
   'Restore the newest backup of both, or start once with --accept-rollback after finding out why'
 
-/** How far back the newest mention of a generation may lie; each start writes one. */
+/** How far back the newest mention of a generation is looked for; a running node repeats it much sooner. */
 const SEARCH_RECORDS = 1_000_000
+const MENTION_EVERY_RECORDS = 100_000
 const PREFIX = 'audit_head:'
 
 interface Kept extends Head {
@@ -27,12 +29,14 @@ export class StoreHeads {
   readonly #keys: () => RowKeys
   readonly #audit: AuditLog
   readonly #node: string
+  #mentionedAt: number
 
   constructor(deps: { store: Store; keys: () => RowKeys; audit: AuditLog; node: string }) {
     this.#store = deps.store
     this.#keys = deps.keys
     this.#audit = deps.audit
     this.#node = deps.node
+    this.#mentionedAt = deps.audit.head().seq
   }
 
   /** Nodes that share a store keep a head each, under the id of their log. */
@@ -47,6 +51,21 @@ export class StoreHeads {
         .values({ key, value })
         .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
         .execute(),
+    )
+  }
+
+  /** Called with each checkpoint: keeps it, and repeats the generation before it lies too far back. */
+  async onCheckpoint(head: Head, policySet: string): Promise<void> {
+    await this.keep(head)
+    if (head.seq - this.#mentionedAt < MENTION_EVERY_RECORDS) return
+    this.#mentionedAt = head.seq
+    const generation = await this.#store.generation()
+    await this.#audit.append(
+      {
+        ...note('vault.state', `generation ${generation}`),
+        data: { generation, policy_set: policySet },
+      },
+      'written',
     )
   }
 
@@ -137,7 +156,7 @@ export class StoreHeads {
 
 /** @returns The hash of one record, undefined when the log does not hold it. */
 async function hashOf(dir: string, seq: number): Promise<string | undefined> {
-  for await (const { record } of readTailFirst(dir, SEARCH_RECORDS, { fromSeq: seq })) {
+  for await (const { record } of readTailFirst(dir, Number.MAX_SAFE_INTEGER, { fromSeq: seq })) {
     if (record.seq === seq) return record.hash
   }
   return undefined

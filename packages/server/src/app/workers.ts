@@ -26,7 +26,7 @@ export class Workers {
   }
 
   start(): void {
-    const { audit, leases, sessions, vault, limits, auditIndex } = this.#parts
+    const { audit, leases, sessions, vault, limits, auditIndex, policy } = this.#parts
     this.#every(EXPIRE_EVERY_MS, () => recordExpiry(this.#parts, leases.expire(vault.now())))
     this.#every(SWEEP_EVERY_MS, async () => {
       sessions.sweep()
@@ -43,7 +43,10 @@ export class Workers {
     this.#stops.push(() => index[Symbol.asyncDispose]())
     this.#stops.push(() => this.#terms.stop())
     this.#stops.push(
-      audit.onCheckpoint((head) => void this.#heads.keep(head).catch(() => undefined)),
+      audit.onCheckpoint((head) => {
+        // What fails now is done again with the next one.
+        this.#heads.onCheckpoint(head, policy.digest).catch(() => undefined)
+      }),
     )
   }
 
