@@ -1,6 +1,7 @@
 import { mkdtempDisposableSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { expect, onTestFinished, test } from 'vitest'
+import { testGuard, testKeyring } from '../identity/test-keys.ts'
 import { openStore } from '../store/store.ts'
 import { Approvals } from './approval.ts'
 
@@ -12,7 +13,7 @@ async function world() {
   const store = await openStore(`sqlite:${dir.path}/store.db`)
   onTestFinished(() => store.close())
   const clock = { ms: 1_000_000 }
-  return { approvals: new Approvals(store, () => clock.ms), clock }
+  return { approvals: new Approvals(store, testGuard(testKeyring()), () => clock.ms), clock }
 }
 
 const request = (params: unknown, policies = ['p']) => ({

@@ -7,6 +7,7 @@ import { canonicalJson } from '@vestry/contract/canonical'
 import { VestryError } from '@vestry/contract/errors'
 import { newApprovalId } from '@vestry/contract/ids'
 import type { Kysely, Selectable } from 'kysely'
+import type { RowGuard } from '../identity/row-guard.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
@@ -25,7 +26,8 @@ export interface ApprovalRequest {
   readonly policies: readonly string[]
 }
 
-export type Approval = Selectable<Tables['approval']>
+type ApprovalRow = Selectable<Tables['approval']>
+export type Approval = Omit<ApprovalRow, 'mac'>
 
 /** A yes that was found. Disposing gives a one-time yes back, unless the action was begun. */
 export interface Approved extends AsyncDisposable {
@@ -41,15 +43,19 @@ interface Question extends Omit<ApprovalRequest, 'params' | 'policies'> {
 interface Verdict {
   readonly missing: string[]
   readonly refused: string | undefined
-  readonly spent: string[]
+  /** As they are now. */
+  readonly spent: ApprovalRow[]
 }
 
 export class Approvals {
   readonly #store: Store
+  readonly #guard: RowGuard
   readonly #now: () => number
 
-  constructor(store: Store, now: () => number) {
+  /** @param guard Signs each row: whoever can write the store must not be able to answer for an operator. */
+  constructor(store: Store, guard: RowGuard, now: () => number) {
     this.#store = store
+    this.#guard = guard
     this.#now = now
   }
 
@@ -57,13 +63,13 @@ export class Approvals {
    * Uses up a one-time grant, or honours a standing one, for every policy named.
    * @throws VestryError APPROVAL_REQUIRED with `context.approval_id` when one is missing; the
    *   question is then on the operators' list. ACCESS_DENIED when an operator said no, RATE_LIMITED
-   *   when too many questions of this agent are open already.
+   *   when too many questions of this agent are open already, STORE_CORRUPT for an answer nobody here wrote.
    */
   async claim({ params, policies, ...request }: ApprovalRequest): Promise<Approved> {
     const digest = createHash('sha256').update(canonicalJson(params)).digest('hex')
     const questions = policies.map((policy) => ({ ...request, digest, policy }))
     const { missing, refused, spent } = await this.#store.write((trx) =>
-      judge(trx, questions, this.#now()),
+      judge(trx, questions, this.#guard, this.#now()),
     )
     if (refused !== undefined) {
       throw new VestryError('ACCESS_DENIED', 'an operator denied this action', {
@@ -90,19 +96,20 @@ export class Approvals {
         begun = true
       },
       [Symbol.asyncDispose]: async () => {
-        if (!begun && spent.length > 0) await this.#giveBack(spent)
+        // What cannot be given back stays spent.
+        if (!begun && spent.length > 0) await this.#giveBack(spent).catch(() => undefined)
       },
     }
   }
 
-  list(state?: Approval['state']): Promise<Approval[]> {
+  async list(state?: Approval['state']): Promise<Approval[]> {
     let query = this.#store.db
       .selectFrom('approval')
       .selectAll()
       .orderBy('requested_at', 'desc')
       .limit(1_000)
     if (state !== undefined) query = query.where('state', '=', state)
-    return query.execute()
+    return (await query.execute()).map((row) => openRow(row, this.#guard))
   }
 
   /** @param scope `once`, or seconds for which the same request may be repeated. */
@@ -114,23 +121,24 @@ export class Approvals {
   ): Promise<Approval> {
     const nowMs = this.#now()
     const until = scope === 'once' ? undefined : nowMs + scope * 1000
-    const decided = await this.#store.write((trx) =>
-      trx
-        .updateTable('approval')
-        .set({
-          state: verdict,
-          scope: until === undefined ? 'once' : String(until),
-          decided_at: nowMs,
-          decided_by: by,
-          ...(until !== undefined && { expires_at: until }),
-        })
+    const decided = await this.#store.write(async (trx) => {
+      const row = await trx
+        .selectFrom('approval')
+        .selectAll()
         .where('id', '=', id)
         .where('state', '=', 'pending')
         .where('expires_at', '>', nowMs)
-        .returningAll()
-        .executeTakeFirst(),
-    )
-    if (decided !== undefined) return decided
+        .executeTakeFirst()
+      if (row === undefined) return undefined
+      return amend(trx, row, this.#guard, {
+        state: verdict,
+        scope: until === undefined ? 'once' : String(until),
+        decided_at: nowMs,
+        decided_by: by,
+        ...(until !== undefined && { expires_at: until }),
+      })
+    })
+    if (decided !== undefined) return openRow(decided, this.#guard)
     throw new VestryError('NOT_FOUND', `no open approval '${id}'`, {
       hint: 'It may have been decided or have lapsed; see "vestry approval list"',
     })
@@ -146,31 +154,56 @@ export class Approvals {
     )
   }
 
-  async #giveBack(ids: readonly string[]): Promise<void> {
-    await this.#store.write((trx) =>
-      trx
-        .updateTable('approval')
-        .set({ state: 'allowed' })
-        .where('id', 'in', ids)
-        .where('state', '=', 'used')
-        .execute(),
-    )
+  async #giveBack(spent: readonly ApprovalRow[]): Promise<void> {
+    await this.#store.write(async (trx) => {
+      for (const row of spent) await amend(trx, row, this.#guard, { state: 'allowed' })
+    })
   }
+}
+
+function openRow({ mac, ...row }: ApprovalRow, guard: RowGuard): Approval {
+  guard.check('approval', row.id, row, mac)
+  return row
+}
+
+function sealRow(row: Approval, guard: RowGuard): ApprovalRow {
+  return { ...row, mac: guard.mac('approval', row.id, row) }
+}
+
+/** @throws VestryError STORE_CORRUPT; CONFLICT when the row is no longer the one that was read. */
+async function amend(
+  trx: Kysely<Tables>,
+  row: ApprovalRow,
+  guard: RowGuard,
+  changes: Partial<Approval>,
+): Promise<ApprovalRow> {
+  const after = sealRow({ ...openRow(row, guard), ...changes }, guard)
+  const done = await trx
+    .updateTable('approval')
+    .set(after)
+    .where('id', '=', row.id)
+    .where('mac', '=', row.mac)
+    .executeTakeFirst()
+  if (done.numUpdatedRows !== 1n)
+    throw new VestryError('CONFLICT', `approval '${row.id}' was changed at the same time`)
+  return after
 }
 
 async function judge(
   trx: Kysely<Tables>,
   questions: readonly Question[],
+  guard: RowGuard,
   nowMs: number,
 ): Promise<Verdict> {
   const missing: string[] = []
-  const once: string[] = []
+  const once: ApprovalRow[] = []
   let refused: string | undefined
   for (const question of questions) {
     const known = await latest(trx, question, nowMs)
+    if (known !== undefined) openRow(known, guard)
     switch (known?.state) {
       case 'allowed':
-        if (known.scope === 'once') once.push(known.id)
+        if (known.scope === 'once') once.push(known)
         break
       case 'denied':
         refused = known.id
@@ -179,25 +212,24 @@ async function judge(
         missing.push(known.id)
         break
       default:
-        missing.push(await ask(trx, question, nowMs))
+        missing.push(await ask(trx, question, guard, nowMs))
     }
   }
   // All or nothing: a one-time yes is not spent on a call that another policy still holds back.
   if (missing.length > 0 || refused !== undefined) return { missing, refused, spent: [] }
-  if (once.length > 0) {
-    await trx.updateTable('approval').set({ state: 'used' }).where('id', 'in', once).execute()
-  }
-  return { missing, refused, spent: once }
+  const spent: ApprovalRow[] = []
+  for (const row of once) spent.push(await amend(trx, row, guard, { state: 'used' }))
+  return { missing, refused, spent }
 }
 
 function latest(
   trx: Kysely<Tables>,
   { agentId, action, resource, digest, policy }: Question,
   nowMs: number,
-): Promise<Pick<Approval, 'id' | 'state' | 'scope'> | undefined> {
+): Promise<ApprovalRow | undefined> {
   return trx
     .selectFrom('approval')
-    .select(['id', 'state', 'scope'])
+    .selectAll()
     .where('agent_id', '=', agentId)
     .where('action', '=', action)
     .where('resource', '=', resource)
@@ -212,6 +244,7 @@ function latest(
 async function ask(
   trx: Kysely<Tables>,
   { agentId, action, resource, digest, policy }: Question,
+  guard: RowGuard,
   nowMs: number,
 ): Promise<string> {
   const open = await trx
@@ -230,20 +263,25 @@ async function ask(
   const id = newApprovalId()
   await trx
     .insertInto('approval')
-    .values({
-      id,
-      agent_id: agentId,
-      action,
-      resource,
-      params_digest: digest,
-      policy_id: policy,
-      state: 'pending',
-      scope: 'once',
-      requested_at: nowMs,
-      decided_at: null,
-      decided_by: null,
-      expires_at: nowMs + PENDING_FOR_MS,
-    })
+    .values(
+      sealRow(
+        {
+          id,
+          agent_id: agentId,
+          action,
+          resource,
+          params_digest: digest,
+          policy_id: policy,
+          state: 'pending',
+          scope: 'once',
+          requested_at: nowMs,
+          decided_at: null,
+          decided_by: null,
+          expires_at: nowMs + PENDING_FOR_MS,
+        },
+        guard,
+      ),
+    )
     .execute()
   return id
 }

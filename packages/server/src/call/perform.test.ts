@@ -6,6 +6,7 @@ import { AuditLog } from '../audit/log.ts'
 import type { AuditEntry } from '../audit/record.ts'
 import { openLogFile } from '../audit/segment.ts'
 import { newCaller } from '../identity/caller.ts'
+import { testGuard, testKeyring } from '../identity/test-keys.ts'
 import { Limits } from '../limits/limits.ts'
 import { PolicyEngine } from '../policy/engine.ts'
 import { readPolicyFiles } from '../policy/policy-file.ts'
@@ -72,7 +73,7 @@ async function stationsWith(rules: string) {
   const stations: Stations = {
     policy,
     limits: new Limits({ store, now: Date.now, monotonic: () => performance.now() }),
-    approvals: new Approvals(store, Date.now),
+    approvals: new Approvals(store, testGuard(testKeyring()), Date.now),
     audit,
     refused: (actor, scope) => refused.push(`${actor} ${scope}`),
     now: Date.now,

@@ -124,6 +124,7 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
     decided_at: never,
     decided_by: never,
     expires_at: 2,
+    mac: bytes,
   },
   limit_window: { key: 'w', window_start: 1, used: 1, expires_at: 2 },
   budget: { key: 'b', reserved: 1, spent: 0, updated_at: 1 },

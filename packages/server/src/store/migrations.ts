@@ -43,6 +43,7 @@ export const MIGRATIONS: readonly Migration[] = [
     name: 'node of a lease',
     statements: () => [`alter table "lease" add column "node" text not null default ''`],
   },
+  { version: 4, name: 'signed approvals', statements: signApprovals },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -258,6 +259,15 @@ function noteRowChanges({ engine, bytes, table }: Dialect): readonly string[] {
     "after" ${bytes}
   ) ${table}`
   return [notes, ...(engine === 'sqlite' ? sqliteTriggers() : postgresTriggers())]
+}
+
+/** Questions asked before their rows were signed are asked again. */
+function signApprovals({ engine, bytes }: Dialect): readonly string[] {
+  const none = engine === 'sqlite' ? "x''" : "''"
+  return [
+    `delete from "approval"`,
+    `alter table "approval" add column "mac" ${bytes} not null default ${none}`,
+  ]
 }
 
 function sqliteTriggers(): string[] {

@@ -144,6 +144,7 @@ export interface Tables {
     decided_at: number | null
     decided_by: string | null
     expires_at: number
+    mac: Uint8Array
   }
   /** One row per window (fixed) or per slot of a window (sliding); `used` is what was charged in it. */
   limit_window: { key: string; window_start: number; used: number; expires_at: number }
