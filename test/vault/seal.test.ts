@@ -183,7 +183,7 @@ test('vault §28.42: no key and no passphrase is left in the memory of a sealed 
   // Not only the heap: every writable page of the process.
   await expect.poll(() => daemon.scan([root, term]), { timeout: 10_000 }).toEqual([0, 0])
   admin.destroy()
-})
+}, 60_000)
 
 test('vault §28.43: after 1 000 uses no secret is a string or a buffer of the heap', async () => {
   using home = temporaryHome()
@@ -226,7 +226,7 @@ test('vault §28.43: after 1 000 uses no secret is a string or a buffer of the h
     expect(snapshot.includes(form), form).toBe(false)
   for (const open of [admin, client]) open.destroy()
   upstream.close()
-})
+}, 60_000)
 
 /** The raw keys of a vault, opened from its store with the passphrase. */
 async function keysOf(home: Home, passphrase: string): Promise<{ root: Buffer; term: Buffer }> {
