@@ -311,8 +311,13 @@ test('a credential for use only, and a daemon without raw retrieval, hand no val
     name: 'r',
     principals: ['agent:*'],
     resources: ['**'],
-    actions: ['retrieve', 'use:sign'],
+    actions: ['list', 'retrieve', 'use:sign', 'use:http_header'],
   })
+  const { credentials } = await client.call('list')
+  expect(credentials[0].operations).toEqual(['list', 'use:sign'])
+  expect(await codeOf(client.call('use', { path: 'a/b', operation: 'http_header' }))).toBe(
+    'ACCESS_DENIED',
+  )
   const refused = await refusal(client.call('retrieve', { path: 'a/b' }))
   expect(refused).toMatchObject({
     code: 'ACCESS_DENIED',

@@ -261,6 +261,12 @@ const AGENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Keeps the daemon's own troubles inside: the agent learns that there was one, our log which. */
 function forAgents(error: unknown): unknown {
   if (!(error instanceof VestryError) || AGENT_CODES.has(error.code)) return error
+  if (error.code === 'STORE_UNAVAILABLE') {
+    return new VestryError('BACKEND_UNAVAILABLE', 'the store cannot be reached just now', {
+      hint: 'Try again in a moment',
+      cause: error,
+    })
+  }
   return new VestryError('INTERNAL_ERROR', undefined, { cause: error })
 }
 

@@ -126,3 +126,23 @@ export interface CredentialVersion {
   readonly destroyed_at: number | null
   readonly encryptions: number
 }
+
+/** Operations whose result is the secret. */
+const REVEALING: readonly string[] = ['retrieve', 'unwrap', 'use:http_header']
+
+/** What is left of `operations` once the operator has said that the value never leaves. */
+export function withoutRevealing(
+  operations: readonly string[],
+  { settings }: CredentialFacts,
+): readonly string[] {
+  return settings.use_only ? operations.filter((name) => !REVEALING.includes(name)) : operations
+}
+
+/** @throws VestryError ACCESS_DENIED for a credential that may be used and never read, whatever policy says. */
+export function assertNotUseOnly({ path, settings }: Credential, action: string): void {
+  if (!settings.use_only) return
+  throw new VestryError('ACCESS_DENIED', `'${path}' can be used, not read`, {
+    hint: 'Call "use" with http_request, sign, encrypt … instead: the secret then stays in the vault',
+    context: { action, path, reason_code: 'use_only', legacy_code: 'POLICY_DENIED' },
+  })
+}

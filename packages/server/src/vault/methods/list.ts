@@ -1,6 +1,6 @@
 /** `list`: what this agent may do something with, and nothing else (vault.md §6.5). */
 import { principalOf } from '../../call/perform.ts'
-import { type Credential, isPath } from '../credential.ts'
+import { type Credential, isPath, withoutRevealing } from '../credential.ts'
 import { invalid, optionalInteger, optionalString, type Params } from '../operations/params.ts'
 import { callerRecord } from '../record.ts'
 import type { AgentCall } from '../vault.ts'
@@ -103,7 +103,7 @@ function entryOf(
     expires_at:
       credential.expires_at === null ? null : new Date(credential.expires_at).toISOString(),
     metadata: credential.metadata as Record<string, string>,
-    operations: visible.operations,
+    operations: withoutRevealing(visible.operations, credential),
     max_ttl: Math.min(visible.maxTtl ?? globalMaxTtl, globalMaxTtl),
     hosts: visible.hosts,
   }

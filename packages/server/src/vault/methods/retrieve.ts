@@ -2,7 +2,7 @@
 import { VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import type { Secret } from '../../seal/secret.ts'
-import type { Credential } from '../credential.ts'
+import { assertNotUseOnly, type Credential } from '../credential.ts'
 import { optionalInteger } from '../operations/params.ts'
 import type { AgentCall } from '../vault.ts'
 import type { Reply } from '../wire/reply.ts'
@@ -86,22 +86,18 @@ export function secretReply(secret: Secret, facts: Readonly<Record<string, unkno
 /** @throws VestryError ACCESS_DENIED where the value itself must not leave, whatever policy says. */
 export function assertRevealable(
   { vault }: Pick<AgentCall, 'vault'>,
-  { path, settings }: Credential,
+  credential: Credential,
 ): void {
-  if (vault.settings.rawRetrieval && !settings.use_only) return
-  throw new VestryError(
-    'ACCESS_DENIED',
-    settings.use_only
-      ? `'${path}' can be used, not read`
-      : 'raw retrieval is switched off on this daemon',
-    {
-      hint: 'Call "use" with http_request, sign, encrypt … instead: the secret then stays in the vault',
-      context: {
-        action: 'retrieve',
-        path,
-        reason_code: settings.use_only ? 'use_only' : 'raw_retrieval_off',
-        legacy_code: 'POLICY_DENIED',
-      },
+  assertNotUseOnly(credential, 'retrieve')
+  if (vault.settings.rawRetrieval) return
+  const { path } = credential
+  throw new VestryError('ACCESS_DENIED', 'raw retrieval is switched off on this daemon', {
+    hint: 'Call "use" with http_request, sign, encrypt … instead: the secret then stays in the vault',
+    context: {
+      action: 'retrieve',
+      path,
+      reason_code: 'raw_retrieval_off',
+      legacy_code: 'POLICY_DENIED',
     },
-  )
+  })
 }

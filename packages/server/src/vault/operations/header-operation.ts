@@ -4,6 +4,7 @@
  */
 import { buildHeader } from '../../egress/injection.ts'
 import { Secret, unpooled } from '../../seal/secret.ts'
+import { assertNotUseOnly } from '../credential.ts'
 import { isoTime } from '../methods/granting.ts'
 import {
   assertUnlocked,
@@ -23,7 +24,10 @@ export const headerOperation: Operation = {
       data: { header_type: context.headerType },
       approvalParams: wanted.spec,
       reveals: true,
-      check: (credential) => assertUnlocked(wanted, credential),
+      check: (credential) => {
+        assertNotUseOnly(credential, 'use:http_header')
+        assertUnlocked(wanted, credential)
+      },
       async run({ open, note, lease: planned }) {
         const { secret, version } = await open()
         using credential = secret
