@@ -5,7 +5,7 @@
 import type { Keyring } from '../seal/keyring.ts'
 import type { Peer, Principal } from './caller.ts'
 import { CHALLENGE_SECONDS, type ChallengeBook } from './challenge.ts'
-import { type Answer, type Candidate, login } from './login.ts'
+import { type Answer, type Candidate, LoginRefused, login } from './login.ts'
 import type { Session, SessionBook } from './session.ts'
 import { proveServer, type ServerProof } from './sig-v2.ts'
 
@@ -62,8 +62,8 @@ export class Authenticator<S> {
   }
 
   /**
-   * Judges the answer and opens the session in the same step, so that a revocation in between cannot
-   * slip past the sessions it has to end.
+   * Judges the answer and opens the session. A revocation that came while the record was being read finds no
+   * session to end, so the record is read once more: from then on the session is there to be found.
    *
    * @throws LoginRefused; VestryError `VAULT_LOCKED`, or `RATE_LIMITED` for too many sessions.
    */
@@ -71,13 +71,17 @@ export class Authenticator<S> {
     const { book, lookup, principal, serverKey, sessions } = this.#deps
     const serverId = Buffer.from(serverKey().id, 'hex')
     const done = await login({ book, lookup, serverId: () => serverId }, connection, answer)
-    return sessions.open(connection, {
+    const session = sessions.open(connection, {
       id: done.sessionId,
       principal: principal(done.subject),
       peer,
       keyFingerprint: done.key.fingerprint,
       ...(done.key.expiresAt !== undefined && { notAfter: done.key.expiresAt }),
     })
+    const { keys } = await lookup(done.name)
+    if (keys.some(({ fingerprint }) => fingerprint === done.key.fingerprint)) return session
+    sessions.endWhere((live) => live.id === session.id, 'revoked')
+    throw new LoginRefused('bad_signature', done.name, book.failed(connection))
   }
 }
 

@@ -32,6 +32,8 @@ export interface Answer {
 
 export interface LoggedIn<S> {
   readonly subject: S
+  /** The name that was asked for, and is theirs. */
+  readonly name: string
   readonly sessionId: string
   readonly key: CandidateKey
   readonly sigV2: boolean
@@ -114,7 +116,8 @@ export async function login<S>(
   if (candidate.subject === undefined) throw refuse('unknown_name', challenge.agentName)
   if (candidate.requireSigV2 && !sigV2) throw refuse('sig_v2_required', challenge.agentName)
   deps.book.succeeded(connection)
-  return { subject: candidate.subject, sessionId: challenge.sessionId, key, sigV2 }
+  const { agentName: name, sessionId } = challenge
+  return { subject: candidate.subject, name, sessionId, key, sigV2 }
 }
 
 function firstMatch(

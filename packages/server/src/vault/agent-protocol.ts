@@ -164,6 +164,8 @@ async function handleLogin(
     // Without a session id the answer is as wrong as with a foreign one.
     const given = typeof sessionId === 'string' ? sessionId : ''
     const reply = await challengeResponse(call, given, challenge?.claimed ?? '')
+    // The peer may have gone meanwhile; then nobody is left to end its session.
+    if (state.connection.socket.destroyed) vault.sessions.endConnection(state.connection)
     state.loggedIn = true
     return reply
   } catch (error) {
