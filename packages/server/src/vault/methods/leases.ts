@@ -16,6 +16,7 @@ import {
   unknownParams,
 } from './context.ts'
 import { isoTime } from './granting.ts'
+import { assertRevealable } from './retrieve.ts'
 import { withinFrame } from './within-frame.ts'
 
 /** Why a renewal may be refused although access was not withdrawn. */
@@ -51,7 +52,10 @@ export async function renewLease(call: AgentCall): Promise<Reply> {
       event: 'lease.renew',
       data: { ...unknownParams(call, ['lease_id', 'ttl']), lease: tag },
       approvalParams: { renew: tag, ttl: ttl ?? null },
-      exists: () => assertExists(lease.path, found),
+      exists: () => {
+        assertExists(lease.path, found)
+        if (lease.kind !== 'header') assertRevealable(call, found)
+      },
       settle: ({ obligations }) => {
         if (!obligations.renewable) throw notRenewable(lease)
         const grant = grantTtl(ttl, obligations, vault.settings.leases)
