@@ -6,13 +6,16 @@ import { accept } from '@vestry/contract/accept'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { perform } from '../call/perform.ts'
 import { newCaller, type Peer } from '../identity/caller.ts'
+import { LoginRefused } from '../identity/login.ts'
 import { sourceKey, unixPeer } from '../identity/peer.ts'
 import { status } from '../vault/methods/about.ts'
+import { recordFailure } from '../vault/methods/login.ts'
 import { invalid, optionalString } from '../vault/operations/params.ts'
 import { callerRecord } from '../vault/record.ts'
 import type { Connection } from '../vault/wire/connection.ts'
 import type { Protocol, Running } from '../vault/wire/protocol.ts'
 import type { Reply } from '../vault/wire/reply.ts'
+import type { Request } from '../vault/wire/request.ts'
 import { agentVerbs } from './agents.ts'
 import { auditVerbs } from './audit.ts'
 import { credentialVerbs } from './credentials.ts'
@@ -20,11 +23,10 @@ import type { AdminDeps } from './deps.ts'
 import { keyVerbs } from './keys.ts'
 import { leaseVerbs } from './leases.ts'
 import { policyVerbs } from './policies.ts'
-import { sealVerbs, unseal } from './seal.ts'
+import { ALREADY_OPEN, sealVerbs, unseal } from './seal.ts'
 import type { AdminVerb } from './verb.ts'
 
 const DEADLINE_MS = 120_000
-/** A followed log has no end. */
 const STREAM_DEADLINE_MS = 7 * 24 * 3_600_000
 
 export const VERBS: ReadonlyMap<string, AdminVerb> = new Map(
@@ -69,7 +71,8 @@ export function adminProtocol(
     open: (connection) => ({ connection, peer: unixPeer(connection.socket), loggedIn: false }),
     authenticated: (state) => state.loggedIn,
     isBarrier: (method) => BARRIERS.has(method),
-    deadlineMs: ({ method }) => (method === 'admin.audit.tail' ? STREAM_DEADLINE_MS : DEADLINE_MS),
+    isEndless: isFollowing,
+    deadlineMs: (request) => (isFollowing(request) ? STREAM_DEADLINE_MS : DEADLINE_MS),
     handle: (state, running, emit) => handle(deps, state, running, emit),
     closed: ({ connection }) => deps.vault.sessions.endConnection(connection),
   }
@@ -131,20 +134,29 @@ async function challengeResponse(
       sessionId,
       ...(typeof signature === 'string' && { signature }),
     })
-    .catch((error: unknown) => {
-      vault.limits.loginFailed(source, OPERATORS)
+    .catch(async (error: unknown) => {
+      if (error instanceof LoginRefused) {
+        const call = { vault, peer: state.peer, source, requestId }
+        const how = { ...call, door: 'admin', counted: OPERATORS } as const
+        await recordFailure(how, error.reason, error.claimed ?? '')
+      }
       throw error
     })
+  vault.limits.loginSucceeded(source, OPERATORS)
   const operator = session.principal.kind === 'operator' ? session.principal.operator : undefined
-  await vault.stations.audit.append(
-    callerRecord(newCaller(session), {
-      action: 'admin.login',
-      detail: 'operator authenticated',
-      requestId,
-      data: { role: operator?.role, key: session.keyFingerprint },
-    }),
-    'synced',
-  )
+  const entry = callerRecord(newCaller(session), {
+    action: 'admin.login',
+    detail: 'operator authenticated',
+    requestId,
+    data: { role: operator?.role, key: session.keyFingerprint },
+  })
+  try {
+    await vault.stations.audit.append(entry, 'synced')
+  } catch (error) {
+    // An identity nobody recorded must not act.
+    vault.sessions.endConnection(state.connection, 'ended_by_operator')
+    throw error
+  }
   state.loggedIn = true
   return {
     result: {
@@ -214,6 +226,8 @@ async function recordUnseal(
   { peer }: AdminPeer,
   running: Running,
 ): Promise<Reply> {
+  // Nothing is opened, so nothing is recorded: no stranger writes to the log of an open vault.
+  if (deps.vault.seal.state === 'unsealed') return { result: ALREADY_OPEN }
   const { audit } = deps.vault.stations
   const entry = (success: boolean, action: string, extra: Record<string, unknown>) => ({
     action,
@@ -236,10 +250,11 @@ async function recordUnseal(
     )
     return { result }
   } catch (error) {
-    await audit.append(
-      entry(false, 'vault.unseal_failed', { code: asVestryError(error).code }),
-      'written',
-    )
+    const { code } = asVestryError(error)
+    // Nobody has logged in: what is no attempt leaves no record, and a flood of them one summary.
+    if (code === 'RATE_LIMITED') deps.vault.stations.refused('anonymous', 'unseal')
+    else if (code !== 'INVALID_PARAMS')
+      await audit.append(entry(false, 'vault.unseal_failed', { code }), 'written')
     throw error
   }
 }
@@ -247,4 +262,9 @@ async function recordUnseal(
 /** Verbs return a plain result, or a whole reply when it carries a secret. */
 function isReply(result: Record<string, unknown> | Reply): result is Reply {
   return typeof Reflect.get(result, 'release') === 'function'
+}
+
+/** A followed log has no end of its own. */
+function isFollowing({ method, params }: Request): boolean {
+  return method === 'admin.audit.tail' && params['follow'] === true
 }

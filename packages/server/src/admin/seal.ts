@@ -40,13 +40,16 @@ async function withProof<T>(
   throw new VestryError('INVALID_PARAMS', 'a proof is required: passphrase or key file')
 }
 
+/** What {@link unseal} answers when there was nothing to do. */
+export const ALREADY_OPEN = { sealed: false, progress: null }
+
 /** Not a verb: it must work while nobody can log in. */
 export async function unseal(
   deps: AdminDeps,
   secrets: ReadonlyMap<string, Secret>,
 ): Promise<Record<string, unknown>> {
   const { seal } = deps.vault
-  if (seal.state === 'unsealed') return { sealed: false, progress: null }
+  if (seal.state === 'unsealed') return ALREADY_OPEN
   using passphrase = bytesOf(secrets, 'passphrase_base64')
   using keyfile = bytesOf(secrets, 'keyfile_base64')
   const share = secrets.get('share')

@@ -61,7 +61,8 @@ export async function challengeResponse(
     await recordSuccess(call, session)
     return loggedIn(vault, session)
   } catch (error) {
-    if (error instanceof LoginRefused) await recordFailure(call, error.reason, claimed)
+    if (error instanceof LoginRefused)
+      await recordFailure({ ...call, door: 'vault', counted: claimed }, error.reason, claimed)
     throw error
   }
 }
@@ -107,18 +108,29 @@ async function recordSuccess({ vault, requestId }: LoginCall, session: Session):
   }
 }
 
-async function recordFailure(
-  { vault, peer, source, requestId }: LoginCall,
+/** Counts and records a login that failed; `counted` is the name lockouts count it under. */
+export async function recordFailure(
+  {
+    vault,
+    peer,
+    source,
+    requestId,
+    door,
+    counted,
+  }: Pick<LoginCall, 'vault' | 'peer' | 'source' | 'requestId'> & {
+    door: 'vault' | 'admin'
+    counted: string
+  },
   reason: RefusalReason,
   claimed: string,
 ): Promise<void> {
-  const { lockedNow, alert } = vault.limits.loginFailed(source, claimed)
+  const { lockedNow, alert } = vault.limits.loginFailed(source, counted)
   const name = printableName(claimed)
   const base = {
     phase: 'single' as const,
     success: false,
     actor: 'anonymous',
-    source: 'vault' as const,
+    source: door,
     request_id: requestId,
     ...peerOf(peer),
   }
