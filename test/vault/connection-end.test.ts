@@ -1,5 +1,7 @@
 /** What must not close a connection, and how one ends that must. */
 import { expect, test } from 'vitest'
+import { startTestDaemon } from '../harness/daemon.ts'
+import { RawClient } from '../harness/raw-client.ts'
 import { collect, startConnectionWorld } from './connection-world.ts'
 
 test('vault §28.13: seal, revocation and expiry close no connection that ever logged in', async () => {
@@ -72,4 +74,31 @@ test('vault §28.13: a shutdown answers every call in flight before the connecti
   }
   await stopping
   expect(resets).toEqual([])
+})
+
+test('a followed log neither holds up a stop nor outlives its reader', async () => {
+  const vestry = await startTestDaemon()
+  const seed = vestry.operatorSeed()
+  const follow = async () => {
+    const reader = await RawClient.connect({ path: vestry.home.adminSocket })
+    await reader.login({ name: 'owner', seed }, 'operator_name')
+    reader.send({ id: 900, method: 'admin.audit.tail', params: { n: 1, follow: true } })
+    expect((await reader.next())?.result.more).toBe(true)
+    return reader
+  }
+  const left = await follow()
+  left.end()
+  for (let frame = await left.next(); frame !== undefined; frame = await left.next()) {
+    if (frame.error !== undefined) expect(frame.error.code).toBe('CONNECTION_CLOSED')
+  }
+  const staying = await follow()
+  const before = performance.now()
+  const stopped = vestry.stop()
+  let last: { error?: { code: string } } | undefined
+  for (let frame = await staying.next(); frame !== undefined; frame = await staying.next())
+    last = frame
+  staying.end()
+  await stopped
+  expect(last?.error?.code).toBe('SHUTTING_DOWN')
+  expect(performance.now() - before).toBeLessThan(4_000)
 })

@@ -85,6 +85,7 @@ export class Connection<State> {
     if (this.#phase !== 'open' && this.#phase !== 'draining') return
     this.#phase = 'closing'
     this.socket.resume()
+    this.#endEndless(this.#refusal ?? gone())
     this.#proceed()
   }
 
@@ -93,7 +94,15 @@ export class Connection<State> {
     if (this.#phase !== 'open') return
     this.#phase = 'draining'
     this.#refusal = refusal
+    this.#endEndless(refusal)
     this.#proceed()
+  }
+
+  /** Whoever leaves or drains does not wait for what would never end. */
+  #endEndless(error: VestryError): void {
+    for (const execution of this.#turns.all()) {
+      if (this.#protocol.isEndless?.(execution.request) === true) this.#abandon(execution, error)
+    }
   }
 
   /** Answers what is still running with `error`, so that the end can come. */
@@ -326,16 +335,17 @@ export class Connection<State> {
 
   #onPeerEnd(): void {
     this.#peerEnded = true
+    this.#endEndless(gone())
     this.#pump()
   }
 
   #onClose(): void {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
-    const gone = new VestryError('CONNECTION_CLOSED', 'the peer went away')
+    const lost = gone()
     for (const execution of this.#turns.all()) {
       execution.answered = true
-      drop(execution, gone)
+      drop(execution, lost)
     }
     this.#outbox.close()
     this.#protocol.closed(this.state)
@@ -364,4 +374,8 @@ function tooLarge(size: number, limit: number): VestryError {
       context: { size, limit },
     },
   )
+}
+
+function gone(): VestryError {
+  return new VestryError('CONNECTION_CLOSED', 'the peer went away')
 }

@@ -23,6 +23,8 @@ export interface Protocol<State> {
   authenticated(state: State): boolean
   /** Barriers run alone: nothing later is looked at before they are answered. */
   isBarrier(method: string): boolean
+  /** A stream without an end of its own: it ends when either side closes. */
+  isEndless?(request: Request): boolean
   /** How many ms the request may take from its start; after that the caller is answered TIMEOUT. */
   deadlineMs(request: Request): number
   /**
