@@ -92,6 +92,36 @@ test('asked once, allowed once, spent once', async () => {
   expect(recordsOf(vestry, 'approval.grant').at(-2)?.data, 'intent').toMatchObject({ approval: id })
 })
 
+test('who decides reads who asks, for what, and why, but no value, body or header', async () => {
+  const id = await question(
+    client.call('use', {
+      path,
+      operation: 'http_request',
+      reason: 'invoices of May',
+      params: {
+        url: `http://127.0.0.1:${upstream.port}/v1/items?token=query-value`,
+        method: 'POST',
+        headers: { 'x-note': 'header-value' },
+        body: 'body-value',
+      },
+    }),
+  )
+  const { approvals } = await vestry.admin.call('admin.approval.list', { state: 'pending' })
+  const asked = approvals.find((one: { id: string }) => one.id === id)
+  expect(asked).toMatchObject({
+    agent: 'scout',
+    summary: `POST http://127.0.0.1:${upstream.port}/v1/items?token=…, 10 bytes`,
+    reason: 'invoices of May',
+    resource: path,
+  })
+  for (const hidden of ['query-value', 'header-value', 'body-value', 'value-0123456789'])
+    expect(JSON.stringify(asked)).not.toContain(hidden)
+  const answered = await allow(id, 60)
+  expect(answered).toMatchObject({ agent: 'scout', state: 'allowed', decided_by: 'owner' })
+  for (const time of [answered.requested_at, answered.decided_at, answered.scope])
+    expect(time).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+})
+
 test('allowed for a while: until then as often as asked, then no more', async () => {
   await allow(await question(retrieve()), 60)
   for (let n = 0; n < 3; n += 1) expect(await codeOf(retrieve())).toBe('ok')

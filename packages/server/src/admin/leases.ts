@@ -1,6 +1,7 @@
 /** Leases, sessions and approvals as operators see them. */
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
+import type { Approval } from '../call/approval.ts'
 import { actorOf } from '../identity/caller.ts'
 import type { Lease } from '../vault/lease.ts'
 import { type AdminVerb, verb } from './verb.ts'
@@ -136,12 +137,7 @@ export const leaseVerbs: readonly AdminVerb[] = [
     event: 'admin.read',
     params: z.strictObject({ state: z.enum(['pending', 'allowed', 'denied', 'used']).optional() }),
     run: async ({ deps, params }) => ({
-      approvals: (await deps.vault.stations.approvals.list(params.state)).map((approval) => ({
-        ...approval,
-        requested_at: iso(approval.requested_at),
-        expires_at: iso(approval.expires_at),
-        decided_at: approval.decided_at === null ? null : iso(approval.decided_at),
-      })),
+      approvals: (await deps.vault.stations.approvals.list(params.state)).map(describeApproval),
     }),
   }),
   verb({
@@ -154,14 +150,12 @@ export const leaseVerbs: readonly AdminVerb[] = [
       for_s: z.int().min(1).max(86_400).optional(),
     }),
     data: ({ id, for_s }) => ({ approval: id, scope: for_s ?? 'once' }),
-    run: async ({ deps, params, by }) => ({
-      ...(await deps.vault.stations.approvals.decide(
-        params.id,
-        'allowed',
-        by,
-        params.for_s ?? 'once',
-      )),
-    }),
+    run: async ({ deps, params, by }) => {
+      const { approvals } = deps.vault.stations
+      return describeApproval(
+        await approvals.decide(params.id, 'allowed', by, params.for_s ?? 'once'),
+      )
+    },
   }),
   verb({
     name: 'approval.deny',
@@ -169,9 +163,8 @@ export const leaseVerbs: readonly AdminVerb[] = [
     event: 'approval.deny',
     params: z.strictObject({ id: z.string().max(64) }),
     data: ({ id }) => ({ approval: id }),
-    run: async ({ deps, params, by }) => ({
-      ...(await deps.vault.stations.approvals.decide(params.id, 'denied', by)),
-    }),
+    run: async ({ deps, params, by }) =>
+      describeApproval(await deps.vault.stations.approvals.decide(params.id, 'denied', by)),
   }),
 ]
 
@@ -185,6 +178,17 @@ async function agentIdOf(
   throw new VestryError('NOT_FOUND', `no agent is named '${name}'`, {
     hint: 'See "vestry agent list"',
   })
+}
+
+function describeApproval(approval: Approval): Record<string, unknown> {
+  const { scope } = approval
+  return {
+    ...approval,
+    scope: scope === 'once' ? scope : iso(Number(scope)),
+    requested_at: iso(approval.requested_at),
+    expires_at: iso(approval.expires_at),
+    decided_at: approval.decided_at === null ? null : iso(approval.decided_at),
+  }
 }
 
 function describe(lease: Lease, agent: string): Record<string, unknown> {

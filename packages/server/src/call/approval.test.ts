@@ -18,6 +18,9 @@ async function world() {
 
 const request = (params: unknown, policies = ['p']) => ({
   agentId: 'agent-1',
+  agentName: 'scout',
+  summary: 'give the value away',
+  reason: undefined,
   action: 'vault:retrieve',
   resource: 'a/b',
   params,

@@ -20,6 +20,11 @@ const KEEP_MS = 30 * 24 * 3_600_000
 
 export interface ApprovalRequest {
   readonly agentId: string
+  readonly agentName: string
+  /** What the call would do, on one line, for who decides. The digest binds, this explains. */
+  readonly summary: string
+  /** In the agent's own words, if it gave any. */
+  readonly reason: string | undefined
   readonly action: string
   readonly resource: string
   readonly params: unknown
@@ -243,7 +248,7 @@ function latest(
 
 async function ask(
   trx: Kysely<Tables>,
-  { agentId, action, resource, digest, policy }: Question,
+  { agentId, agentName, summary, reason, action, resource, digest, policy }: Question,
   guard: RowGuard,
   nowMs: number,
 ): Promise<string> {
@@ -268,8 +273,11 @@ async function ask(
         {
           id,
           agent_id: agentId,
+          agent: agentName,
           action,
           resource,
+          summary,
+          reason: reason ?? null,
           params_digest: digest,
           policy_id: policy,
           state: 'pending',

@@ -9,6 +9,7 @@ import { actorOf, type Caller } from '../identity/caller.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Decision, PolicyContext, PolicyEngine, PolicyRequest } from '../policy/engine.ts'
 import type { Approvals, Approved } from './approval.ts'
+import { callSummary } from './call-summary.ts'
 import { type CountedUse, chargePolicy } from './policy-limits.ts'
 
 export interface Stations {
@@ -228,8 +229,12 @@ function approval<T>(
 ): Promise<Approved> | undefined {
   const { approve } = decision.obligations
   if (approve.length === 0 || call.caller.principal.kind !== 'agent') return undefined
+  const { id, name } = call.caller.principal.agent
   return approvals.claim({
-    agentId: call.caller.principal.agent.id,
+    agentId: id,
+    agentName: name,
+    summary: callSummary(call),
+    reason: call.reason,
     action: call.action,
     resource: call.resource.kind === 'credential' ? call.resource.path : call.resource.kind,
     params: call.approvalParams ?? {},

@@ -14,6 +14,8 @@ export interface Target {
   port: number
   /** Path without query; begins with `/`. */
   path: string
+  /** Of the query, for a person; no rule asks for them. */
+  queryNames?: readonly string[]
 }
 
 export interface HostPattern {
@@ -81,14 +83,25 @@ function nameMatches(pattern: HostPattern, host: string): boolean {
 
 /**
  * Refuses encoded slashes, back-slashes and dot segments, doubly encoded ones too: an upstream that
- * decodes once more than we do would see another path.
+ * decodes once more than we do would see another path. So would one that reads over-long UTF-8 as the
+ * character it stands for, or stops at a NUL.
  */
 function pathMatches(pattern: { text: string; prefix: boolean }, path: string): boolean {
-  if (/%(25)*(2f|5c|2e)|\\/i.test(path.replace(/%2e/gi, '.'))) return false
+  if (/%(25)*(2f|5c|2e|[01][0-9a-f]|7f)|\\/i.test(path.replace(/%2e/gi, '.'))) return false
+  if (!isUtf8(path)) return false
   const plain = decodeUnreserved(path)
   // `..;x` is a dot segment to servers that know path parameters.
   if (/(^|\/)\.\.?(;|\/|$)/.test(plain) || plain.includes('/..')) return false
   return pattern.prefix ? plain.startsWith(pattern.text) : plain === pattern.text
+}
+
+function isUtf8(path: string): boolean {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function decodeUnreserved(path: string): string {

@@ -114,8 +114,11 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
   approval: {
     id: 'x',
     agent_id: 'a',
+    agent: 'scout',
     action: 'vault:retrieve',
     resource: 'team/app',
+    summary: 's',
+    reason: 'r',
     params_digest: 'd',
     policy_id: 'p',
     state: 'pending',

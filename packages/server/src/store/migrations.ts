@@ -44,6 +44,7 @@ export const MIGRATIONS: readonly Migration[] = [
     statements: () => [`alter table "lease" add column "node" text not null default ''`],
   },
   { version: 4, name: 'signed approvals', statements: signApprovals },
+  { version: 5, name: 'what an approval is about', statements: explainApprovals },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -267,6 +268,16 @@ function signApprovals({ engine, bytes }: Dialect): readonly string[] {
   return [
     `delete from "approval"`,
     `alter table "approval" add column "mac" ${bytes} not null default ${none}`,
+  ]
+}
+
+/** Questions whose rows do not say what they are about are asked again. */
+function explainApprovals(): readonly string[] {
+  return [
+    `delete from "approval"`,
+    `alter table "approval" add column "agent" text not null default ''`,
+    `alter table "approval" add column "summary" text not null default ''`,
+    `alter table "approval" add column "reason" text`,
   ]
 }
 

@@ -132,8 +132,14 @@ export interface Tables {
   approval: {
     id: string
     agent_id: string
+    /** The agent's name when it asked. */
+    agent: string
     action: string
     resource: string
+    /** One line for who decides: addresses, names and sizes, never values. */
+    summary: string
+    /** What the agent said it is for. */
+    reason: string | null
     /** SHA-256 hex of the canonical parameters. */
     params_digest: string
     policy_id: string
