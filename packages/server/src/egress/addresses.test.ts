@@ -97,6 +97,7 @@ const WRAPPERS: Record<string, (a: number, b: number) => string> = {
   'IPv4-mapped': (a, b) => `::ffff:${hex(a)}:${hex(b)}`,
   'IPv4-compatible': (a, b) => `::${hex(a)}:${hex(b)}`,
   NAT64: (a, b) => `64:ff9b::${hex(a)}:${hex(b)}`,
+  translated: (a, b) => `::ffff:0:${hex(a)}:${hex(b)}`,
   'local NAT64 /96': (a, b) => `64:ff9b:1:1:1:1:${hex(a)}:${hex(b)}`,
   'local NAT64 /48': (a, b) => `64:ff9b:1:${hex(a)}:${hex(b >> 8)}:${hex((b & 255) << 8)}::`,
   '6to4': (a, b) => `2002:${hex(a)}:${hex(b)}::1`,

@@ -78,6 +78,8 @@ const LOOPBACK = ranges({
 const EMBEDDINGS: readonly { block: Cidr; layouts: readonly (readonly number[])[] }[] = [
   { block: parseCidr('::ffff:0:0/96'), layouts: [[12, 13, 14, 15]] },
   { block: parseCidr('::/96'), layouts: [[12, 13, 14, 15]] },
+  // IPv4-translated (RFC 2765): out of use, and still understood here and there.
+  { block: parseCidr('::ffff:0:0:0/96'), layouts: [[12, 13, 14, 15]] },
   { block: parseCidr('64:ff9b::/96'), layouts: [[12, 13, 14, 15]] },
   {
     block: parseCidr('64:ff9b:1::/48'),

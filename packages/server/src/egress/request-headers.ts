@@ -32,6 +32,14 @@ const DROPPED = new Set([
   'expect',
   'forwarded',
   'via',
+  // Some upstreams let these stand in for what policy was asked about: method, path and host.
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-original-url',
+  'x-rewrite-url',
+  'x-original-host',
+  'x-host',
 ])
 const DROPPED_PREFIXES = ['proxy-', 'x-forwarded-']
 
