@@ -9,8 +9,18 @@ import {
   verify as cryptoVerify,
 } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { copyFile, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { basename, isAbsolute, join } from 'node:path'
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
+import { isAbsolute, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pipeline } from 'node:stream/promises'
 import { canonicalJson } from '@vestry/contract/canonical'
@@ -48,7 +58,7 @@ const Manifest = z.object({
   generation: z.int(),
   created_by: z.string(),
   /** File name → SHA-256 hex. */
-  files: z.record(z.string(), z.string()),
+  files: z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)),
   server_public_key: z.string().regex(/^[0-9a-f]{64}$/),
 })
 type Manifest = z.output<typeof Manifest>
@@ -66,7 +76,7 @@ export async function backup(
   const { serverKey, vaultId } = seal.keys
   const name = `vestry-backup-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`
   const target = join(directory, name)
-  await makeDirectory(target)
+  await makeDirectory(directory, target)
   try {
     const header = `${JSON.stringify(await seal.exportHeader(), null, 2)}\n`
     await writeFile(join(target, 'vault.hdr'), header, { mode: 0o600, flush: true })
@@ -121,14 +131,16 @@ async function copyOpenSegment(home: Home, target: string): Promise<string[]> {
 
 async function logFiles({ audit }: Home): Promise<string[]> {
   const names = await readdir(audit)
-  return names.filter((name) => name.endsWith('.jsonl') || name === 'audit.head').sort()
+  return names.filter((name) => LOG_FILE.test(name)).sort()
 }
 
-async function makeDirectory(path: string): Promise<void> {
+/** The backup's own folder must be new: one that is there already is somebody else's, or a link of theirs. */
+async function makeDirectory(directory: string, target: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await mkdir(target, { mode: 0o700 })
   } catch (cause) {
-    throw new VestryError('INVALID_PARAMS', `cannot write to ${path}`, {
+    throw new VestryError('INVALID_PARAMS', `cannot write to ${target}`, {
       hint: 'Choose a directory that the user of the daemon may write to',
       cause,
     })
@@ -154,7 +166,10 @@ export async function restore(
   const logs = Object.keys(manifest.files).filter((name) => !OWN_FILES.includes(name))
   try {
     // The log first: a store without its log would be taken for one whose log was deleted.
-    for (const name of logs) await copyFile(join(directory, name), join(home.audit, name))
+    for (const name of logs) {
+      await copyFile(join(directory, name), join(home.audit, name))
+      await chmod(join(home.audit, name), 0o600) // a copy takes the modes along, whoever changed them
+    }
     rememberRestored(home, manifest.server_public_key)
     const rows = await readTables(store, join(directory, 'store.jsonl'))
     return { vaultId: manifest.vault_id, rows }
@@ -166,6 +181,8 @@ export async function restore(
 }
 
 const OWN_FILES = ['store.jsonl', 'vault.hdr']
+/** What the log is made of; nothing else is put beside it. */
+const LOG_FILE = /^audit(?:-\d+|-legacy-\d+)?\.jsonl$|^audit\.head$/
 const INSERT_ROWS = 200
 
 /** All or nothing, as one transaction; rows of a table go in together, which is what makes it quick. */
@@ -221,8 +238,13 @@ async function readManifest(directory: string): Promise<Manifest> {
   const bytes = Buffer.from(signature, 'base64')
   if (!cryptoVerify(null, signedBytes(manifest), key, bytes)) throw corrupt('manifest.json')
   for (const [name, hash] of Object.entries(manifest.files)) {
-    if (name !== basename(name)) throw corrupt(name)
-    if ((await hashFile(join(directory, name)).catch(() => '')) !== hash) throw corrupt(name)
+    if (!OWN_FILES.includes(name) && !LOG_FILE.test(name)) throw corrupt(name)
+    const path = join(directory, name)
+    const isFile = await lstat(path).then(
+      (stat) => stat.isFile(),
+      () => false,
+    )
+    if (!isFile || (await hashFile(path)) !== hash) throw corrupt(name)
   }
   return manifest
 }
