@@ -8,6 +8,7 @@ import { readTailFirst } from '../audit/query.ts'
 import type { AuditRecord } from '../audit/record.ts'
 import { verifyLog } from '../audit/verify.ts'
 import { explainRecord } from '../policy/why.ts'
+import { describeReport } from './audit-report.ts'
 import type { AdminDeps } from './deps.ts'
 import { traceTree } from './trace.ts'
 import { type AdminVerb, verb } from './verb.ts'
@@ -121,7 +122,7 @@ export const auditVerbs: readonly AdminVerb[] = [
         publicKeys: [publicKey],
         storeHead: await deps.lifecycle.storeHead(),
       })
-      return { ...report }
+      return describeReport(report)
     },
   }),
   verb({
@@ -178,7 +179,7 @@ export const auditVerbs: readonly AdminVerb[] = [
     run: async ({ deps, params, note }) => {
       const pruned = await deps.vault.stations.audit.prune(params.before)
       note({ files: pruned.files })
-      return { ...pruned }
+      return { files: pruned.files, through_seq: pruned.throughSeq ?? null }
     },
   }),
   verb({

@@ -1,8 +1,9 @@
 /** Operators and API keys: who may administer, and with what. */
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
+import type { ApiKey } from '../identity/api-key.ts'
 import type { Caller } from '../identity/caller.ts'
-import type { OperatorRole } from '../identity/operator.ts'
+import type { Operator, OperatorRole } from '../identity/operator.ts'
 import { keyedHash } from '../seal/hash.ts'
 import type { AdminDeps } from './deps.ts'
 import { type AdminVerb, verb } from './verb.ts'
@@ -33,7 +34,7 @@ export const keyVerbs: readonly AdminVerb[] = [
       })
       note({ generation, key_id: key.id })
       return {
-        result: { id: key.id, name: key.name, role: key.role, agent_id: key.agentId ?? null },
+        result: await describeKey(deps.vault, key),
         secrets: [{ name: 'key', value: token, as: 'latin1' as const }],
         release: () => token[Symbol.dispose](),
       }
@@ -44,7 +45,11 @@ export const keyVerbs: readonly AdminVerb[] = [
     action: 'admin:read',
     event: 'admin.read',
     params: z.strictObject({}),
-    run: async ({ deps }) => ({ keys: await deps.apiKeys.list() }),
+    run: async ({ deps }) => ({
+      keys: await Promise.all(
+        (await deps.apiKeys.list()).map((key) => describeKey(deps.vault, key)),
+      ),
+    }),
   }),
   verb({
     name: 'key.revoke',
@@ -75,7 +80,7 @@ export const keyVerbs: readonly AdminVerb[] = [
         publicKey: Buffer.from(params.public_key, 'hex'),
       })
       note({ generation })
-      return { ...value }
+      return describeOperator(value)
     },
   }),
   verb({
@@ -83,7 +88,7 @@ export const keyVerbs: readonly AdminVerb[] = [
     action: 'admin:read',
     event: 'admin.read',
     params: z.strictObject({}),
-    run: async ({ deps }) => ({ operators: await deps.operators.list() }),
+    run: async ({ deps }) => ({ operators: (await deps.operators.list()).map(describeOperator) }),
   }),
   verb({
     name: 'operator.revoke',
@@ -98,7 +103,7 @@ export const keyVerbs: readonly AdminVerb[] = [
         'revoked',
       )
       note({ generation })
-      return { ...value }
+      return describeOperator(value)
     },
   }),
   verb({
@@ -116,6 +121,31 @@ export const keyVerbs: readonly AdminVerb[] = [
     },
   }),
 ]
+
+const iso = (ms: number) => new Date(ms).toISOString()
+
+export function describeOperator(operator: Operator): Record<string, unknown> {
+  const { id, name, role, status, publicKey, createdAt } = operator
+  return { id, name, role, status, public_key: publicKey ?? null, created_at: iso(createdAt) }
+}
+
+/** Never the key itself, of which only a keyed hash is known. */
+export async function describeKey(
+  { agents }: AdminDeps['vault'],
+  key: ApiKey,
+): Promise<Record<string, unknown>> {
+  const { id, name, role, agentId, status, createdAt, expiresAt } = key
+  return {
+    id,
+    name,
+    role,
+    agent_id: agentId ?? null,
+    agent: agentId === undefined ? null : ((await agents.byId(agentId))?.name ?? null),
+    status,
+    created_at: iso(createdAt),
+    expires_at: expiresAt === undefined ? null : iso(expiresAt),
+  }
+}
 
 /** Whom a new key acts for: an agent, or operators of one role. Nobody makes a key above their own role. */
 async function holderOf(

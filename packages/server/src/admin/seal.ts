@@ -6,6 +6,7 @@ import type { Proof } from '../seal/proof.ts'
 import type { UnsealResult } from '../seal/seal.ts'
 import type { Secret } from '../seal/secret.ts'
 import type { AdminDeps } from './deps.ts'
+import { describeSlot } from './slot-reply.ts'
 import { type AdminVerb, verb } from './verb.ts'
 
 const ProofMembers = {
@@ -88,7 +89,9 @@ export const sealVerbs: readonly AdminVerb[] = [
     action: 'admin:read',
     event: 'admin.read',
     params: z.strictObject({}),
-    run: async ({ deps }) => ({ slots: await deps.vault.seal.listSlots() }),
+    run: async ({ deps }) => ({
+      slots: (await deps.vault.seal.listSlots()).map(describeSlot),
+    }),
   }),
   verb({
     name: 'slot.add',
@@ -117,7 +120,7 @@ export const sealVerbs: readonly AdminVerb[] = [
         as: 'latin1' as const,
       }))
       return {
-        result: { slot: added.slot, share_count: shares.length },
+        result: { slot: describeSlot(added.slot), share_count: shares.length },
         ...(shares.length > 0 && { secrets: shares }),
         release: () => {
           for (const { value } of shares) value[Symbol.dispose]()
@@ -155,7 +158,7 @@ export const sealVerbs: readonly AdminVerb[] = [
       }
       const changed = await deps.vault.seal.changePassphrase(current.bytes, next.bytes)
       note({ generation: changed.generation, slot: changed.slot.id })
-      return { slot: changed.slot }
+      return { slot: describeSlot(changed.slot) }
     },
   }),
   verb({
@@ -204,6 +207,7 @@ export const sealVerbs: readonly AdminVerb[] = [
     params: z.strictObject({}),
     run: async ({ deps }) => {
       const { vault } = deps
+      const { createdAt, ...term } = await vault.seal.termStatus()
       return {
         ...deps.lifecycle.describe(),
         vault_id: vault.seal.keys.vaultId,
@@ -215,7 +219,7 @@ export const sealVerbs: readonly AdminVerb[] = [
         leases: vault.leases.live,
         sessions: vault.sessions.size,
         failed_unseals: vault.seal.failedAttempts,
-        term: await vault.seal.termStatus(),
+        term: { ...term, created_at: new Date(createdAt).toISOString() },
         generation: await deps.store.generation(),
         audit: {
           ...vault.stations.audit.head(),

@@ -37,9 +37,9 @@ export function verifyText(report: Row, paint: Paint): string {
       [
         ['records', report['entries']],
         ['segments', report['segments']],
-        ['from', report['firstTime']],
-        ['to', report['lastTime']],
-        ['last', report['lastSeq']],
+        ['from', report['first_time']],
+        ['to', report['last_time']],
+        ['last', report['last_seq']],
         [
           'checkpoints',
           `${cellText(report['checkpoints'])}, signatures ${cellText(report['signatures'])}`,

@@ -33,10 +33,13 @@ async function verifyFiles(
   dir: string,
   publicKey: string | undefined,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { verifyLog } = await import('../audit/verify.ts')
+  const [{ verifyLog }, { describeReport }] = await Promise.all([
+    import('../audit/verify.ts'),
+    import('../admin/audit-report.ts'),
+  ])
   const publicKeys = publicKey === undefined ? [] : [keyOf(publicKey)]
   const report = await io.busy('verifying the record', () => verifyLog(dir, { publicKeys }))
-  return { ...report }
+  return describeReport(report)
 }
 
 /** @throws VestryError `USAGE` */

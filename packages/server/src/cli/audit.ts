@@ -126,7 +126,7 @@ export function auditCommands(program: Command, run: Run): void {
           facts(
             [
               ['deleted', reply['files']],
-              ['through', reply['throughSeq']],
+              ['through', reply['through_seq']],
             ],
             paint,
           ),

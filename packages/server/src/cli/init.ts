@@ -3,6 +3,7 @@ import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from '
 import { resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
+import { describeSlot } from '../admin/slot-reply.ts'
 import type { Config } from '../app/config.ts'
 import type { Initialised } from '../app/initialise.ts'
 import type { SlotSpec } from '../seal/slot.ts'
@@ -49,7 +50,7 @@ export function initCommand(program: Command, run: Run): void {
           home: io.home.dir,
           operator_key_file: made.operatorKeyFile,
           admin_key_file: made.adminKeyFile,
-          slots: made.slots,
+          slots: made.slots.map(describeSlot),
           ...(shares.length > 0 && { shares }),
         }
         io.print(

@@ -56,9 +56,9 @@ export function keyCommands(program: Command, run: Run): void {
               { title: 'ID', value: 'id' },
               { title: 'NAME', value: 'name' },
               { title: 'ROLE', value: 'role' },
-              { title: 'AGENT', value: 'agentId' },
-              { title: 'CREATED', value: (row) => isoTime(row['createdAt']) },
-              { title: 'EXPIRES', value: (row) => isoTime(row['expiresAt']) },
+              { title: 'AGENT', value: 'agent' },
+              { title: 'CREATED', value: 'created_at' },
+              { title: 'EXPIRES', value: 'expires_at' },
               { title: 'STATUS', value: 'status' },
             ],
             rowsOf(reply, 'keys'),
@@ -85,9 +85,4 @@ export function notATerminal(): VestryError {
   return new VestryError('USAGE', 'this shows a secret, and stdout is no terminal', {
     hint: 'Add --force-stdout or --json if it is meant to go there',
   })
-}
-
-/** Epoch milliseconds as RFC 3339; anything else is nothing. */
-export function isoTime(value: unknown): string | undefined {
-  return typeof value === 'number' ? new Date(value).toISOString() : undefined
 }

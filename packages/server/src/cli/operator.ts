@@ -4,7 +4,6 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
-import { isoTime } from './key.ts'
 import { oneOf } from './option-value.ts'
 import { facts, table } from './table.ts'
 
@@ -64,8 +63,8 @@ export function operatorCommands(program: Command, run: Run): void {
               { title: 'NAME', value: 'name' },
               { title: 'ROLE', value: 'role' },
               { title: 'STATUS', value: 'status' },
-              { title: 'PUBLIC KEY', value: 'publicKey' },
-              { title: 'CREATED', value: (row) => isoTime(row['createdAt']) },
+              { title: 'PUBLIC KEY', value: 'public_key' },
+              { title: 'CREATED', value: 'created_at' },
             ],
             rowsOf(reply, 'operators'),
             { paint, empty: 'no operators' },

@@ -5,7 +5,7 @@ import { base64Member } from './base64-member.ts'
 import { rowOf, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
-import { isoTime, notATerminal } from './key.ts'
+import { notATerminal } from './key.ts'
 import { integer, oneOf } from './option-value.ts'
 import {
   keyFileMember,
@@ -89,7 +89,7 @@ export function slotCommands(program: Command, run: Run): void {
               { title: 'ID', value: 'id' },
               { title: 'TYPE', value: 'type' },
               { title: 'LABEL', value: 'label' },
-              { title: 'CREATED', value: (row) => isoTime(row['createdAt']) },
+              { title: 'CREATED', value: 'created_at' },
               { title: 'USABLE', value: 'usable' },
             ],
             rowsOf(reply, 'slots'),
@@ -105,7 +105,7 @@ export function slotFacts(slot: Readonly<Record<string, unknown>>): [string, unk
     ['slot', slot['id']],
     ['type', slot['type']],
     ['label', slot['label']],
-    ['created', isoTime(slot['createdAt'])],
+    ['created', slot['created_at']],
   ]
 }
 
