@@ -119,7 +119,9 @@ function counted<State>(protocol: Protocol<State>, autoSeal: AutoSeal): Protocol
     ...protocol,
     handle: (state, running, emit) => {
       const run = () => protocol.handle(state, running, emit)
-      return NO_USE.has(running.request.method) ? run() : autoSeal.during(run)
+      // Strangers use nothing: else any of them could keep the vault open.
+      const uses = protocol.authenticated(state) && !NO_USE.has(running.request.method)
+      return uses ? autoSeal.during(run) : run()
     },
   }
 }
