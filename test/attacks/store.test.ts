@@ -1,8 +1,10 @@
 /** Somebody who can write the database file, but holds no key: what they can make of it. */
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
+import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Home } from '../../packages/server/src/app/home.ts'
+import { postgresOffer, postgresUrl } from '../../packages/server/src/store/test-store.ts'
 import { boot, operator, putCredential, putRules, temporaryHome } from '../harness/boot.ts'
 import { type AgentKeys, newAgentKeys } from '../harness/keys.ts'
 import { RawClient, type RpcFailure } from '../harness/raw-client.ts'
@@ -192,5 +194,43 @@ test('rows that were made up, as far as a schema lets them, do not open anything
   })
   await expect(boot(home).then((daemon) => daemon.stop())).rejects.toMatchObject({
     code: 'STORE_CORRUPT',
+  })
+})
+
+const without = 'skip' in postgresOffer ? ` (skipped: ${postgresOffer.skip})` : ''
+describe.skipIf('skip' in postgresOffer)(`in PostgreSQL${without}`, () => {
+  test.each([
+    [
+      'trigger evil',
+      `create function evil() returns trigger language plpgsql as
+        'begin update agent set status = ''enabled''; return null; end';
+      create trigger evil after insert on credential_version
+        for each row execute function evil()`,
+    ],
+    [
+      'rule evil',
+      `create rule evil as on insert to credential_version do also update agent set role = 'x'`,
+    ],
+    [
+      'trigger agent_changed',
+      `create or replace function note_row_change() returns trigger language plpgsql as
+        'begin return null; end'`,
+    ],
+  ])('a %s of somebody else’s stops every change', async (name, statement) => {
+    const url = (await postgresUrl()) as string // the suite is skipped where there is none
+    using home = temporaryHome()
+    await using _daemon = await boot(home, { storeUrl: url })
+    const admin = await operator(home)
+    await putCredential(admin, 'open/one', 'before')
+    const editor = postgres(url, { onnotice: () => undefined })
+    await editor.unsafe(statement)
+    await editor.end()
+    const refusal: RpcFailure = await putCredential(admin, 'open/two', 'after').then(
+      () => expect.unreachable('the change should have been refused'),
+      (reason: RpcFailure) => reason,
+    )
+    expect(refusal).toMatchObject({ code: 'STORE_CORRUPT' })
+    expect(refusal.error.detail).toContain(name)
+    admin.destroy()
   })
 })

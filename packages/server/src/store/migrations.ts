@@ -294,8 +294,8 @@ function sqliteTriggers(): string[] {
   ])
 }
 
-function postgresTriggers(): string[] {
-  const body = `declare
+/** The source of the one function in the database, to the letter. */
+export const NOTE_ROW_CHANGE = ` declare
       old_mac bytea;
       new_mac bytea;
     begin
@@ -303,9 +303,11 @@ function postgresTriggers(): string[] {
       if TG_OP <> 'DELETE' then new_mac := NEW."mac"; end if;
       insert into "row_change" values (TG_TABLE_NAME, old_mac, new_mac);
       return null;
-    end`
+    end `
+
+function postgresTriggers(): string[] {
   return [
-    `create function "note_row_change"() returns trigger language plpgsql as $$ ${body} $$`,
+    `create function "note_row_change"() returns trigger language plpgsql as $$${NOTE_ROW_CHANGE}$$`,
     ...GUARDED.map(
       (name) => `create trigger "${name}_changed" after insert or update of "mac" or delete
         on "${name}" for each row execute function "note_row_change"()`,

@@ -18,6 +18,7 @@ import { migrate } from './migrate.ts'
 import { MIGRATIONS, type Migration, POSTGRES } from './migrations.ts'
 import { ChangeFeed } from './postgres-changes.ts'
 import { PostgresPool } from './postgres-pool.ts'
+import { assertOwnCode } from './postgres-schema.ts'
 import { PostgresSession } from './postgres-session.ts'
 import type { Tables } from './schema.ts'
 import { isRetryable, unavailable } from './store-error.ts'
@@ -55,7 +56,10 @@ export async function openPostgres(
     write: (fn) => writer.write(fn),
     writeBehind: (rows) => writeBehind(writer, rows),
     pointRead: (table, key, columns) => pointRead(reads, table, key, columns),
-    announce: (trx, tables) => feed.announce(trx, tables),
+    announce: async (trx, tables) => {
+      await assertOwnCode(trx)
+      await feed.announce(trx, tables)
+    },
     async close() {
       await writer.settle()
       feed.close()
