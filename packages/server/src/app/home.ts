@@ -17,6 +17,8 @@ export interface Home {
   readonly adminSocket: string
   readonly operatorKey: string
   readonly adminKey: string
+  /** The daemon's public key, with which its log is verified while it is away. */
+  readonly serverPublicKey: string
   /** Key file of the automatic slot that `--dev` makes. */
   readonly devKeyFile: string
   /** Where the published vault clients look. Only with the default home. */
@@ -44,6 +46,7 @@ export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home 
     adminSocket: join(run, 'admin.sock'),
     operatorKey: join(keys, 'operator.key'),
     adminKey: join(keys, 'admin.key'),
+    serverPublicKey: join(keys, 'server.pub'),
     devKeyFile: join(dir, 'unseal.key'),
     legacyVaultSocket: explicit ? undefined : join(homedir(), '.sanctum', 'vault.sock'),
     legacyKeys: explicit ? undefined : join(homedir(), '.sanctum', 'keys'),

@@ -9,6 +9,7 @@ import { backup } from './backup.ts'
 import { note } from './note.ts'
 import { PolicyReload } from './policy-reload.ts'
 import { checkRestored } from './restored.ts'
+import { keepServerKey } from './server-key.ts'
 import { StoreHeads } from './store-heads.ts'
 import { TermRotation } from './term-rotation.ts'
 import { Workers } from './workers.ts'
@@ -90,6 +91,7 @@ export function createLifecycle(
         'synced',
       )
       await heads.keep(audit.head())
+      keepServerKey(parts.home, seal.keys.serverKey.publicKey)
       if (seal.state !== 'unsealed') throw new VestryError('VAULT_LOCKED')
     } catch (error) {
       reload.stop('the vault was not opened')

@@ -1,5 +1,6 @@
 /** `vestry audit verify`: asked of the daemon, or done here on the files when there is none. */
 import { VestryError } from '@vestry/contract/errors'
+import { readServerKey } from '../app/server-key.ts'
 import type { CommandIo } from './command-io.ts'
 import { failureOf } from './failure.ts'
 
@@ -37,7 +38,9 @@ async function verifyFiles(
     import('../audit/verify.ts'),
     import('../admin/audit-report.ts'),
   ])
-  const publicKeys = publicKey === undefined ? [] : [keyOf(publicKey)]
+  const own = dir === io.home.audit ? readServerKey(io.home.serverPublicKey) : undefined
+  const key = publicKey ?? own
+  const publicKeys = key === undefined ? [] : [keyOf(key)]
   const report = await io.busy('verifying the record', () => verifyLog(dir, { publicKeys }))
   return describeReport(report)
 }

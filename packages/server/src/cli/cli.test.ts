@@ -361,7 +361,10 @@ describe('operators, keys, record', () => {
       signatures: 'checked',
     })
     const local = await cli.json(['audit', 'verify', '--dir', join(cli.home, 'audit')])
-    expect(local.json).toMatchObject({ status: 'intact', signatures: 'not checked' })
+    expect(local.json, 'with the key in keys/server.pub').toMatchObject({
+      status: 'intact',
+      signatures: 'checked',
+    })
     expect((await cli.json(['audit', 'checkpoint'])).exitCode).toBe(0)
     const out = join(cli.base, 'export.jsonl')
     const exported = await cli.json(['audit', 'export', '--from', '1', '--to', '5', '--out', out])
