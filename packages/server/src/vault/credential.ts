@@ -31,11 +31,14 @@ export function isPath(path: string): boolean {
   return segments.length <= 16 && segments.every((segment) => SEGMENT.test(segment))
 }
 
+export const PATH_HINT =
+  'Use 1–16 segments of letters, digits and . _ @ + = : - joined by "/", such as openai/api_key'
+
 /** @throws VestryError INVALID_PARAMS unless `path` is a well-formed credential path. */
 export function assertPath(path: unknown): asserts path is string {
   if (typeof path === 'string' && isPath(path)) return
   throw new VestryError('INVALID_PARAMS', 'path is not a valid credential path', {
-    hint: 'Use 1–16 segments of letters, digits and . _ @ + = : - joined by "/", such as openai/api_key',
+    hint: PATH_HINT,
     context: { param: 'path' },
   })
 }
