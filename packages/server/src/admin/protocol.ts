@@ -53,6 +53,8 @@ const SECRET_MEMBERS: ReadonlySet<string> = new Set([
 
 /** Lockouts count all operators as one: colon is in no agent's name. */
 const OPERATORS = 'operator:'
+/** Characters of a record's detail. */
+const MAX_DETAIL = 160
 const BARRIERS = new Set(['authenticate', 'challenge_response', 'logout'])
 
 export interface AdminPeer {
@@ -186,6 +188,7 @@ async function runVerb(
   const by = session.principal.kind === 'operator' ? session.principal.operator.name : ''
   const { session_id: _, ...given } = request.params
   const params: unknown = accept(verb.params, given)
+  const data = verb.data?.(params) ?? {}
   const reply = await perform<Reply>(vault.stations, {
     caller,
     requestId,
@@ -194,7 +197,8 @@ async function runVerb(
     source: 'admin',
     resource: { kind: 'system' },
     context: { nowMs: vault.now(), transport: session.peer.transport },
-    data: { verb: verb.name, ...verb.data?.(params) },
+    detail: detailOf(verb.name, data),
+    data: { verb: verb.name, ...data },
     readOnly: verb.action === 'admin:read',
     settle: () => ({
       effect: async (note) => {
@@ -218,6 +222,19 @@ async function runVerb(
   })
   vault.sessions.touch(session)
   return reply
+}
+
+/** `agent.add scout`: the verb, and what its data name first. */
+function detailOf(name: string, data: Readonly<Record<string, unknown>>): string {
+  const subject = Object.values(data).find((value) => typeof value === 'string' || isTexts(value))
+  if (subject === undefined) return name
+  return `${name} ${isTexts(subject) ? subject.join(' ') : subject}`
+    .slice(0, MAX_DETAIL)
+    .toWellFormed()
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'string')
 }
 
 /** Attempts to unseal are recorded too, while nobody is logged in. */

@@ -41,6 +41,8 @@ export interface ProtectedCall<T> {
    */
   readonly unseen?: (() => Unseen) | undefined
   readonly reason?: string | undefined
+  /** What it is, in a few words of ours, for who reads the record; made of the question if absent. */
+  readonly detail?: string
   /** Recorded with every record of this call. No values, no secrets. */
   readonly data: Readonly<Record<string, unknown>>
   /** Changes nothing: one record after the fact instead of an intent before it. */
@@ -311,7 +313,8 @@ function record<T>(
   }
 }
 
-function detailOf<T>({ action, resource, context }: ProtectedCall<T>): string {
+function detailOf<T>({ action, resource, context, detail }: ProtectedCall<T>): string {
+  if (detail !== undefined) return detail
   const what = action.replace(/^vault:/, '')
   const where = resource.kind === 'credential' ? ` ${resource.path}` : ''
   const { target, method } = context

@@ -3,7 +3,7 @@ import { cellText, type Row, rowOf } from './cell.ts'
 import type { Paint, Style } from './style.ts'
 import { facts } from './table.ts'
 
-/** `seq  time  ✓ actor  action  detail  code`, one line. */
+/** `seq  time  ✓ actor  action  detail  code`, one line; `…` marks what is about to be done. */
 export function recordLine(record: Row, paint: Paint): string {
   const success = record['success'] === true
   const intent = record['phase'] === 'intent'
@@ -17,9 +17,10 @@ export function recordLine(record: Row, paint: Paint): string {
     cellText(record['action']).padEnd(20),
     cellText(record['detail']),
   ]
-  const code = outcome['code']
+  const { code, status } = outcome
   if (code !== undefined && code !== 'OK')
     parts.push(paint(success ? 'dim' : 'red', cellText(code)))
+  if (typeof status === 'number') parts.push(`upstream ${status}`)
   const decision = rowOf(record, 'decision')['id']
   if (decision !== undefined) parts.push(paint('dim', cellText(decision)))
   return `${parts.join('  ')}\n`

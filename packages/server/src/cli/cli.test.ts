@@ -294,7 +294,7 @@ describe('policies, and what agents do under them', () => {
     const [{ txn }] = sessions
 
     const traced = await cli.vestry(['trace', txn])
-    expect(traced.out).toMatch(/decision {2}allow {2}vault:research/)
+    expect(traced.out).toMatch(/decision {2}allow {2}allowed by "vault:research"/)
     expect(traced.out).toMatch(/lease {2}hmac:[0-9a-f]{32}/)
     expect(traced.out).toMatch(/decision {2}deny/)
     expect((await cli.json(['trace', txn])).json.actors).toContain('agent:scout')
@@ -400,6 +400,10 @@ describe('operators, keys, record', () => {
   test('status and doctor see the whole', async () => {
     const status = await cli.json(['status'])
     expect(status.json).toMatchObject({ sealed: false, version: VERSION, home: cli.home })
+    const { out } = await cli.vestry(['status'])
+    expect(out).toMatch(/^unsealed\ndaemon +version .*, process \d+/)
+    expect(out).toMatch(/^audit log +writable, \d+ records$/m)
+    expect(out).toMatch(/^holds +\d+ credentials?, \d+ agents?, \d+ polic/m)
     const { json } = await cli.json(['doctor'])
     expect(json.checks).toContainEqual(expect.objectContaining({ name: 'slots', status: 'warn' }))
     expect(json.checks.filter(({ status }: { status: string }) => status === 'fail')).toEqual([])

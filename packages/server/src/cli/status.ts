@@ -1,6 +1,6 @@
 /** `vestry status`: whether the daemon runs, whether the vault is open, and what is in it. */
 import type { Command } from 'commander'
-import { type Row, rowOf } from './cell.ts'
+import { cellText, counted, type Row, rowOf } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
 import { failureOf } from './failure.ts'
@@ -33,22 +33,63 @@ async function insideView(io: CommandIo): Promise<Row> {
   }
 }
 
+/** For programs; or told in words of its own below. */
+const NOT_SHOWN = new Set([
+  ...['initialized', 'sealed', 'features', 'protocol', 'limits', 'audit_available', 'audit'],
+  ...['version', 'server_time', 'pid', 'started_at', 'home', 'dev', 'term', 'generation'],
+  ...['credentials', 'agents', 'policies', 'leases', 'sessions', 'failed_unseals', 'policy_set'],
+])
+
 function statusText(status: Row, paint: Paint): string {
-  const { sealed, initialized, audit: _audit, term: _term, limits: _limits, ...rest } = status
+  const { sealed, initialized, version, pid, dev } = status
   const state =
     initialized === false
       ? paint('yellow', 'no vault yet')
       : sealed === true
         ? paint('yellow', 'sealed')
         : paint('green', 'unsealed')
-  const audit = rowOf(status, 'audit')
-  const term = rowOf(status, 'term')
+  const process = pid === undefined ? undefined : `process ${cellText(pid)}`
+  const mode = dev === true ? 'development mode: it unseals itself' : undefined
+  const rest = Object.entries(status)
+    .filter(([name]) => !NOT_SHOWN.has(name))
+    .map(([name, value]) => [name.replaceAll('_', ' '), value] as const)
   return `${state}\n${facts(
     [
-      ...Object.entries(rest).filter(([name]) => name !== 'features' && name !== 'protocol'),
-      ['term', term['term']],
-      ['audit', audit['available'] === false ? 'NOT WRITABLE' : audit['seq']],
+      [
+        'daemon',
+        [`version ${cellText(version)}`, process, mode].filter((one) => one !== undefined),
+      ],
+      ['running since', status['started_at']],
+      ['home', status['home']],
+      ['audit log', auditText(status)],
+      ...(sealed === true ? [] : contents(status)),
+      ...rest,
     ],
     paint,
   )}`
+}
+
+function auditText(status: Row): string {
+  const { seq } = rowOf(status, 'audit')
+  if (status['audit_available'] === false) return 'NOT WRITABLE: nothing is served until it is'
+  return seq === undefined ? 'writable' : `writable, ${counted(seq, 'record')}`
+}
+
+/** What only an operator of an open vault is told. */
+function contents(status: Row): [string, unknown][] {
+  if (status['credentials'] === undefined) return []
+  const of = (name: string) => counted(status[name], name.slice(0, -1))
+  const { term, created_at: since, due } = rowOf(status, 'term')
+  const failed = status['failed_unseals']
+  return [
+    ['holds', [of('credentials'), of('agents'), counted(status['policies'], 'policy', 'policies')]],
+    ['in use', [of('leases'), of('sessions')]],
+    ['policy set', status['policy_set']],
+    ['store', counted(status['generation'], 'change')],
+    [
+      'key term',
+      `${cellText(term)}, since ${cellText(since)}${due === true ? ', rotation is due' : ''}`,
+    ],
+    ['failed unseals', failed === 0 ? undefined : failed],
+  ]
 }

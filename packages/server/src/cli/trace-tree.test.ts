@@ -10,7 +10,7 @@ const span = {
     id: 'dec_1',
     allow: true,
     policies: ['vault:research'],
-    reason: 'allowed by research',
+    reason: 'allowed by vault:research',
   },
   lease: 'hmac:00ff',
   data: { ttl: 900 },
@@ -40,13 +40,13 @@ test('a trace is drawn from caller to outcome', () => {
     truncated: false,
   }
   expect(traceText(reply, noPaint)).toBe(`\
-trace txn_1  agent:scout  txn_1  2026-05-02 09:14:07Z  2.500s
+trace txn_1  agent:scout  2026-05-02 09:14:07Z  2.500s
 ├─ credential.use  use http_request on openai/key  +2ms  12.3ms
-│  ├─ decision  allow  vault:research  allowed by research  dec_1
+│  ├─ decision  allow  allowed by vault:research  dec_1
 │  ├─ lease  hmac:00ff  ttl 900 s
 │  ├─ outcome  OK  upstream 200
 │  └─ credential.retrieve  retrieve openai/key  +10ms  0ms
-│     ├─ decision  deny  –  no rule allows it  dec_2
+│     ├─ decision  deny  no rule allows it  dec_2
 │     └─ outcome  ACCESS_DENIED
 └─ credential.use  use http_request on openai/key  +2ms  12.3ms
    └─ outcome  OK  upstream 200

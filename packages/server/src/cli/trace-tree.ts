@@ -13,7 +13,7 @@ export function traceText(reply: Row, paint: Paint): string {
   const head = [
     paint('bold', `trace ${cellText(reply['id'])}`),
     cellText(reply['actors']),
-    cellText(reply['txns']),
+    ...textsOf(reply['txns']).filter((txn) => txn !== reply['id']),
     cellText(reply['started_at']),
     duration(reply['duration_ms']),
   ]
@@ -53,8 +53,15 @@ function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
 function decisionLine(decision: Row, paint: Paint): string | undefined {
   if (decision['id'] === undefined) return undefined
   const answer = decision['allow'] === true ? paint('green', 'allow') : paint('red', 'deny')
-  const policies = cellText(decision['policies'])
-  return `decision  ${answer}  ${policies}  ${cellText(decision['reason'])}  ${paint('dim', cellText(decision['id']))}`
+  const reason = cellText(decision['reason'])
+  // Most reasons name the policy themselves.
+  const policies = textsOf(decision['policies']).filter((name) => !reason.includes(name))
+  const id = paint('dim', cellText(decision['id']))
+  return ['decision', answer, ...policies, reason, id].join('  ')
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(cellText) : []
 }
 
 function leaseLine(span: Row): string | undefined {
