@@ -12,11 +12,17 @@ export function accept<S extends z.ZodType>(
   throw new VestryError(code, describe(parsed.error), { cause: parsed.error })
 }
 
+/** What is wrong with one value, as it goes behind its name: `is required`, `expected number, received string`. */
+export function issueText({ code, message }: Pick<z.core.$ZodIssue, 'code' | 'message'>): string {
+  if (code === 'invalid_type' && message.endsWith('received undefined')) return 'is required'
+  return message.replace(/^Invalid input: /, '')
+}
+
 /** One line: `hosts[0]: must not be empty; ttl: expected number`. */
 function describe(error: z.ZodError): string {
   const lines = error.issues.map((issue) => {
     const path = z.core.toDotPath(issue.path)
-    return path === '' ? issue.message : `${path}: ${issue.message}`
+    return path === '' ? issueText(issue) : `${path}: ${issueText(issue)}`
   })
   return lines.join('; ')
 }

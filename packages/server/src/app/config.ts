@@ -3,6 +3,7 @@
  * known one; `VESTRY_<SECTION>_<KEY>` overrides the file. Secrets are never in it.
  */
 import { existsSync, readFileSync } from 'node:fs'
+import { issueText } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'
 import { parseDocument } from 'yaml'
 import * as z from 'zod'
@@ -127,16 +128,20 @@ function readYaml(file: string): Record<string, unknown> {
   try {
     text = readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new VestryError('CONFIG_INVALID', `cannot read ${file}: ${(cause as Error).message}`, {
-      hint: 'Check the path given to --config',
-      cause,
-    })
+    throw new VestryError(
+      'CONFIG_INVALID',
+      `${file} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown'})`,
+      {
+        hint: 'Check the path and its permissions',
+        cause,
+      },
+    )
   }
   const document = parseDocument(text, { prettyErrors: true })
   const [first] = document.errors
   if (first !== undefined) {
-    throw new VestryError('CONFIG_INVALID', `${file}: ${first.message}`, {
-      hint: 'The file must be YAML',
+    throw new VestryError('CONFIG_INVALID', `${file}: ${firstLine(first.message)}`, {
+      hint: 'The file must be YAML, such as "http: { port: 8080 }"',
       cause: first,
     })
   }
@@ -147,6 +152,11 @@ function readYaml(file: string): Record<string, unknown> {
     'CONFIG_INVALID',
     `${file} must hold sections such as "http:" and "egress:"`,
   )
+}
+
+/** The rest of a complaint about YAML draws the place. */
+function firstLine(text: string): string {
+  return text.replace(/:?\n.*$/s, '')
 }
 
 /** Variables that are not settings. */
@@ -176,7 +186,7 @@ function withEnvironment(
 function describeIssue(issue: z.core.$ZodIssue): string {
   const path = issue.path.join('.')
   if (issue.code !== 'unrecognized_keys')
-    return `${path === '' ? 'configuration' : path}: ${issue.message}`
+    return `${path === '' ? 'configuration' : path}: ${issueText(issue)}`
   return issue.keys
     .map((key) => {
       const full = path === '' ? key : `${path}.${key}`

@@ -2,7 +2,8 @@
  * First start: makes the vault, its first operator and the admin key, and leaves the vault sealed.
  * Runs under the instance lock, in `vestry init` and in `vestry up` on a fresh home.
  */
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { AgentStore } from '../identity/agent-store.ts'
 import { ApiKeyStore } from '../identity/api-key-store.ts'
@@ -134,10 +135,29 @@ async function openForSetUp(
   }
 }
 
-/** Directories of a home, private whatever the umask says. */
+/**
+ * Directories of a home, private whatever the umask says.
+ * @throws VestryError CONFIG_INVALID when one cannot be made.
+ */
 export function makeHome(home: Home): void {
   for (const dir of [home.dir, home.data, home.keys, home.run, home.audit]) {
-    const created = mkdirSync(dir, { recursive: true, mode: 0o700 })
-    if (created !== undefined) chmodSync(dir, 0o700)
+    try {
+      makeDirectory(dir)
+    } catch (cause) {
+      const { code = 'unknown' } = cause as NodeJS.ErrnoException
+      throw new VestryError('CONFIG_INVALID', `the directory ${dir} cannot be made (${code})`, {
+        hint: 'Choose another --home, or check who may write there',
+        cause,
+      })
+    }
   }
+}
+
+/** Node's own recursion never ends where a parent exists and yet nothing can be made in it, as in /proc. */
+function makeDirectory(dir: string): void {
+  if (existsSync(dir) && statSync(dir).isDirectory()) return
+  const parent = dirname(dir)
+  if (parent !== dir && !existsSync(parent)) makeDirectory(parent)
+  mkdirSync(dir, { mode: 0o700 })
+  chmodSync(dir, 0o700)
 }

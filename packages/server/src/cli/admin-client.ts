@@ -1,7 +1,13 @@
 /** The operators' wire from this side: connect, log in with the operator key, call verbs. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VestryError } from '@vestry/contract/errors'
-import { type CallOptions, type Message, RateLimited, RpcConnection } from '@vestry/sdk/vault'
+import {
+  type CallOptions,
+  type Message,
+  RateLimited,
+  RpcConnection,
+  VaultError,
+} from '@vestry/sdk/vault'
 import { readKeyFile } from '../identity/key-file.ts'
 
 export interface AdminAddress {
@@ -22,14 +28,20 @@ export class AdminClient implements AsyncDisposable {
     this.#connection = connection
   }
 
-  /** Without a login: for `status` and `admin.unseal`. @throws VaultError `DAEMON_UNREACHABLE` */
+  /** Without a login: for `status` and `admin.unseal`. @throws VestryError `DAEMON_UNREACHABLE` */
   static async connect(socket: string, signal?: AbortSignal): Promise<AdminClient> {
-    return new AdminClient(await RpcConnection.open(socket, { signal }))
+    try {
+      return new AdminClient(await RpcConnection.open(socket, { signal }))
+    } catch (error) {
+      throw error instanceof VaultError && error.code === 'DAEMON_UNREACHABLE'
+        ? unreachable(socket, error)
+        : error
+    }
   }
 
   /**
-   * @throws VaultError `DAEMON_UNREACHABLE`, `VAULT_LOCKED`, `AUTH_FAILED`
-   * @throws VestryError `AUTH_FAILED` when there is no key to log in with.
+   * @throws VaultError `VAULT_LOCKED`, `AUTH_FAILED`
+   * @throws VestryError `DAEMON_UNREACHABLE`; `AUTH_FAILED` when there is no key to log in with.
    */
   static async open(address: AdminAddress, signal?: AbortSignal): Promise<AdminClient> {
     // First the socket: when nothing answers, a missing key is not what is wrong.
@@ -72,4 +84,19 @@ export class AdminClient implements AsyncDisposable {
       }
     }
   }
+}
+
+/** In the words of who runs commands: they think of a home, not of a socket. */
+function unreachable(socket: string, error: VaultError): VestryError {
+  const { cause } = error
+  if (cause instanceof Error && 'code' in cause && cause.code === 'EACCES') {
+    return new VestryError('DAEMON_UNREACHABLE', `${socket} may not be opened`, {
+      hint: 'Run this as the user that the daemon runs as',
+      cause,
+    })
+  }
+  return new VestryError('DAEMON_UNREACHABLE', `no daemon answers at ${socket}`, {
+    hint: 'Start it with "vestry up", or name the home of the one that runs with --home',
+    cause: error,
+  })
 }

@@ -36,7 +36,7 @@ test('an error without a code keeps its message', () => {
 
 test('an error line is one line, whatever the daemon says', () => {
   const line = failureLine({ code: 'X', message: 'a\nb\u001b[2J', hint: 'c\nd', context: {} })
-  expect(line).toBe('X: a\\nb\\x1b[2J → c\\nd\n')
+  expect(line).toBe('X: a; b\\x1b[2J → c; d\n')
 })
 
 test.each([

@@ -19,8 +19,13 @@ export function failureOf(error: unknown): Failure {
 }
 
 export function failureLine({ code, message, hint }: Failure): string {
-  const tail = hint === null ? '' : ` → ${safeText(hint)}`
-  return `${safeText(code)}: ${safeText(message)}${tail}\n`
+  const tail = hint === null ? '' : ` → ${oneLine(hint)}`
+  return `${safeText(code)}: ${oneLine(message)}${tail}\n`
+}
+
+/** Several complaints come on a line each. */
+function oneLine(text: string): string {
+  return text.split('\n').map(safeText).join('; ')
 }
 
 /** What the daemon answered, told by its members so that the client library need not be loaded. */

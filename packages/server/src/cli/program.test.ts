@@ -1,4 +1,4 @@
-import { mkdtempDisposableSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempDisposableSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { VERSION } from '@vestry/contract/version'
@@ -231,6 +231,34 @@ test.each([
   const { exitCode, out } = await vestry([...argv, '--json', '--home', join(dir.path, 'home')])
   expect(JSON.parse(out).error.code).toBe(code)
   expect(exitCode).toBe(expected)
+})
+
+test.each([
+  ['a home that is a file', { file: 'home' }, 'the directory'],
+  ['a home below a file', { file: 'home', home: 'home/below' }, 'ENOTDIR'],
+  ['a home where none can be made', { home: '/proc/vestry' }, 'ENOENT'],
+  ['settings that are no YAML', { settings: 'egress: {allow_cidrs: [\n' }, 'vestry.yaml: '],
+  ['an unknown section', { settings: 'egres: {}\n' }, 'did you mean "egress"?'],
+  [
+    'a value of another kind',
+    { settings: 'http: {port: x}\n' },
+    'expected number, received string',
+  ],
+  ['a path too long for a socket', { home: 'h'.repeat(120) }, '103 are allowed'],
+])('up says in one line what is wrong with %s', async (_, given, told) => {
+  const { file, home = 'home', settings }: Partial<Record<string, string>> = given
+  using dir = mkdtempDisposableSync(join(tmpdir(), 'cli-'))
+  if (file !== undefined) writeFileSync(join(dir.path, file), '')
+  if (settings !== undefined) {
+    mkdirSync(join(dir.path, home))
+    writeFileSync(join(dir.path, home, 'vestry.yaml'), settings)
+  }
+  const where = home.startsWith('/') ? home : join(dir.path, home)
+  const { exitCode, err } = await vestry(['up', '--dev', '--port', '0', '--home', where])
+  const failure = err.split('\n').filter((line) => line !== '' && !line.startsWith('warning:'))
+  expect(failure).toEqual([expect.stringMatching(/^CONFIG_INVALID: .+ → .+$/)])
+  expect(failure[0]).toContain(told)
+  expect(exitCode).toBe(1)
 })
 
 test('a rule by options is complete or refused', async () => {

@@ -2,6 +2,7 @@
  * Reads a file of vault rules, YAML or JSON. Every complaint names file, line and column and speaks of
  * the rule as the operator wrote it. All or nothing: one bad rule refuses the file.
  */
+import { issueText } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'
 import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml'
 import type * as z from 'zod'
@@ -95,7 +96,7 @@ function issueProblems(issue: z.core.$ZodIssue): Problem[] {
     const best = branches.sort((a, b) => depth(b) - depth(a))[0] ?? []
     if (depth(best) > 0) return best.map((inner) => ({ ...inner, path: [...path, ...inner.path] }))
   }
-  if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
+  if (issue.code !== 'unrecognized_keys') return [{ path, message: issueText(issue) }]
   return issue.keys.map((key) => {
     const guess = nearest(key, knownFields(path))
     return {
