@@ -43,6 +43,7 @@ export class CommandIo {
   readonly signal: AbortSignal
   exitCode: ExitCode = EXIT.done
   readonly #options: GlobalOptions
+  #busy: Busy | undefined
 
   constructor(options: GlobalOptions, terminal: Terminal, signal: AbortSignal) {
     this.#options = options
@@ -74,12 +75,17 @@ export class CommandIo {
 
   /** Prose beside the answer; silent with `--quiet`. */
   note(text: string): void {
-    if (this.#options.quiet !== true) this.terminal.stderr.write(`${safeLines(text)}\n`)
+    if (this.#options.quiet !== true) this.#say(`${safeLines(text)}\n`)
   }
 
   warn(text: string): void {
     const paint = paintFor(this.terminal.stderr, this.env)
-    this.terminal.stderr.write(`${paint('yellow', 'warning:')} ${safeLines(text)}\n`)
+    this.#say(`${paint('yellow', 'warning:')} ${safeLines(text)}\n`)
+  }
+
+  #say(line: string): void {
+    this.#busy?.clear()
+    this.terminal.stderr.write(line)
   }
 
   get address(): AdminAddress {
@@ -123,7 +129,14 @@ export class CommandIo {
 
   busy<T>(doing: string, work: (busy: Busy) => Promise<T>): Promise<T> {
     const shown = this.#options.quiet === true ? undefined : this.terminal.stderr
-    return busyWith(shown, doing, work)
+    return busyWith(shown, doing, async (busy) => {
+      this.#busy = busy
+      try {
+        return await work(busy)
+      } finally {
+        this.#busy = undefined
+      }
+    })
   }
 
   secret(source: SecretSource, asked: SecretQuestion): Promise<GivenSecret> {

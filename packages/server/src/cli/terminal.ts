@@ -5,7 +5,10 @@ export type InputStream = Readable & {
   isTTY?: boolean | undefined
   setRawMode?: ((raw: boolean) => unknown) | undefined
 }
-export type OutputStream = Writable & { isTTY?: boolean | undefined }
+export type OutputStream = Writable & {
+  isTTY?: boolean | undefined
+  columns?: number | undefined
+}
 
 export interface Terminal {
   readonly stdin: InputStream

@@ -53,12 +53,12 @@ async function up(io: CommandIo, options: UpOptions): Promise<void> {
   }
   const stopped = untilStopped(io.signal)
   const daemon = await start(io, passphraseOf(options), (passphrase) =>
-    startDaemon({ ...settings, passphrase: passphrase?.secret }),
+    io.busy('starting', () => startDaemon({ ...settings, passphrase: passphrase?.secret })),
   )
   const stopListening = listenToSignals(io, daemon)
   io.print(daemon.ready, readyLine(daemon.ready))
   await stopped
-  await daemon.stop()
+  await io.busy('finishing what is under way', () => daemon.stop())
   stopListening()
 }
 
