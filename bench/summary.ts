@@ -57,6 +57,10 @@ ${rows(scaling['by_credentials'], 'credentials')}
 |---|---|---|
 ${rows(scaling['by_policies'], 'policies')}
 
+| agents | p50 µs | growth |
+|---|---|---|
+${rows(scaling['by_agents'], 'agents')}
+
 ## Start and memory
 
 | what | bar | measured |

@@ -185,10 +185,11 @@ export function createLifecycle(
 
 async function recheckAgents({ sessions, agents, leases, vault }: Parts): Promise<void> {
   try {
-    for (const { session, reason } of await recheckSessions(sessions, agents)) {
-      const { principal } = session
-      if (reason === 'revoked' && principal.kind === 'agent')
-        leases.revoke({ agentId: principal.agent.id }, 'agent_revoked', vault.now())
+    await recheckSessions(sessions, agents)
+    // Leases outlive sessions, so their holders are asked for too.
+    for (const agentId of new Set(leases.list({}).map((lease) => lease.agentId))) {
+      if ((await agents.byId(agentId))?.status !== 'enabled')
+        leases.revoke({ agentId }, 'agent_revoked', vault.now())
     }
   } catch {
     // Nobody can be told from somebody who was revoked.

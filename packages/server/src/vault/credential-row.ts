@@ -2,10 +2,18 @@
 import type { Selectable } from 'kysely'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
-import { type Credential, CredentialFacts, type CredentialVersion } from './credential.ts'
+import {
+  type Credential,
+  type CredentialFacts,
+  CredentialSettings,
+  type CredentialVersion,
+} from './credential.ts'
 
 export type CredentialRow = Selectable<Tables['credential']>
 export type VersionRow = Selectable<Tables['credential_version']>
+
+/** Settings that a row written before they existed does not hold. */
+const DEFAULT_SETTINGS: CredentialSettings = CredentialSettings.parse({})
 
 export const CREDENTIAL_COLUMNS = [
   'path',
@@ -55,16 +63,14 @@ export function sealCredential(credential: Credential, keys: RowKeys): Credentia
 /** @throws VestryError STORE_CORRUPT when the row is not the one that was written. */
 export function openCredential(row: CredentialRow, keys: RowKeys): Credential {
   checkRow(keys, 'credential', row.path, row, row.mac)
-  const facts = CredentialFacts.parse({
-    type: row.type,
-    description: row.description,
-    tags: JSON.parse(row.tags_json),
-    metadata: JSON.parse(row.metadata_json),
-    settings: JSON.parse(row.settings_json),
-    expires_at: row.expires_at,
-  })
+  // The MAC is right, so we wrote these columns and they have the shapes we gave them.
   return {
-    ...facts,
+    type: row.type as CredentialFacts['type'],
+    description: row.description,
+    tags: JSON.parse(row.tags_json) as string[],
+    metadata: JSON.parse(row.metadata_json) as Record<string, string>,
+    settings: { ...DEFAULT_SETTINGS, ...(JSON.parse(row.settings_json) as CredentialSettings) },
+    expires_at: row.expires_at,
     path: row.path,
     version: row.version,
     min_decrypt_version: row.min_decrypt_version,

@@ -107,7 +107,7 @@ export class CredentialStore implements Disposable {
     if (wanted === credential.version && opened.record.length > 0) {
       return { secret: this.#kept(path, opened).open(), version: wanted, credential }
     }
-    const record = await this.#versionRecord(path, wanted)
+    const record = await this.#versionRecord(credential, wanted)
     if (record === undefined || record.length === 0) throw notFound(path, version)
     const secret = openRecord(this.#keys(), { path, version: wanted }, record)
     return { secret, version: wanted, credential }
@@ -428,9 +428,13 @@ export class CredentialStore implements Disposable {
     return opened
   }
 
-  async #versionRecord(path: string, version: number): Promise<Uint8Array | undefined> {
+  async #versionRecord(
+    { path, created_at }: Credential,
+    version: number,
+  ): Promise<Uint8Array | undefined> {
     const row = await this.#readVersion(path, version)
-    if (row === undefined) return undefined
+    // Older than the credential: a version of one that was deleted under this path before.
+    if (row === undefined || row.created_at < created_at) return undefined
     openVersion(row, this.#keys())
     return row.record
   }

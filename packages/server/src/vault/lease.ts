@@ -1,6 +1,6 @@
 /** Lease rules: how long one lasts, when it is dead, how far it may be renewed. Pure. */
 import { VestryError } from '@vestry/contract/errors'
-import type { Obligations } from '../policy/engine.ts'
+import type { Obligations, PolicyContext } from '../policy/engine.ts'
 
 export type LeaseKind = 'retrieve' | 'header' | 'wrap' | 'backend'
 export type LeaseState = 'live' | 'released' | 'expired' | 'revoked'
@@ -31,6 +31,8 @@ export interface Lease {
   readonly policy: string
   readonly requestId: string
   readonly sessionId: string
+  /** What policy was told of the operation, and is told again at each renewal. */
+  readonly context: Partial<PolicyContext>
   expiresAt: number
   renewals: number
   state: LeaseState

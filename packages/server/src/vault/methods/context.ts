@@ -80,7 +80,9 @@ export function unknownParams(
 
 /** A few of them, and only those that look like names: the rest is text of the agent's. */
 export function printableNames(names: readonly string[]): string[] {
-  return names.slice(0, 16).map((name) => (/^[\w.-]{1,64}$/.test(name) ? name : '(not printable)'))
+  return names
+    .slice(0, 16)
+    .map((name) => (/^[A-Za-z][A-Za-z_]{0,31}$/.test(name) ? name : '(no name)'))
 }
 
 export function assertExists(

@@ -1,6 +1,6 @@
 /** Turns a decision into a lease: its id is settled before the intent is recorded, the lease comes after. */
 import { newLeaseId } from '@vestry/contract/ids'
-import type { Decision } from '../../policy/engine.ts'
+import type { Decision, PolicyContext } from '../../policy/engine.ts'
 import { hmacTag } from '../../seal/hash.ts'
 import { type Grant, grantTtl, type Lease, type LeaseKind } from '../lease.ts'
 import type { AgentCall } from '../vault.ts'
@@ -27,7 +27,12 @@ export interface PlannedLease extends Disposable {
 export function planLease(
   call: AgentCall,
   decision: Decision,
-  of: { kind: LeaseKind; path: string; ttl?: number | undefined },
+  of: {
+    kind: LeaseKind
+    path: string
+    ttl?: number | undefined
+    context?: Partial<PolicyContext>
+  },
 ): PlannedLease {
   const { vault, session, requestId } = call
   const agentId = agentOf(call).id
@@ -55,6 +60,7 @@ export function planLease(
         policy: decision.permits[0] ?? '',
         requestId,
         sessionId: session.id,
+        context: of.context ?? {},
         expiresAt,
         renewals: 0,
         state: 'live',

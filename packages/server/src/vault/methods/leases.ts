@@ -2,6 +2,7 @@
 import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import { hmacTag } from '../../seal/hash.ts'
+import { assertNotUseOnly } from '../credential.ts'
 import { assertRenewable, grantTtl, type Lease, notRenewable, renewedExpiry } from '../lease.ts'
 import { optionalInteger, optionalString, requiredString } from '../operations/params.ts'
 import { callerRecord } from '../record.ts'
@@ -46,15 +47,18 @@ export async function renewLease(call: AgentCall): Promise<Reply> {
   const found = await vault.credentials.find(lease.path)
   const tag = hmacTag(vault.seal.keys.hashKey, leaseId)
   try {
+    const base = protectedCall(call, lease.path, found)
     return await perform<Reply>(vault.stations, {
-      ...protectedCall(call, lease.path, found),
+      ...base,
+      context: { ...base.context, ...lease.context },
       action: lease.kind === 'header' ? 'vault:use:http_header' : 'vault:retrieve',
       event: 'lease.renew',
       data: { ...unknownParams(call, ['lease_id', 'ttl']), lease: tag },
       approvalParams: { renew: tag, ttl: ttl ?? null },
       exists: () => {
         assertExists(lease.path, found)
-        if (lease.kind !== 'header') assertRevealable(call, found)
+        if (lease.kind === 'header') assertNotUseOnly(found, 'use:http_header')
+        else assertRevealable(call, found)
       },
       settle: ({ obligations }) => {
         if (!obligations.renewable) throw notRenewable(lease)

@@ -58,7 +58,11 @@ export async function use(call: AgentCall): Promise<Reply> {
           effect: (note) => prepared.run({ ...execution, note }),
         }
       }
-      const lease = planLease(call, decision, { kind: 'header', path })
+      const lease = planLease(call, decision, {
+        kind: 'header',
+        path,
+        context: prepared.context,
+      })
       return {
         data: lease.data,
         held: lease,
