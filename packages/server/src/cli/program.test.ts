@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { VERSION } from '@vestry/contract/version'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
+import type { Run } from './command.ts'
+import { EXAMPLES } from './examples.ts'
 import { fakeTerminal } from './fake-terminal.test-kit.ts'
 import { createProgram, runProgram } from './program.ts'
 
@@ -32,6 +34,23 @@ test.each(LEAVES.map(({ words, command }) => [words.join(' '), command] as const
     const flags = command.options.map(({ long }) => long)
     expect(flags).toEqual(expect.arrayContaining(['--json', '--home', '--socket', '--operator']))
     expect(command.description()).not.toBe('')
+  },
+)
+
+test.each(Object.entries(EXAMPLES))(
+  'the example in the help of "%s" is understood',
+  async (words, rest) => {
+    let ran = false
+    const run: Run = () => async () => {
+      ran = true
+    }
+    const quoted = rest.match(/'[^']*'|\S+/g) ?? []
+    const argv = [...words.split(' '), ...quoted.map((word) => word.replace(/^'(.*)'$/, '$1'))]
+    await createProgram(run, fakeTerminal()).parseAsync(argv, { from: 'user' })
+    expect(ran).toBe(true)
+    const { out, exitCode } = await vestry([...words.split(' '), '--help'])
+    expect(out).toContain(`Example:\n  vestry ${words} ${rest}\n`)
+    expect(exitCode).toBe(0)
   },
 )
 

@@ -9,6 +9,7 @@ import { backupCommands } from './backup.ts'
 import { addGlobalOptions, type Run, runner } from './command.ts'
 import { credentialCommands } from './cred.ts'
 import { doctorCommand } from './doctor.ts'
+import { addExamples } from './examples.ts'
 import { EXIT, type ExitCode, exitCodeFor } from './exit-code.ts'
 import { failureLine, failureOf } from './failure.ts'
 import { initCommand } from './init.ts'
@@ -99,6 +100,7 @@ export function createProgram(
     register(program, run)
   }
   addGlobalOptions(program)
+  addExamples(program)
   return program
 }
 

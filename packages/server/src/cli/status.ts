@@ -17,6 +17,8 @@ export function statusCommand(program: Command, run: Run): void {
         const inside = state['sealed'] === true ? {} : await insideView(io)
         const document = { ...state, ...inside }
         io.print(document, (paint) => statusText(document, paint))
+        if (state['initialized'] !== false && state['sealed'] === true)
+          io.note('Open it with "vestry unseal".')
       }),
     )
 }

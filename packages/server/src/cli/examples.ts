@@ -1,0 +1,38 @@
+/** One line to start from, below the help of commands whose options alone do not tell how they are used. */
+import type { Command } from 'commander'
+
+/** Words of the command → the rest of an example. */
+export const EXAMPLES: Readonly<Record<string, string>> = {
+  up: '--home ./my-vestry --dev',
+  init: '--passphrase-file ./passphrase --shares 5 --threshold 3',
+  unseal: '--passphrase-file ./passphrase',
+  'agent add': 'scout --role researcher',
+  'agent rotate': 'scout --overlap 10m',
+  'cred add': 'openai/api_key --value-file ./key.txt --host api.openai.com --use-only',
+  'cred import': './.env --prefix team --dry-run',
+  'cred rotate': 'openai/api_key --value-file ./new-key.txt',
+  'policy add': 'rules.yaml',
+  'policy test':
+    '--agent scout --path openai/api_key --action use:http_request --op-params \'{"url":"https://api.openai.com/v1/models"}\'',
+  'lease revoke': '--agent scout',
+  'approval list': '--state pending',
+  'approval allow': 'appr_1f0c… --for 30m',
+  'key add': '--role auditor --name dashboard',
+  'operator add': 'ada --role approver --out ./ada',
+  'slot add': 'keyfile --new-keyfile /media/usb/unseal.key',
+  'audit tail': '--follow --agent scout',
+  'audit query': '--denied --since 2h',
+  'audit export': '--since 7d --out last-week.jsonl',
+  'audit verify': '--dir ./copy-of-audit',
+  trace: 'txn_5b1e…',
+  why: 'dec_4d42…',
+  backup: '/srv/backups',
+}
+
+/** Adds them to a finished program. */
+export function addExamples(command: Command, words: readonly string[] = []): void {
+  const example = EXAMPLES[words.join(' ')]
+  if (example !== undefined)
+    command.addHelpText('after', `\nExample:\n  vestry ${words.join(' ')} ${example}`)
+  for (const child of command.commands) addExamples(child, [...words, child.name()])
+}
