@@ -119,6 +119,22 @@ describe('agents', () => {
 })
 
 describe('credentials', () => {
+  test('a value that is empty, too large, or may go anywhere is told', async () => {
+    const empty = await cli.vestry(['cred', 'add', 'odd/empty', '--value-stdin', '--host', '*'])
+    expect(empty.exitCode).toBe(0)
+    expect(empty.err).toContain('warning: the value is empty\n')
+    expect(empty.err).toContain('warning: --host "*" leaves it to policies alone')
+    const large = await cli.vestry(
+      ['cred', 'add', 'odd/large', '--value-stdin'],
+      'x'.repeat(65_537),
+    )
+    expect(large.err).toBe(
+      'INVALID_PARAMS: the value is larger than 65536 bytes → Check that this is the right file or input\n',
+    )
+    expect(large.exitCode).toBe(2)
+    await cli.json(['cred', 'destroy', 'odd/empty', '--yes'])
+  })
+
   test('a value from a file, one line end less, with everything known about it', async () => {
     const value = cli.file('value', `${SECRET}\n`)
     const added = await cli.json([

@@ -235,7 +235,7 @@ async function put(
     maxBytes: MAX_VALUE_BYTES,
     raw: options.raw,
   })
-  mention(io, value, options.type)
+  mention(io, value, options)
   const expected_version = await expectedVersion()
   const reply = await io.call('cred.put', {
     path,
@@ -246,8 +246,15 @@ async function put(
   printRecord(io, reply)
 }
 
-function mention(io: CommandIo, { secret, trimmed }: GivenSecret, type: string | undefined): void {
+function mention(
+  io: CommandIo,
+  { secret, trimmed }: GivenSecret,
+  { type, host }: Pick<FactOptions, 'type' | 'host'>,
+): void {
   if (trimmed) io.note('One line end was taken off the value; --raw keeps it.')
+  if (secret.length === 0) io.warn('the value is empty')
+  if (host?.includes('*') === true)
+    io.warn('--host "*" leaves it to policies alone where the value is sent')
   if ((type === 'hmac_key' || type === 'signing_key') && secret.length < SHORT_KEY_BYTES) {
     io.warn(`the key has ${secret.length} bytes; fewer than ${SHORT_KEY_BYTES} can be guessed`)
   }

@@ -62,9 +62,10 @@ export function policyCommands(program: Command, run: Run): void {
         io.print(reply, (paint) =>
           facts(
             [
-              ['created', reply['created']],
-              ['updated', reply['updated']],
-              ['unchanged', reply['unchanged']],
+              ...['created', 'updated', 'unchanged'].map((done): [string, unknown] => {
+                const names = texts(reply, done)
+                return [done, names.length === 0 ? undefined : names]
+              }),
               ['policy set', reply['digest']],
             ],
             paint,

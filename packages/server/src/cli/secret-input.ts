@@ -112,7 +112,9 @@ async function collect(
     }
     const end = raw === true ? length : endOfText(buffer, length)
     if (end > maxBytes) {
-      throw new VestryError('INVALID_PARAMS', `the ${option} is larger than ${maxBytes} bytes`)
+      throw new VestryError('INVALID_PARAMS', `the ${option} is larger than ${maxBytes} bytes`, {
+        hint: 'Check that this is the right file or input',
+      })
     }
     return given(Secret.copy(buffer.subarray(0, end)), end < length)
   } catch (error) {
