@@ -10,6 +10,7 @@ import { loadKeyFile } from '../seal/keyfile-load.ts'
 import type { Secret } from '../seal/secret.ts'
 import type { Store } from '../store/store.ts'
 import { callerRecord } from '../vault/record.ts'
+import { assertSocketPath } from '../vault/wire/listener.ts'
 import { assemble, openAudit, openHomeStore, type Parts } from './assemble.ts'
 import { AutoSeal } from './auto-seal.ts'
 import type { Config } from './config.ts'
@@ -59,6 +60,9 @@ export interface Daemon {
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { home, config, dev, warn } = options
   process.umask(0o077)
+  // Before anything is made in a home that could never be opened.
+  for (const path of [config.vault.socket ?? home.vaultSocket, home.adminSocket])
+    assertSocketPath(path)
   await using undo = new AsyncDisposableStack()
   const debugger_ = undo.use(keepDebuggerShut())
   makeHome(home)

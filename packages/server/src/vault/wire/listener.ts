@@ -169,13 +169,7 @@ export class Listener<State> {
   }
 
   async #listenUnix(path: string, mode: number): Promise<void> {
-    if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-      throw new VestryError(
-        'CONFIG_INVALID',
-        `the socket path is ${Buffer.byteLength(path)} bytes long; ${MAX_SOCKET_PATH_BYTES} are allowed: ${path}`,
-        { hint: 'Choose a shorter --home' },
-      )
-    }
+    assertSocketPath(path)
     await removeStale(path)
     // The mask closes the moment between bind and chmod. It is process-wide: a Unix socket is bound
     // before listen() returns, so nothing else runs under it.
@@ -262,4 +256,15 @@ function shuttingDown(): VestryError {
   return new VestryError('SHUTTING_DOWN', 'the daemon is shutting down', {
     hint: 'Reconnect when it is back',
   })
+}
+
+/** @throws VestryError CONFIG_INVALID for a path that no socket address can hold. */
+export function assertSocketPath(path: string): void {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+    throw new VestryError(
+      'CONFIG_INVALID',
+      `the socket path is ${Buffer.byteLength(path)} bytes long; ${MAX_SOCKET_PATH_BYTES} are allowed: ${path}`,
+      { hint: 'Choose a shorter --home' },
+    )
+  }
 }
