@@ -8,7 +8,9 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/deep/**'],
     globalSetup: ['test/postgres.setup.ts'],
     reporters: ['default', './test/reporter.ts'],
-    testTimeout: 20_000,
+    // The default leaves one core to the runner, which does next to nothing.
+    maxWorkers: 2,
+    testTimeout: 30_000,
     hookTimeout: 30_000,
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },
   },
