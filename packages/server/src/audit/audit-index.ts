@@ -34,8 +34,8 @@ interface Named extends Segment {
 const ROWS_PER_WRITE = 200
 const PAGE = 200
 /** Nobody waiting, the index rests this many times as long as it worked: callers come first. */
-const REST_PER_WORK = 20
-const MAX_REST_MS = 500
+const REST_PER_WORK = 50
+const MAX_REST_MS = 1_000
 
 export class AuditIndex {
   readonly #options: AuditIndexOptions

@@ -62,6 +62,8 @@ export class CredentialStore implements Disposable {
   readonly #readVersion: PointRead<VersionRow>
   /** Current versions, most recently used last. */
   readonly #cache = new Map<string, Opened>()
+  /** Credentials that a list read, by path, with the MAC they were verified under. */
+  readonly #known = new Map<string, { mac: Uint8Array; credential: Credential }>()
   readonly #handles = new Map<string, { record: Uint8Array; handle: OpenedRecord }>()
   readonly #encryptionsLeft = new Map<string, number>()
   /** Raised with each invalidation, so that a read begun before it does not fill the cache after it. */
@@ -131,7 +133,7 @@ export class CredentialStore implements Disposable {
     for (;;) {
       let query = this.#store.db
         .selectFrom('credential')
-        .selectAll()
+        .select(['path', 'mac'])
         .where('path', '>', last)
         .where('deleted_at', 'is', null)
         .orderBy('path')
@@ -140,11 +142,30 @@ export class CredentialStore implements Disposable {
         query = query.where('path', '>=', prefix).where('path', '<', `${prefix}\u{10ffff}`)
       }
       const rows = await query.execute()
-      for (const row of rows) yield openCredential(row, this.#keys())
+      for (const { path, mac } of rows) {
+        const known = this.#known.get(path)
+        // The MAC stands for the row: what was verified under it need not be read and verified again.
+        if (known !== undefined && sameBytes(known.mac, mac)) yield known.credential
+        else {
+          const credential = await this.#readKnown(path)
+          if (credential !== undefined) yield credential
+        }
+      }
       const final = rows.at(-1)
       if (final === undefined || rows.length < PAGE) return
       last = final.path
     }
+  }
+
+  /** One credential for a list, remembered by its MAC. */
+  async #readKnown(path: string): Promise<Credential | undefined> {
+    const epoch = this.#epoch
+    const row = await this.#readCredential(path)
+    if (row === undefined || row.deleted_at !== null) return undefined
+    const credential = openCredential(row, this.#keys())
+    if (epoch === this.#epoch && this.#known.size < CACHED_CREDENTIALS)
+      this.#known.set(path, { mac: row.mac, credential })
+    return credential
   }
 
   /** Deleted ones included; for operators. */
@@ -392,6 +413,7 @@ export class CredentialStore implements Disposable {
     this.#epoch += 1
     this.#cache.clear()
     this.#handles.clear()
+    this.#known.clear()
     this.#encryptionsLeft.clear()
   }
 
@@ -542,4 +564,8 @@ function notFound(path: string, version?: number): VestryError {
     hint: 'List what is available, or ask an operator to add it',
     context: { path, legacy_code: 'NOT_FOUND' },
   })
+}
+
+function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0
 }

@@ -75,6 +75,15 @@ export function planLease(
   }
 }
 
+/** The few moments that most answers share; formatting a date costs more than a policy decision. */
+const RECENT_TIMES = 16
+const recentTimes = new Map<number, string>()
+
 export function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
+  const known = recentTimes.get(ms)
+  if (known !== undefined) return known
+  const text = new Date(ms).toISOString()
+  if (recentTimes.size >= RECENT_TIMES) recentTimes.clear()
+  recentTimes.set(ms, text)
+  return text
 }
