@@ -14,7 +14,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-/** vault.md §13.1, to the letter. */
+/** wire contract §13.1, to the letter. */
 const CONTRACT_RULES = `version: 1
 policies:
   - name: research-openai
@@ -70,7 +70,7 @@ interface Frame {
 
 const MAX_FRAME = 4_194_304
 
-/** vault.md §2 and §3: a length, then JSON; replies found by their id. */
+/** wire contract §2 and §3: a length, then JSON; replies found by their id. */
 class Outsider {
   readonly #socket: Socket
   readonly #frames: Frame[] = []

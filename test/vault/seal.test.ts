@@ -220,7 +220,7 @@ test('vault §28.43: after 1 000 uses no secret is a string or a buffer of the h
   await daemon.snapshot(file)
   const snapshot = readFileSync(file, 'utf8')
   expect(snapshot).toContain('a/b') // it is the right heap
-  // Header lines of outbound requests are strings for a moment (vault.md §22.2); nothing else ever is.
+  // Header lines of outbound requests are strings for a moment (wire contract §22.2); nothing else ever is.
   const secret = SECRETS[0] as string
   for (const form of [secret, base64(secret), Buffer.from(secret).toString('hex')])
     expect(snapshot.includes(form), form).toBe(false)

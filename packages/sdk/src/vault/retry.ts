@@ -1,4 +1,4 @@
-/** What to do after a failed call: pure rules, so that the table of vault.md 11.3 can be read here. */
+/** What to do after a failed call: pure rules, so that the table of wire contract §11.3 can be read here. */
 
 /** How a lost connection is dialled again. Delays are drawn from 0 up to a doubling ceiling. */
 export interface ReconnectPolicy {

@@ -1,4 +1,4 @@
-/** What must be true of the process before it may hold keys (vault.md §22.1). */
+/** What must be true of the process before it may hold keys (wire contract §22.1). */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { url as inspectorUrl } from 'node:inspector'
 import { join } from 'node:path'

@@ -12,7 +12,7 @@ function judge(text: string, rules: Partial<AddressRules> = {}, port = 443): str
 
 const open = (...blocks: string[]) => ({ holes: blocks.map(parseCidr) })
 
-/** First and last address of every range of vault.md 8.3, and its neighbours outside. */
+/** First and last address of every range of wire contract §8.3, and its neighbours outside. */
 const IPV4: [inside: string[], outside: string[]][] = [
   [['0.0.0.0', '0.255.255.255'], ['1.0.0.0']],
   [

@@ -1,5 +1,5 @@
 /**
- * Which addresses may be connected to (vault.md 8.3). Decides on the 4 or 16 bytes of an address, never on
+ * Which addresses may be connected to (wire contract §8.3). Decides on the 4 or 16 bytes of an address, never on
  * its text, and looks at the IPv4 address inside every IPv6 form that carries one.
  */
 import { isIP } from 'node:net'

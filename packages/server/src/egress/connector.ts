@@ -1,6 +1,6 @@
 /**
  * Opens one connection to one vetted address, while name checks, SNI and `Host` keep the original name
- * (vault.md 8.3, 8.6). Connects to the address itself, so no second resolution can happen, and compares the
+ * (wire contract §8.3, 8.6). Connects to the address itself, so no second resolution can happen, and compares the
  * peer before the first byte is sent. Proxy variables of the environment are never read.
  */
 import { connect as connectTcp, type Socket } from 'node:net'

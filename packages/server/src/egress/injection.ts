@@ -1,4 +1,4 @@
-/** Builds the header that carries a secret upstream (vault.md 7.2), and says what must not come back. */
+/** Builds the header that carries a secret upstream (wire contract §7.2), and says what must not come back. */
 import { VestryError } from '@vestry/contract/errors'
 import { encodeBase64Bytes } from '../seal/bytes-text.ts'
 import { Secret, unpooled } from '../seal/secret.ts'

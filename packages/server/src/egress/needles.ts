@@ -1,6 +1,6 @@
 /**
  * What must never come back from an upstream: each secret in the shapes it may be reflected in
- * (vault.md 8.7.2). Escapes (percent, JSON, HTML) are not listed here: match.ts undoes them while it
+ * (wire contract §8.7.2). Escapes (percent, JSON, HTML) are not listed here: match.ts undoes them while it
  * compares, so any mix of escaped and plain characters is found.
  */
 import { VestryError } from '@vestry/contract/errors'
@@ -23,7 +23,7 @@ export interface Form {
   sharesAfter: boolean
 }
 
-/** Shorter secrets are too common as text to be taken out of a reply (vault.md 8.7.5). */
+/** Shorter secrets are too common as text to be taken out of a reply (wire contract §8.7.5). */
 export const MIN_SECRET_BYTES = 4
 
 const BOUNDED_BELOW = 8

@@ -1,6 +1,6 @@
 /**
  * Keeps connections apart: each belongs to one version of one credential, one vetted address, one name and
- * one set of pins (vault.md 8.8), so no reply meant for one credential is ever read under another.
+ * one set of pins (wire contract §8.8), so no reply meant for one credential is ever read under another.
  */
 import { VestryError } from '@vestry/contract/errors'
 import { Pool } from 'undici'

@@ -1,4 +1,4 @@
-/** What a redirect may do (vault.md 8.5). Pure: says where to go next, with what, or why not. */
+/** What a redirect may do (wire contract §8.5). Pure: says where to go next, with what, or why not. */
 import { VestryError } from '@vestry/contract/errors'
 import { type AddressRules, refuse } from './addresses.ts'
 import { parseLocation, sameOrigin, type Target } from './url.ts'

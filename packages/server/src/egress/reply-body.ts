@@ -1,5 +1,5 @@
 /**
- * Reads a reply into memory within bounds (vault.md 8.7.1): bytes as sent, bytes as decoded, and their ratio.
+ * Reads a reply into memory within bounds (wire contract §8.7.1): bytes as sent, bytes as decoded, and their ratio.
  * Codings that cannot be undone are refused, because what cannot be read cannot be scrubbed.
  */
 import { type Duplex, pipeline, Readable } from 'node:stream'

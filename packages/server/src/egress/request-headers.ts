@@ -1,5 +1,5 @@
 /**
- * Which of the agent's headers go upstream (vault.md 8.4): those that steer the connection are dropped, the
+ * Which of the agent's headers go upstream (wire contract §8.4): those that steer the connection are dropped, the
  * slot that carries the credential is never the agent's to fill.
  */
 import { VestryError } from '@vestry/contract/errors'

@@ -1,5 +1,5 @@
 /**
- * Resolves a host once and vets every answer (vault.md 8.3): one forbidden address refuses the request.
+ * Resolves a host once and vets every answer (wire contract §8.3): one forbidden address refuses the request.
  * The connector then uses only addresses that came out of here.
  */
 import { lookup } from 'node:dns/promises'

@@ -1,4 +1,4 @@
-/** The headers of a reply as the agent may see them (vault.md 8.7): scrubbed, without logins, bounded. */
+/** The headers of a reply as the agent may see them (wire contract §8.7): scrubbed, without logins, bounded. */
 import { isUtf8 } from 'node:buffer'
 import type { HeaderPairs } from './request-headers.ts'
 import type { Scrubber } from './scrub.ts'

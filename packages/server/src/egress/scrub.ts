@@ -1,5 +1,5 @@
 /**
- * Takes secrets out of what an upstream sent (vault.md 8.7): bodies, header text, URLs, error text. Each place
+ * Takes secrets out of what an upstream sent (wire contract §8.7): bodies, header text, URLs, error text. Each place
  * becomes `[REDACTED]`, which holds neither quote nor back-slash, so JSON stays JSON.
  */
 import { VestryError } from '@vestry/contract/errors'

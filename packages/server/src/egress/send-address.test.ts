@@ -11,7 +11,7 @@ import { keyPin } from './trust.ts'
 const blocked = expect.objectContaining({ code: 'SSRF_BLOCKED' })
 const upstreamError = expect.objectContaining({ code: 'UPSTREAM_ERROR' })
 
-/** One address of each range of vault.md 8.3, plain or inside an IPv6 form. */
+/** One address of each range of wire contract §8.3, plain or inside an IPv6 form. */
 const FORBIDDEN = [
   '0.1.2.3',
   '10.0.0.1',

@@ -1,7 +1,7 @@
 /**
  * One outbound request on an agent's behalf, buffered: each hop is authorised, resolved, vetted and pinned
  * before a byte is sent; the reply is read within bounds, scrubbed, and only then cut to size
- * (vault.md 7.7, 8). No secret leaves here in a result or in an error.
+ * (wire contract §7.7, 8). No secret leaves here in a result or in an error.
  */
 import { isUtf8 } from 'node:buffer'
 import { asVestryError, VestryError } from '@vestry/contract/errors'

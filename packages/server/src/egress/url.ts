@@ -1,6 +1,6 @@
 /**
  * Turns the URL an agent wrote into the one canonical target that policy, resolver and connector all use
- * (vault.md 8.2). Parses once, with the platform's WHATWG parser; what would mean different hosts to
+ * (wire contract §8.2). Parses once, with the platform's WHATWG parser; what would mean different hosts to
  * different readers is refused.
  */
 import { VestryError } from '@vestry/contract/errors'

@@ -3,7 +3,7 @@ import { VestryError } from '@vestry/contract/errors'
 
 /** runtime.md 1.8: what an agent may be called at all. */
 const AGENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/
-/** vault.md 5.6: what may log in to the vault. The name becomes part of a file name in its clients. */
+/** wire contract §5.6: what may log in to the vault. The name becomes part of a file name in its clients. */
 const VAULT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 /** Would collide with routes of the runtime API (runtime.md 1.8). */
 const RESERVED = new Set(['deploy', 'deployments'])

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'
+import { RecentMap } from '../store/recent-map.ts'
 import type { Store } from '../store/store.ts'
 import {
   type Agent,
@@ -20,7 +21,6 @@ import { type AgentKey, acceptKey, counts, keyFingerprint, keyObject } from './a
 import { isAgentName, isVaultName } from './agent-name.ts'
 import { type AgentRow, openAgent, sealAgent } from './agent-row.ts'
 import { type Candidate, type CandidateKey, CHECKS_ON_REFUSAL } from './login.ts'
-import { RecentMap } from './recent-map.ts'
 import type { Changed, RowGuard } from './row-guard.ts'
 
 export interface AgentStoreDeps {

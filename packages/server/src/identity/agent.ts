@@ -16,7 +16,7 @@ export interface Agent {
   readonly keys: readonly AgentKey[]
   readonly spiffeId: string
   readonly meta: Readonly<Record<string, string>>
-  /** Refuses the plain signature of vault.md 5.1. */
+  /** Refuses the plain signature of wire contract §5.1. */
   readonly requireSigV2: boolean
   /** Epoch ms. */
   readonly createdAt: number
@@ -40,7 +40,7 @@ export interface AgentChanges {
 }
 
 export const DEFAULT_ROLE = 'agent'
-/** vault.md 15.9. */
+/** wire contract §15.9. */
 export const MAX_OVERLAP_SECONDS = 86_400
 export const KEPT_KEYS = 8
 const MAX_META_ENTRIES = 64

@@ -18,7 +18,7 @@ export interface AuthenticatorDeps<S> {
   serverKey: () => Keyring['serverKey']
 }
 
-/** Result of `authenticate`, as vault.md 6.2 and 5.7 write it. */
+/** Result of `authenticate`, as wire contract §6.2 and 5.7 write it. */
 export interface ChallengeReply extends Partial<ServerProof> {
   session_id: string
   /** Hex of 32 bytes. */

@@ -8,7 +8,7 @@ import { type Clock, elapsedMs, type Instant, instant } from './clock.ts'
 export const CHALLENGE_BYTES = 32
 /** Seconds a challenge stays valid; the wire's `expires_in`. */
 export const CHALLENGE_SECONDS = 30
-/** Refusals in a row after which a connection is to be closed (vault.md 5.5). */
+/** Refusals in a row after which a connection is to be closed (wire contract §5.5). */
 export const MAX_FAILURES = 3
 
 export interface Challenge {

@@ -24,7 +24,7 @@ export function instant(clock: Clock): Instant {
 
 /**
  * Ms since `start` by the clock that ran further: setting the wall clock back prolongs nothing, and a
- * host that slept finds its sessions expired (vault.md 5.4).
+ * host that slept finds its sessions expired (wire contract §5.4).
  */
 export function elapsedMs(start: Instant, clock: Clock): number {
   return Math.max(clock.now() - start.wall, clock.monotonic() - start.mono)

@@ -45,7 +45,7 @@ export type WeakKey = 'length' | 'not canonical' | 'not on the curve' | 'small o
 /**
  * Why `raw` must not be registered, or undefined when it may be.
  *
- * @see RFC 8032 §5.1.3 for decoding; vault.md 5.3 for why registration is where this is checked.
+ * @see RFC 8032 §5.1.3 for decoding; wire contract §5.3 for why registration is where this is checked.
  */
 export function weakness(raw: Uint8Array): WeakKey | undefined {
   if (raw.length !== PUBLIC_KEY_BYTES) return 'length'
@@ -66,7 +66,7 @@ export function weakness(raw: Uint8Array): WeakKey | undefined {
 }
 
 /**
- * @param raw 32 bytes as in vault.md 10.4.
+ * @param raw 32 bytes as in wire contract §10.4.
  * @returns A verification key to keep and reuse: importing costs more than verifying.
  * @throws VestryError `INVALID_PARAMS` for a key that must not be registered.
  */

@@ -1,7 +1,7 @@
 /**
  * The text of an agent's key file. Plain: 64 hex digits of the seed. Encrypted: 176 hex digits of
  * `salt (16 B) ‖ nonce (24 B) ‖ secretbox (Poly1305 tag 16 B, then 32 B)`, PBKDF2-HMAC-SHA-256 with
- * 100 000 rounds: a format fixed by existing clients (vault.md 10.2), hence the long passphrases.
+ * 100 000 rounds: a format fixed by existing clients (wire contract §10.2), hence the long passphrases.
  */
 import { pbkdf2, randomFillSync } from 'node:crypto'
 import { promisify } from 'node:util'

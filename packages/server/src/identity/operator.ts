@@ -2,7 +2,7 @@
 import { VestryError } from '@vestry/contract/errors'
 import { isVaultName } from './agent-name.ts'
 
-/** `owner` all; `admin` no seal slots or root; `auditor` reads; `approver` approves (vault.md 18.1). */
+/** `owner` all; `admin` no seal slots or root; `auditor` reads; `approver` approves (wire contract §18.1). */
 export const OPERATOR_ROLES = ['owner', 'admin', 'auditor', 'approver'] as const
 export type OperatorRole = (typeof OPERATOR_ROLES)[number]
 

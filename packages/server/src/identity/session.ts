@@ -42,7 +42,7 @@ export interface SessionLimits {
   perAgent: number
 }
 
-/** vault.md 5.4. */
+/** wire contract §5.4. */
 export const DEFAULT_SESSION_LIMITS: SessionLimits = {
   idleSeconds: 3600,
   maxSeconds: 86_400,
@@ -137,7 +137,7 @@ export class SessionBook {
   /**
    * The session a request runs in.
    *
-   * @param sessionId As sent; null and undefined mean the connection's own (vault.md 4.3).
+   * @param sessionId As sent; null and undefined mean the connection's own (wire contract §4.3).
    * @throws VestryError `SESSION_EXPIRED` for no session, an ended one and a foreign id alike.
    */
   current(connection: object, sessionId?: string | null): Session {

@@ -1,5 +1,5 @@
 /**
- * The stronger handshake of vault.md 5.7: the daemon proves itself first, and the agent signs a message
+ * The stronger handshake of wire contract §5.7: the daemon proves itself first, and the agent signs a message
  * that names daemon, agent and session, so a relayed challenge is of no use.
  */
 import { sign } from 'node:crypto'

@@ -1,5 +1,5 @@
 /**
- * Failed authentications (vault.md §14). A (source, agent) pair is refused for a growing time, a source for its
+ * Failed authentications (wire contract §14). A (source, agent) pair is refused for a growing time, a source for its
  * failures over all agents; failures of one agent over all sources only raise an alert, because a lock by name
  * alone would let anyone lock a real agent out.
  */

@@ -1,6 +1,6 @@
 /** The actions policies speak of, and which groups hold them. Must agree with the Cedar schema. */
 
-/** Operations of `use` that never hand the secret to the caller (vault.md 7.1). */
+/** Operations of `use` that never hand the secret to the caller (wire contract §7.1). */
 export const SAFE_OPERATIONS = [
   'http_request',
   'sign',
@@ -17,7 +17,7 @@ export const REVEALING_OPERATIONS = ['http_header'] as const
 
 export const OPERATIONS: readonly string[] = [...SAFE_OPERATIONS, ...REVEALING_OPERATIONS]
 
-/** Older spellings (vault.md 7.1). */
+/** Older spellings (wire contract §7.1). */
 export const OPERATION_ALIASES: Readonly<Record<string, string>> = { sign_payload: 'sign' }
 
 /** Each action with its direct parent group. */

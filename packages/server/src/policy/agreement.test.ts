@@ -6,7 +6,7 @@ import { PolicyEngine, type PolicyRequest, type PolicyRow } from './engine.ts'
 import { readPolicyFiles } from './policy-file.ts'
 
 /**
- * The decision procedure of vault.md 13.4 written down once more, as plainly as possible and straight
+ * The decision procedure of wire contract §13.4 written down once more, as plainly as possible and straight
  * from the rule an operator writes: no Cedar, no index, no shared code.
  */
 interface Rule {

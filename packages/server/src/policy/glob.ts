@@ -1,5 +1,5 @@
 /**
- * Vault globs (vault.md 13.3): `*` inside one segment, `**` as a whole segment, `?` for one character,
+ * Vault globs (wire contract §13.3): `*` inside one segment, `**` as a whole segment, `?` for one character,
  * and templates such as `{{agent.name}}`. Parsed once; matching never back-tracks over segments and
  * builds no regular expression from what an operator wrote.
  */

@@ -1,5 +1,5 @@
 /**
- * Host patterns (vault.md 8.1): `api.example.com`, `*.example.com` (exactly one more label), `*`, IP
+ * Host patterns (wire contract §8.1): `api.example.com`, `*.example.com` (exactly one more label), `*`, IP
  * literals, each with an optional `:port` and `/path` or `/path-prefix*`. Compares canonical hosts only;
  * when a pattern names a path, a path whose meaning depends on who decodes it never matches.
  */

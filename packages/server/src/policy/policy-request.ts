@@ -29,7 +29,7 @@ export interface PolicyContext {
   hasReason?: boolean
   /** Actions or action groups that the presented proof covers; absent when it is not limited. */
   scope?: readonly string[]
-  /** Where the request would go; canonical (vault.md 8.2). */
+  /** Where the request would go; canonical (wire contract §8.2). */
   target?: Target
   /** The credential's own `allowed_hosts` against the target. */
   credentialHosts?: 'absent' | 'match' | 'mismatch'

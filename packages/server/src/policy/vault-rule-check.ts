@@ -1,5 +1,5 @@
 /**
- * What a vault rule may not say (vault.md 13.5), and the checked form of one that may stand. Pure; all
+ * What a vault rule may not say (wire contract §13.5), and the checked form of one that may stand. Pure; all
  * problems of a rule are found at once.
  */
 import { VestryError } from '@vestry/contract/errors'

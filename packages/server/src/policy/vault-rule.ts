@@ -1,5 +1,5 @@
 /**
- * The vault's own rule format (vault.md 13.1, 13.2): its shape as written and as checked.
+ * The vault's own rule format (wire contract §13.1, 13.2): its shape as written and as checked.
  * `rule-file.ts` reads files, `vault-rule-check.ts` checks, `vault-import.ts` translates to Cedar.
  */
 

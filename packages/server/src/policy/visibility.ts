@@ -1,5 +1,5 @@
 /**
- * What `list` shows (vault.md 6.5): which operations a principal could perform on a credential, if its
+ * What `list` shows (wire contract §6.5): which operations a principal could perform on a credential, if its
  * parameters turn out to be acceptable. Limits on parameters count as satisfiable in a permit and as
  * not reached in a forbid; everything else is judged now.
  */

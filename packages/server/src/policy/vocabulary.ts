@@ -4,6 +4,7 @@
  * and paths are remembered with a bound, so a repeated question costs two look-ups.
  */
 import { VestryError } from '@vestry/contract/errors'
+import { RecentMap } from '../store/recent-map.ts'
 import { ACTIONS, withGroups } from './actions.ts'
 import { Entity, type EntitySource } from './cedar/entity.ts'
 import { entityRefs } from './cedar/entity-refs.ts'
@@ -18,7 +19,7 @@ import { ARGS, CLOCK, HOST, isLong, NUMS, wellFormed } from './request-context.t
 import { parseWindow, type Window, windowIsOpen } from './window.ts'
 
 const MAX_PRINCIPALS = 10_000
-const MAX_PATHS = 50_000
+const MAX_PATHS = 262_144
 const MAX_OWN_PATHS = 1_000
 
 const SYSTEM = new Entity(new EntityUid('System', 'vestry'))
@@ -35,7 +36,7 @@ interface KnownPrincipal {
   /** Templated path globs with this principal's values; undefined when none applies. */
   paths: GlobIndex | undefined
   /** Resources that lie under one of those globs. */
-  own: Map<string, KnownResource>
+  own: RecentMap<string, KnownResource>
 }
 
 interface KnownResource {
@@ -49,8 +50,8 @@ export class Vocabulary {
   readonly #paths: GlobFamily
   readonly #hosts = new Map<string, HostPattern[]>()
   readonly #windows = new Map<string, Window>()
-  readonly #principals = new Map<string, KnownPrincipal>()
-  readonly #resources = new Map<string, KnownResource>()
+  readonly #principals = new RecentMap<string, KnownPrincipal>(MAX_PRINCIPALS)
+  readonly #resources = new RecentMap<string, KnownResource>(MAX_PATHS)
   readonly #uids = new Map<string, EntityUid>()
 
   /** @throws VestryError `POLICY_INVALID` naming the policy with the malformed pattern. */
@@ -121,8 +122,13 @@ export class Vocabulary {
     const uid = new EntityUid(given.kind === 'agent' ? 'Agent' : 'Operator', given.name)
     const entity = new Entity(uid, { ancestors: parents, attrs, tags: textTags(given.meta) })
     // Kept as a copy: the caller's object may change later.
-    const made = { given: { ...given, meta: { ...given.meta } }, entity, paths, own: new Map() }
-    remember(this.#principals, key, made, MAX_PRINCIPALS)
+    const made = {
+      given: { ...given, meta: { ...given.meta } },
+      entity,
+      paths,
+      own: new RecentMap<string, KnownResource>(MAX_OWN_PATHS),
+    }
+    this.#principals.set(key, made)
     return made
   }
 
@@ -148,8 +154,8 @@ export class Vocabulary {
       attrs,
     })
     const made = { type: given.type, tags: [...given.tags], entity }
-    if (personal.length === 0) remember(this.#resources, given.path, made, MAX_PATHS)
-    else remember(principal.own, given.path, made, MAX_OWN_PATHS)
+    if (personal.length === 0) this.#resources.set(given.path, made)
+    else principal.own.set(given.path, made)
     return entity
   }
 
@@ -219,14 +225,4 @@ function sameResource(
     known.tags.length === given.tags.length &&
     known.tags.every((tag, i) => tag === given.tags[i])
   )
-}
-
-/** The oldest entry makes room. */
-function remember<T>(cache: Map<string, T>, key: string, value: T, max: number): void {
-  cache.delete(key)
-  if (cache.size >= max) {
-    const [oldest] = cache.keys()
-    if (oldest !== undefined) cache.delete(oldest)
-  }
-  cache.set(key, value)
 }

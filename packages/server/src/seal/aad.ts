@@ -1,7 +1,7 @@
 /**
  * Associated data for every wrap and MAC of the vault: what a ciphertext belongs to, in bytes.
  * `AAD(kind, f1, …) = "SNC1" ‖ lp(kind) ‖ lp(vault id) ‖ lp(f1) …`, lp = 16-bit big-endian length first,
- * so no two field lists share an encoding. @see vault.md 15.4
+ * so no two field lists share an encoding. @see wire contract §15.4
  */
 import { VestryError } from '@vestry/contract/errors'
 

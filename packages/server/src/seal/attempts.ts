@@ -1,6 +1,6 @@
 /**
  * Slows down guessing: after five failed attempts each further one costs a minute, then two, up to fifteen.
- * An attempt counts from its start, so that many at once gain nothing. @see vault.md 14, 16.2
+ * An attempt counts from its start, so that many at once gain nothing. @see wire contract §14, 16.2
  */
 import { VestryError } from '@vestry/contract/errors'
 

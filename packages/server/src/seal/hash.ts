@@ -7,7 +7,7 @@ const DISK_ID_BYTES = 16
 
 /**
  * `hmac:` and 32 hex digits, the only form in which a secret value enters the audit log.
- * @see vault.md 17.2
+ * @see wire contract §17.2
  */
 export function hmacTag(hashKey: KeyObject, bytes: Uint8Array | string): string {
   const hex = createHmac('sha256', hashKey).update(bytes).digest('hex')
@@ -21,7 +21,7 @@ export function keyedHash(hashKey: KeyObject, bytes: Uint8Array | string): Uint8
 
 /**
  * A credential's name where names must not be readable, e.g. in exported files: 32 hex digits.
- * @see vault.md 15.5
+ * @see wire contract §15.5
  */
 export function diskId(
   keys: { readonly vaultId: string; readonly indexKey: KeyObject },

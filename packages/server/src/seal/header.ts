@@ -1,6 +1,6 @@
 /**
  * The header of a backup: slots and sealed keyring as clear JSON. It holds nothing that opens without an
- * unseal secret. @see vault.md 15.3
+ * unseal secret. @see wire contract §15.3
  */
 import { accept } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'

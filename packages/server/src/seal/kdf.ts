@@ -1,7 +1,7 @@
 /**
  * Stretches a passphrase into a 32-byte slot key, off the main thread and one at a time.
  * Parameters read from a store are refused when they are too cheap to be ours or too dear to be run.
- * @see vault.md 15.3
+ * @see wire contract §15.3
  */
 import * as crypto from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'

@@ -1,6 +1,6 @@
 /**
  * How often one AES-GCM key may be used with random 96-bit nonces.
- * @see vault.md 7.6, 15.6; NIST SP 800-38D §8.3
+ * @see wire contract §7.6, 15.6; NIST SP 800-38D §8.3
  */
 
 /** From here on the key should be replaced. */

@@ -6,7 +6,7 @@
  * "SNCR" | fmt u8=1 | alg u8=1 | term u32 | version u32
  * | dek_nonce 12 | wrapped_dek 48 | val_nonce 12 | ciphertext n | tag 16      (102 + n bytes)
  * ```
- * @see vault.md 15.5
+ * @see wire contract §15.5
  */
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'

@@ -1,6 +1,6 @@
 /**
  * Moves records to the current term in the background. It keeps no position of its own: each record says which
- * term it is under, so a run that was cut short is resumed by starting again. @see vault.md 15.9
+ * term it is under, so a run that was cut short is resumed by starting again. @see wire contract §15.9
  */
 import { asVestryError } from '@vestry/contract/errors'
 import { type RecordKeys, type RecordPlace, recordTerm, rewrapRecord } from './record.ts'

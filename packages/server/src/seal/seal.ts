@@ -2,7 +2,7 @@
  * The seal: whether the vault's keys are in memory, and the only way to get them there.
  * `uninitialized → sealed ⇄ unsealed`. What it learns it keeps in the store, whole or not at all.
  * Secrets given to it are copied before it first waits; the caller may wipe its own at once.
- * @see vault.md 16
+ * @see wire contract §16
  */
 import type { KeyObject } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,7 +1,7 @@
 /**
  * Collects Shamir shares that come one at a time, from different people. Duplicates do not count, fifteen
  * quiet minutes forget everything, and a share that cannot belong here is refused as it is entered.
- * @see vault.md 16.2
+ * @see wire contract §16.2
  */
 import { VestryError } from '@vestry/contract/errors'
 import { Secret } from './secret.ts'

@@ -1,7 +1,7 @@
 /**
  * Slots: each wraps the same root key under a key of its own, from a passphrase, a key file or shares.
  * The wrap is bound to vault, slot and derivation parameters, so none of them can be exchanged.
- * @see vault.md 15.2, 15.3
+ * @see wire contract §15.2, 15.3
  */
 import { canonicalJson } from '@vestry/contract/canonical'
 import { VestryError } from '@vestry/contract/errors'

@@ -1,7 +1,7 @@
 /**
  * Encryption for agents with a credential as the key they never see. The credential only feeds a key
  * derivation, so any stored bytes will do and the derived key serves this path and this purpose alone.
- * Every way to fail is the one error `DECRYPT_FAILED`. @see vault.md 7.6
+ * Every way to fail is the one error `DECRYPT_FAILED`. @see wire contract §7.6
  */
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'

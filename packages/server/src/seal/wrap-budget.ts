@@ -1,6 +1,6 @@
 /**
  * Counts the data keys wrapped under one term key, over restarts and nodes, without a write per wrap: blocks
- * are reserved in the store ahead of use, so the count errs on the high side. @see vault.md 15.6
+ * are reserved in the store ahead of use, so the count errs on the high side. @see wire contract §15.6
  */
 import { VestryError } from '@vestry/contract/errors'
 import { sql } from 'kysely'

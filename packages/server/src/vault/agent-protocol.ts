@@ -1,6 +1,6 @@
 /**
  * The agents' wire: which methods there are, in which state each may be called, and the second
- * dialect's names for them (vault.md §4.2, §6, §24). Rules live in the methods.
+ * dialect's names for them (wire contract §4.2, §6, §24). Rules live in the methods.
  */
 import { type ErrorCode, VestryError } from '@vestry/contract/errors'
 import type { Peer } from '../identity/caller.ts'
@@ -227,7 +227,7 @@ function assertUnsealed({ seal }: Vault): void {
   }
 }
 
-/** The codes agents may meet (vault.md §9.2). Others tell of the inside: paths, stores, set-up. */
+/** The codes agents may meet (wire contract §9.2). Others tell of the inside: paths, stores, set-up. */
 const AGENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'AUTH_FAILED',
   'ACCESS_DENIED',

@@ -1,4 +1,4 @@
-/** Credentials as rows and back, authenticated on the way in (RULINGS: plain columns carry a row MAC). */
+/** Credentials as rows and back, authenticated on the way in: plain columns carry a row MAC. */
 import type { Selectable } from 'kysely'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'

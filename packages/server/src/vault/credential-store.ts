@@ -11,6 +11,7 @@ import { keepOpen, type OpenedRecord, openRecord, sealRecord } from '../seal/rec
 import type { RewrapRows } from '../seal/rewrap.ts'
 import type { Secret } from '../seal/secret.ts'
 import type { PointRead } from '../store/engine.ts'
+import { RecentMap } from '../store/recent-map.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import {
@@ -30,9 +31,9 @@ import {
   type VersionRow,
 } from './credential-row.ts'
 
-const CACHED_CREDENTIALS = 100_000
+const CACHED_CREDENTIALS = 262_144
 /** Data keys kept unwrapped, as handles; sealing and every change drop them. */
-const KEPT_HANDLES = 4_096
+const KEPT_HANDLES = 32_768
 /** Encryptions are counted on disk in blocks, so that a crash can only over-count. */
 const ENCRYPTION_BLOCK = 65_536
 const PAGE = 1_000
@@ -61,10 +62,14 @@ export class CredentialStore implements Disposable {
   readonly #readCredential: PointRead<CredentialRow>
   readonly #readVersion: PointRead<VersionRow>
   /** Current versions, most recently used last. */
-  readonly #cache = new Map<string, Opened>()
+  readonly #cache = new RecentMap<string, Opened>(CACHED_CREDENTIALS)
   /** Credentials that a list read, by path, with the MAC they were verified under. */
-  readonly #known = new Map<string, { mac: Uint8Array; credential: Credential }>()
-  readonly #handles = new Map<string, { record: Uint8Array; handle: OpenedRecord }>()
+  readonly #known = new RecentMap<string, { mac: Uint8Array; credential: Credential }>(
+    CACHED_CREDENTIALS,
+  )
+  readonly #handles = new RecentMap<string, { record: Uint8Array; handle: OpenedRecord }>(
+    KEPT_HANDLES,
+  )
   readonly #encryptionsLeft = new Map<string, number>()
   /** Raised with each invalidation, so that a read begun before it does not fill the cache after it. */
   #epoch = 0
@@ -86,7 +91,7 @@ export class CredentialStore implements Disposable {
 
   /** Metadata of a credential that exists and is not deleted. From the cache without a wait when it can. */
   find(path: string): Credential | undefined | Promise<Credential | undefined> {
-    const cached = this.#cached(path)
+    const cached = this.#cache.get(path)
     if (cached !== undefined) return cached.credential
     return this.#load(path).then((opened) => opened?.credential)
   }
@@ -101,7 +106,7 @@ export class CredentialStore implements Disposable {
     path: string,
     version?: number,
   ): Promise<{ secret: Secret; version: number; credential: Credential }> {
-    const opened = this.#cached(path) ?? (await this.#load(path))
+    const opened = this.#cache.get(path) ?? (await this.#load(path))
     if (opened === undefined || opened.credential.version === 0) throw notFound(path)
     const { credential } = opened
     const wanted = version ?? credential.version
@@ -121,8 +126,6 @@ export class CredentialStore implements Disposable {
     // The very same record: a caller that read before a change must not leave its handle to those after it.
     if (known?.record === record) return known.handle
     const handle = keepOpen(this.#keys(), { path, version }, record)
-    const [oldest] = this.#handles.keys()
-    if (this.#handles.size >= KEPT_HANDLES && oldest !== undefined) this.#handles.delete(oldest)
     this.#handles.set(path, { record, handle })
     return handle
   }
@@ -163,8 +166,7 @@ export class CredentialStore implements Disposable {
     const row = await this.#readCredential(path)
     if (row === undefined || row.deleted_at !== null) return undefined
     const credential = openCredential(row, this.#keys())
-    if (epoch === this.#epoch && this.#known.size < CACHED_CREDENTIALS)
-      this.#known.set(path, { mac: row.mac, credential })
+    if (epoch === this.#epoch) this.#known.set(path, { mac: row.mac, credential })
     return credential
   }
 
@@ -422,17 +424,6 @@ export class CredentialStore implements Disposable {
     this.drop()
   }
 
-  /** A hit moves to the end: the map's order is the order of use. */
-  #cached(path: string): Opened | undefined {
-    const hit = this.#cache.get(path)
-    if (hit === undefined) return undefined
-    if (this.#cache.size >= CACHED_CREDENTIALS) {
-      this.#cache.delete(path)
-      this.#cache.set(path, hit)
-    }
-    return hit
-  }
-
   async #load(path: string): Promise<Opened | undefined> {
     const epoch = this.#epoch
     const keys = this.#keys()
@@ -442,11 +433,7 @@ export class CredentialStore implements Disposable {
     const current = await this.#readVersion(path, row.version)
     if (current !== undefined) openVersion(current, keys)
     const opened = { credential, record: current?.record ?? new Uint8Array() }
-    if (epoch === this.#epoch) {
-      const [oldest] = this.#cache.keys()
-      if (this.#cache.size >= CACHED_CREDENTIALS && oldest !== undefined) this.#cache.delete(oldest)
-      this.#cache.set(path, opened)
-    }
+    if (epoch === this.#epoch) this.#cache.set(path, opened)
     return opened
   }
 

@@ -24,7 +24,7 @@ export const CREDENTIAL_TYPES = [
 
 const SEGMENT = /^[A-Za-z0-9_][A-Za-z0-9._@+=:-]{0,127}$/
 
-/** vault.md §6.1: 1–16 segments of 1–128 characters, 512 bytes in all, no `.` or `..`. */
+/** wire contract §6.1: 1–16 segments of 1–128 characters, 512 bytes in all, no `.` or `..`. */
 export function isPath(path: string): boolean {
   if (path.length === 0 || path.length > MAX_PATH_BYTES) return false
   const segments = path.split('/')
@@ -80,7 +80,7 @@ export function injectionSpec({
 
 /** What an operator says about a credential beside its value. All of it is visible to operators. */
 export const CredentialSettings = z.strictObject({
-  /** Host patterns of vault.md §8.1 every request with this credential must match. */
+  /** Host patterns of wire contract §8.1 every request with this credential must match. */
   allowed_hosts: z.array(z.string().min(1).max(512)).max(64).optional(),
   inject: Injection.optional(),
   /** How the stored bytes turn into key bytes for `sign` and `verify`. */

@@ -56,7 +56,7 @@ export interface Grant {
 }
 
 /**
- * @param asked Seconds the caller asked for; too much is reduced, not refused (vault.md §6.4).
+ * @param asked Seconds the caller asked for; too much is reduced, not refused (wire contract §6.4).
  */
 export function grantTtl(
   asked: number | undefined,

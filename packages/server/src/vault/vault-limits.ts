@@ -1,4 +1,4 @@
-/** The vault's own limits (vault.md §14): requests, logins, lockouts and outbound calls in flight. */
+/** The vault's own limits (wire contract §14): requests, logins, lockouts and outbound calls in flight. */
 import { VestryError } from '@vestry/contract/errors'
 import type { Session } from '../identity/session.ts'
 import type { BucketLimit } from '../limits/bucket.ts'

@@ -1,6 +1,6 @@
 /**
  * Response wrapping: a retrieved value waits behind a single-use token, so that whoever should have
- * got it notices when somebody else did (vault.md §6.14). In memory: a restart ends every lease too.
+ * got it notices when somebody else did (wire contract §6.14). In memory: a restart ends every lease too.
  * Only where the value is found is kept, never the value.
  */
 import { createHash } from 'node:crypto'

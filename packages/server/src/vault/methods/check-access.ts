@@ -1,6 +1,6 @@
 /**
  * `check_access`: would this be allowed? Asks what a real call would ask and does nothing; rates,
- * approvals and quotas stay as they are (vault.md §6.12).
+ * approvals and quotas stay as they are (wire contract §6.12).
  */
 import { VestryError } from '@vestry/contract/errors'
 import { principalOf, toldReason, type Unseen } from '../../call/perform.ts'

@@ -1,4 +1,4 @@
-/** `list`: what this agent may do something with, and nothing else (vault.md §6.5). */
+/** `list`: what this agent may do something with, and nothing else (wire contract §6.5). */
 import { principalOf } from '../../call/perform.ts'
 import { type Credential, isPath, withoutRevealing } from '../credential.ts'
 import { invalid, optionalInteger, optionalString, type Params } from '../operations/params.ts'

@@ -1,4 +1,4 @@
-/** `authenticate`, `challenge_response` and `logout` (vault.md §5). */
+/** `authenticate`, `challenge_response` and `logout` (wire contract §5). */
 import { newCaller, type Peer } from '../../identity/caller.ts'
 import { LoginRefused, type RefusalReason } from '../../identity/login.ts'
 import type { Session } from '../../identity/session.ts'
@@ -165,7 +165,7 @@ function printableName(claimed: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(claimed) ? claimed : '(malformed)'
 }
 
-/** A malformed signature is a wrong one, not a wrong parameter (vault.md §5.2). */
+/** A malformed signature is a wrong one, not a wrong parameter (wire contract §5.2). */
 function textOrNothing(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }

@@ -1,4 +1,4 @@
-/** `retrieve`: hands the secret itself to the agent, under a lease (vault.md §6.4). */
+/** `retrieve`: hands the secret itself to the agent, under a lease (wire contract §6.4). */
 import { VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import type { Secret } from '../../seal/secret.ts'

@@ -1,4 +1,4 @@
-/** `store`: an agent writes a credential of its own, where policy grants exactly that (vault.md §6.15). */
+/** `store`: an agent writes a credential of its own, where policy grants exactly that (wire contract §6.15). */
 import { VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import { decodeHexBytes } from '../../seal/bytes-text.ts'

@@ -1,4 +1,4 @@
-/** `use`: does something with a credential that the agent does not get to see (vault.md §6.7). */
+/** `use`: does something with a credential that the agent does not get to see (wire contract §6.7). */
 import { VestryError } from '@vestry/contract/errors'
 import { perform } from '../../call/perform.ts'
 import type { Credential } from '../credential.ts'

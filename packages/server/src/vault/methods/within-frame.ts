@@ -1,6 +1,6 @@
 /** Cuts a list of results to what one frame can carry, with room to spare for the rest of the reply. */
 
-/** vault.md §6.5. */
+/** wire contract §6.5. */
 export const MAX_LIST_BYTES = 3.5 * 1024 * 1024
 
 /** As many entries from the front as fit. */

@@ -1,4 +1,4 @@
-/** `encrypt`, `decrypt` and `rewrap`: the credential as a key the agent never sees (vault.md §7.6). */
+/** `encrypt`, `decrypt` and `rewrap`: the credential as a key the agent never sees (wire contract §7.6). */
 import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import { parseUseCiphertext, useDecrypt, useEncrypt } from '../../seal/use-key.ts'

@@ -1,6 +1,6 @@
 /**
  * `http_header`: the ready-made header, secret included. Revealing, so policy must say so and a lease
- * is recorded (vault.md §7.3).
+ * is recorded (wire contract §7.3).
  */
 import { buildHeader } from '../../egress/injection.ts'
 import { Secret, unpooled } from '../../seal/secret.ts'

@@ -1,6 +1,6 @@
 /**
  * `http_request`: makes the call with the secret injected and gives back the reply without it
- * (vault.md §7.7, §8). The outbound rules are egress/'s; this file asks policy before every hop.
+ * (wire contract §7.7, §8). The outbound rules are egress/'s; this file asks policy before every hop.
  */
 import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'

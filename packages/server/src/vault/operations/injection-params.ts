@@ -1,4 +1,4 @@
-/** Where in a request the secret goes: the agent's wish, unless the operator fixed it (vault.md §7.2). */
+/** Where in a request the secret goes: the agent's wish, unless the operator fixed it (wire contract §7.2). */
 import { VestryError } from '@vestry/contract/errors'
 import { checkInjection, HEADER_TYPES, type InjectionSpec } from '../../egress/injection.ts'
 import { type Credential, injectionSpec } from '../credential.ts'

@@ -1,4 +1,4 @@
-/** `sign` and `verify`: MACs and signatures made with a credential that stays here (vault.md §7.4–7.5). */
+/** `sign` and `verify`: MACs and signatures made with a credential that stays here (wire contract §7.4–7.5). */
 import {
   constants,
   createHmac,

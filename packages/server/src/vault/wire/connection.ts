@@ -1,5 +1,5 @@
 /**
- * The life of one connection on a framed JSON-RPC listener (vault.md §2–4): cuts frames, runs
+ * The life of one connection on a framed JSON-RPC listener (wire contract §2–4): cuts frames, runs
  * requests concurrently, answers every one of them, and closes without ever resetting a peer.
  * What a method means is the {@link Protocol}'s business.
  */

@@ -1,5 +1,5 @@
 /**
- * Cuts one peer's byte stream into frames (vault.md §2). Pulled, not pushed: the size limit that
+ * Cuts one peer's byte stream into frames (wire contract §2). Pulled, not pushed: the size limit that
  * holds for a frame depends on what the frames before it did, so the next header is only looked at
  * when the connection asks for it.
  */

@@ -1,6 +1,6 @@
 /**
  * Replies as frames. A secret is spliced into the frame as bytes, between pieces of JSON that were
- * built without it, so it never exists as a JavaScript string (vault.md §22.2).
+ * built without it, so it never exists as a JavaScript string (wire contract §22.2).
  */
 import { ERRORS, type VestryError } from '@vestry/contract/errors'
 import type { Secret } from '../../seal/secret.ts'

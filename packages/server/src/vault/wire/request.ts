@@ -1,5 +1,5 @@
 /**
- * One frame's bytes → one request, or a refusal that carries the best id we can find (vault.md
+ * One frame's bytes → one request, or a refusal that carries the best id we can find (wire contract
  * §2.4–3.1).
  */
 import { isUtf8 } from 'node:buffer'

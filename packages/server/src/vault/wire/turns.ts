@@ -1,5 +1,5 @@
 /**
- * Whose turn it is on one connection (vault.md §3.4): requests run side by side, except that those
+ * Whose turn it is on one connection (wire contract §3.4): requests run side by side, except that those
  * with the same id run one after the other, and that a barrier starts only after everything before it
  * has started and holds up everything behind it.
  */

@@ -1,4 +1,4 @@
-/** What one connection may take up: times in milliseconds, sizes in bytes (vault.md §2–4). */
+/** What one connection may take up: times in milliseconds, sizes in bytes (wire contract §2–4). */
 export interface WireLimits {
   readonly maxRequestBytes: number
   readonly maxRequestBytesUnauthenticated: number
