@@ -28,7 +28,7 @@ policy, lease, both audit records, the intent synced to disk before the secret i
 
 64 connections in lock-step against a bare JSON echo server with the same framing, which parses and answers and does
 nothing else. Bar: 0.35 of its rate. **Not reached**: the median is ${retrieve['median_ratio']}. Two chained records, one
-keyed hash, one authenticated decryption and a synced write per request cost about eight times what an echo costs.
+keyed hash, one authenticated decryption and a synced write per request cost about nine times what an echo costs.
 
 | round | echo/s | retrieve/s | ratio | p50 µs | p99 µs |
 |---|---|---|---|---|---|

@@ -78,14 +78,11 @@ test('every command the program has is shown somewhere', () => {
   expect(leaves(program).filter((name) => !shown.has(name))).toEqual([])
 })
 
-/** Written from what the benchmarks leave in bench/results. */
-const TO_COME = ['docs/benchmarks.md']
-
 test('every link leads somewhere', () => {
   const broken: string[] = []
   for (const page of PAGES) {
     for (const [, target = ''] of withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^https?:/.test(target) || TO_COME.includes(target)) continue
+      if (/^https?:/.test(target)) continue
       const [path = '', anchor] = target.split('#')
       const file = path === '' ? page : relative(ROOT, resolve(ROOT, dirname(page), path))
       if (!existsSync(join(ROOT, file))) broken.push(`${page} → ${target}`)
