@@ -1,4 +1,5 @@
 /** What runs by itself while the vault is open: expiry, sweeping, pruning, the query index, the term key. */
+import type { Head } from '../audit/chain.ts'
 import { hmacTag } from '../seal/hash.ts'
 import type { Parts } from './assemble.ts'
 import { note } from './note.ts'
@@ -7,6 +8,7 @@ import type { TermRotation } from './term-rotation.ts'
 
 const EXPIRE_EVERY_MS = 250
 const SWEEP_EVERY_MS = 1_000
+const KEEP_HEAD_EVERY_MS = 1_000
 const PRUNE_EVERY_MS = 60_000
 const TERM_EVERY_MS = 3_600_000
 /** Lease ids named in one record of expiry. */
@@ -42,12 +44,19 @@ export class Workers {
     const index = auditIndex.start()
     this.#stops.push(() => index[Symbol.asyncDispose]())
     this.#stops.push(() => this.#terms.stop())
+    // A busy log signs many heads a second; the store needs the latest, and each costs it a commit.
+    let latest: Head | undefined
     this.#stops.push(
       audit.onCheckpoint((head) => {
-        // What fails now is done again with the next one.
-        this.#heads.onCheckpoint(head, policy.digest).catch(() => undefined)
+        latest = head
       }),
     )
+    this.#every(KEEP_HEAD_EVERY_MS, async () => {
+      if (latest === undefined) return
+      const head = latest
+      latest = undefined
+      await this.#heads.onCheckpoint(head, policy.digest) // a failure is mended by the next one
+    })
   }
 
   /** The timers end at once; resolves when what they had begun has ended. */
