@@ -309,7 +309,6 @@ test('a path written again after a deletion does not bring the old versions back
     client.call('use', { path: 'a/b', operation, params })
   const { ciphertext } = await use('encrypt', { data: 'x' })
   await vestry.admin.call('admin.cred.rm', { path: 'a/b' })
-  await new Promise((resolve) => setTimeout(resolve, 5))
   await vestry.addCredential('a/b', 'the new value 2')
   const now = await client.call('retrieve', { path: 'a/b' })
   expect(now.version).toBe(2)
@@ -317,5 +316,33 @@ test('a path written again after a deletion does not bring the old versions back
     code: 'CREDENTIAL_NOT_FOUND',
   })
   await expect(use('decrypt', { ciphertext })).rejects.toMatchObject({ code: 'DECRYPT_FAILED' })
+  client.destroy()
+})
+
+test('a clock that is set back loses no version and brings none back', async () => {
+  await using vestry = await startTestDaemon()
+  await vestry.addCredential('a/b', 'value one 1')
+  advance(-3_600_000)
+  await vestry.addCredential('a/b', 'value two 2')
+  await vestry.addCredential('a/b', 'value three 3')
+  const client = await vestry.agent(await vestry.addAgent('scout'))
+  await vestry.addPolicy({
+    version: 1,
+    policies: [
+      { name: 'r', principals: ['agent:scout'], resources: ['a/*'], actions: ['retrieve'] },
+    ],
+  })
+  const readVersion = async (version: number) => {
+    const { value } = await client.call('retrieve', { path: 'a/b', version })
+    return Buffer.from(value, 'hex').toString()
+  }
+  expect(await readVersion(1)).toBe('value one 1')
+  expect(await readVersion(2)).toBe('value two 2')
+  await vestry.admin.call('admin.cred.rm', { path: 'a/b' })
+  advance(-3_600_000)
+  await vestry.addCredential('a/b', 'value four 4')
+  expect(await readVersion(4)).toBe('value four 4')
+  for (const version of [1, 2, 3])
+    await expect(readVersion(version)).rejects.toMatchObject({ code: 'CREDENTIAL_NOT_FOUND' })
   client.destroy()
 })

@@ -237,7 +237,6 @@ export async function assemble(input: {
         maxLifetime: config.vault.max_lifetime,
       },
       egressTimeoutMs: config.egress.timeout_ms,
-      maxFrameBytes: config.vault.max_request_bytes,
     },
     seal,
     stations,

@@ -46,7 +46,7 @@ export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home 
     adminSocket: join(run, 'admin.sock'),
     operatorKey: join(keys, 'operator.key'),
     adminKey: join(keys, 'admin.key'),
-    serverPublicKey: join(keys, 'server.pub'),
+    serverPublicKey: join(dir, 'server.pub'), // not in keys/, where an agent may be called "server"
     devKeyFile: join(dir, 'unseal.key'),
     legacyVaultSocket: explicit ? undefined : join(homedir(), '.sanctum', 'vault.sock'),
     legacyKeys: explicit ? undefined : join(homedir(), '.sanctum', 'keys'),

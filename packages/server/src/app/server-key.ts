@@ -2,12 +2,12 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Home } from './home.ts'
 
-/** @param publicKey Raw Ed25519, 32 bytes. Written as 64 hex digits, mode 0644, only when it is new. */
+/** @param publicKey Raw Ed25519, 32 bytes. Written as 64 hex digits, only when it is new. */
 export function keepServerKey({ serverPublicKey: path }: Home, publicKey: Uint8Array): void {
   const text = `${Buffer.from(publicKey).toString('hex')}\n`
   if (readServerKey(path) === text.trim()) return
   const draft = `${path}.${process.pid}`
-  writeFileSync(draft, text, { mode: 0o644 })
+  writeFileSync(draft, text, { mode: 0o600 })
   renameSync(draft, path)
 }
 

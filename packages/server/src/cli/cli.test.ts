@@ -377,7 +377,7 @@ describe('operators, keys, record', () => {
       signatures: 'checked',
     })
     const local = await cli.json(['audit', 'verify', '--dir', join(cli.home, 'audit')])
-    expect(local.json, 'with the key in keys/server.pub').toMatchObject({
+    expect(local.json, 'with the key in server.pub').toMatchObject({
       status: 'intact',
       signatures: 'checked',
     })

@@ -216,6 +216,7 @@ export class CredentialStore implements Disposable {
         })
       }
       const version = (before?.version ?? 0) + 1
+      const writtenAt = await versionTime(trx, path, living, nowMs)
       const credential: Credential = {
         ...defaults,
         ...living,
@@ -223,7 +224,7 @@ export class CredentialStore implements Disposable {
         path,
         version,
         min_decrypt_version: living?.min_decrypt_version ?? 1,
-        created_at: living?.created_at ?? nowMs,
+        created_at: living?.created_at ?? writtenAt,
         updated_at: nowMs,
         deleted_at: null,
       }
@@ -237,7 +238,7 @@ export class CredentialStore implements Disposable {
               path,
               version,
               record,
-              created_at: nowMs,
+              created_at: writtenAt,
               created_by: createdBy,
               destroyed_at: null,
               encryptions: 0,
@@ -471,6 +472,27 @@ export class CredentialStore implements Disposable {
     this.drop()
     return changed
   }
+}
+
+/**
+ * When a version was written, such that it tells the lives of a path apart whatever the clock does: never
+ * before the credential it belongs to, and always after every version of one deleted earlier.
+ */
+async function versionTime(
+  trx: Kysely<Tables>,
+  path: string,
+  living: Credential | undefined,
+  nowMs: number,
+): Promise<number> {
+  if (living !== undefined) return Math.max(nowMs, living.created_at)
+  const newest = await trx
+    .selectFrom('credential_version')
+    .select('created_at')
+    .where('path', '=', path)
+    .orderBy('created_at', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return Math.max(nowMs, (newest?.created_at ?? 0) + 1)
 }
 
 async function readCredential(

@@ -17,7 +17,6 @@ export interface VaultSettings {
   readonly compatRust: boolean
   readonly leases: LeaseDefaults
   readonly egressTimeoutMs: number
-  readonly maxFrameBytes: number
 }
 
 export interface Vault {
