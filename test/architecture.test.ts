@@ -7,11 +7,12 @@ const ORDER = [
   ['store', 'metrics'],
   ['seal'],
   ['audit'],
-  ['identity', 'policy', 'limits'],
+  ['identity', 'policy', 'limits', 'journal'],
   ['call', 'http'],
   ['egress'],
   ['vault'],
   ['admin'],
+  ['gateway'],
   ['app'],
   ['cli'],
 ]

@@ -11,7 +11,7 @@ import { aad } from '../seal/aad.ts'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
 
-/** Those with the triggers of migration 2. */
+/** Those with the triggers of migrations 2 and 6. */
 const GUARDED = [
   'agent',
   'operator',
@@ -19,6 +19,7 @@ const GUARDED = [
   'policy',
   'credential',
   'credential_version',
+  'tool',
 ] as const satisfies readonly (keyof Tables)[]
 type Guarded = (typeof GUARDED)[number]
 type Sums = Record<Guarded, bigint>
@@ -117,7 +118,8 @@ function openState(row: { value: string } | undefined, keys: RowKeys): RowState 
     const { mac, ...facts } = JSON.parse(row.value) as Record<string, string | number>
     checkRow(keys, 'meta', KEY, facts, Buffer.from(String(mac), 'hex'))
     // Its MAC is right, so we wrote it.
-    const sums = mapTables((table) => BigInt(`0x${facts[table]}`))
+    // A table that came later was empty when this was signed.
+    const sums = mapTables((table) => BigInt(`0x${facts[table] ?? '0'}`))
     return { generation: Number(facts['generation']), sums }
   } catch (cause) {
     throw new VestryError('STORE_CORRUPT', 'The fingerprint of the stored rows was altered', {

@@ -45,6 +45,7 @@ export const MIGRATIONS: readonly Migration[] = [
   },
   { version: 4, name: 'signed approvals', statements: signApprovals },
   { version: 5, name: 'what an approval is about', statements: explainApprovals },
+  { version: 6, name: 'gateway and journal', statements: gatewayTables },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -246,7 +247,7 @@ function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly s
   ]
 }
 
-/** Tables whose rows carry a MAC and decide who may do what. */
+/** Tables whose rows carry a MAC and decide who may do what; those of migration 2. */
 const GUARDED = ['agent', 'operator', 'api_key', 'policy', 'credential', 'credential_version']
 
 /**
@@ -259,7 +260,7 @@ function noteRowChanges({ engine, bytes, table }: Dialect): readonly string[] {
     "before" ${bytes},
     "after" ${bytes}
   ) ${table}`
-  return [notes, ...(engine === 'sqlite' ? sqliteTriggers() : postgresTriggers())]
+  return [notes, ...(engine === 'sqlite' ? sqliteTriggers(GUARDED) : postgresFunction(GUARDED))]
 }
 
 /** Questions asked before their rows were signed are asked again. */
@@ -281,10 +282,83 @@ function explainApprovals(): readonly string[] {
   ]
 }
 
-function sqliteTriggers(): string[] {
+/** What the gateway keeps, and the durable journal of effects. */
+function gatewayTables({ engine, integer, bytes, table, keyedTable }: Dialect): readonly string[] {
+  return [
+    `create table "execution" (
+      "id" text primary key not null,
+      "kind" text not null,
+      "key" text,
+      "fingerprint" text,
+      "agent_id" text not null,
+      "subject" text not null,
+      "mode" text not null,
+      "repeatable" ${integer} not null,
+      "state" text not null,
+      "reached" ${integer} not null,
+      "owner" text,
+      "owner_until" ${integer},
+      "attempts" ${integer} not null,
+      "run_at" ${integer} not null,
+      "retain_ms" ${integer} not null,
+      "input" ${bytes},
+      "output" ${bytes},
+      "error_code" text,
+      "created_at" ${integer} not null,
+      "started_at" ${integer},
+      "finished_at" ${integer},
+      "expires_at" ${integer}
+    ) ${table}`,
+    `create unique index "execution_key" on "execution" ("kind", "key") where "key" is not null`,
+    `create index "execution_waiting" on "execution" ("kind", "run_at", "created_at")
+      where "state" = 'reserved' and "owner" is null`,
+    `create index "execution_held" on "execution" ("owner_until") where "owner" is not null`,
+    `create index "execution_expiry" on "execution" ("expires_at") where "expires_at" is not null`,
+    `create index "execution_time" on "execution" ("kind", "created_at")`,
+
+    `create table "gateway_token" (
+      "id" text primary key not null,
+      "token_id" text not null,
+      "agent_id" text not null,
+      "payload_hash" text not null,
+      "tools_json" text not null,
+      "permissions_json" text not null,
+      "intent" text,
+      "txn" text not null,
+      "issued_at" ${integer} not null,
+      "expires_at" ${integer} not null,
+      "revoked_at" ${integer},
+      "mac" ${bytes} not null
+    ) ${table}`,
+    `create unique index "gateway_token_id" on "gateway_token" ("token_id")`,
+    `create unique index "gateway_token_hash" on "gateway_token" ("payload_hash")`,
+    `create index "gateway_token_agent" on "gateway_token" ("agent_id", "issued_at")`,
+    `create index "gateway_token_expiry" on "gateway_token" ("expires_at")`,
+
+    `create table "agent_nonce" (
+      "agent_id" text not null,
+      "nonce" text not null,
+      "expires_at" ${integer} not null,
+      primary key ("agent_id", "nonce")
+    ) ${keyedTable}`,
+    `create index "agent_nonce_expiry" on "agent_nonce" ("expires_at")`,
+
+    `create table "tool" (
+      "id" text primary key not null,
+      "definition_json" text not null,
+      "digest" text not null,
+      "created_at" ${integer} not null,
+      "updated_at" ${integer} not null,
+      "mac" ${bytes} not null
+    ) ${table}`,
+    ...(engine === 'sqlite' ? sqliteTriggers(['tool']) : postgresTriggers(['tool'])),
+  ]
+}
+
+function sqliteTriggers(names: readonly string[]): string[] {
   const note = (name: string, values: string) =>
     `begin insert into "row_change" values ('${name}', ${values}); end`
-  return GUARDED.flatMap((name) => [
+  return names.flatMap((name) => [
     `create trigger "${name}_added" after insert on "${name}"
       ${note(name, 'null, new."mac"')}`,
     `create trigger "${name}_altered" after update of "mac" on "${name}"
@@ -305,12 +379,16 @@ export const NOTE_ROW_CHANGE = ` declare
       return null;
     end `
 
-function postgresTriggers(): string[] {
+function postgresFunction(names: readonly string[]): string[] {
   return [
     `create function "note_row_change"() returns trigger language plpgsql as $$${NOTE_ROW_CHANGE}$$`,
-    ...GUARDED.map(
-      (name) => `create trigger "${name}_changed" after insert or update of "mac" or delete
-        on "${name}" for each row execute function "note_row_change"()`,
-    ),
+    ...postgresTriggers(names),
   ]
+}
+
+function postgresTriggers(names: readonly string[]): string[] {
+  return names.map(
+    (name) => `create trigger "${name}_changed" after insert or update of "mac" or delete
+        on "${name}" for each row execute function "note_row_change"()`,
+  )
 }

@@ -60,12 +60,12 @@ export interface Tables {
     mac: Uint8Array
   }
   policy: {
-    /** `vault:<name>` for imported vault rules; the Cedar `@id` otherwise. */
+    /** `vault:<name>` for imported vault rules, `gateway:<uuid>` for gateway policies; the Cedar `@id` otherwise. */
     id: string
-    format: 'cedar' | 'vault'
+    format: 'cedar' | 'vault' | 'gateway'
     /** Cedar text, imported or as written. */
     text: string
-    /** Cedar's JSON form of `text`, compiled at start without the wasm engine. */
+    /** Cedar's JSON form of `text`, compiled at start without the wasm engine; of a gateway policy its owner and spec. */
     json: string
     /** What the operator gave, in its own format. */
     source: string
@@ -157,6 +157,73 @@ export interface Tables {
   /** `reserved` is the sum of the key's holds. Whole numbers in the unit of the budget. */
   budget: { key: string; reserved: number; spent: number; updated_at: number }
   budget_hold: { id: string; key: string; amount: number; expires_at: number }
+  /** The durable journal of effects (journal/journal.ts). */
+  execution: {
+    id: string
+    /** Which part runs it: `gateway`. */
+    kind: string
+    /** SHA-256 hex of what must not happen twice; unique within its kind. */
+    key: string | null
+    /** SHA-256 hex of what was asked under the key. */
+    fingerprint: string | null
+    agent_id: string
+    /** What it does, for lists: `gmail_send:send`. */
+    subject: string
+    /** Somebody waits for it, or a worker picks it up. */
+    mode: 'inline' | 'queued'
+    /** May run again after a crash. */
+    repeatable: number
+    state: 'reserved' | 'sent' | 'done' | 'failed' | 'unknown'
+    /** Of a failed one: the upstream may have been reached. */
+    reached: number
+    /** The process that runs it, and until when nobody else may take it over. */
+    owner: string | null
+    owner_until: number | null
+    attempts: number
+    /** Not before. */
+    run_at: number
+    /** Kept this long after its end. */
+    retain_ms: number
+    /** SNCR records of seal/record.ts. */
+    input: Uint8Array | null
+    output: Uint8Array | null
+    error_code: string | null
+    created_at: number
+    started_at: number | null
+    finished_at: number | null
+    /** Of an ended one: when it is forgotten. */
+    expires_at: number | null
+  }
+  /** The registry of gateway tokens; the token itself is nowhere. */
+  gateway_token: {
+    id: string
+    /** What the mint answered. */
+    token_id: string
+    agent_id: string
+    /** SHA-256 hex of the payload. */
+    payload_hash: string
+    tools_json: string
+    permissions_json: string
+    /** Default intent. */
+    intent: string | null
+    txn: string
+    issued_at: number
+    expires_at: number
+    revoked_at: number | null
+    mac: Uint8Array
+  }
+  /** Nonces of signed token requests, each good for once. */
+  agent_nonce: { agent_id: string; nonce: string; expires_at: number }
+  /** HTTP tools that operators defined; `id` is the tool's name. */
+  tool: {
+    id: string
+    definition_json: string
+    /** `sha256:…` over the schemapin-v1 form of the definition. */
+    digest: string
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
   /** Query index over the audit log; can be rebuilt from it. */
   audit_index: {
     /** Each node writes a chain of its own; empty where only one node exists. */
@@ -198,6 +265,10 @@ const NAMES: Record<keyof Tables, true> = {
   limit_window: true,
   budget: true,
   budget_hold: true,
+  execution: true,
+  gateway_token: true,
+  agent_nonce: true,
+  tool: true,
   audit_index: true,
 }
 export const TABLE_NAMES: readonly string[] = Object.keys(NAMES).sort()
