@@ -83,6 +83,7 @@ export const ERRORS = {
   IDEMPOTENCY_CONFLICT: { status: 409, message: 'Idempotency key was used for another request' },
   OUTCOME_UNKNOWN: { status: 409, message: 'Interrupted, outcome unknown' },
   JOB_NOT_FOUND: { status: 404, message: 'Job not found' },
+  CANCELLED: { status: 409, message: 'Cancelled before it ran' },
   QUEUE_FULL: { status: 503, message: 'Too many jobs are waiting' },
   DEADLINE_EXCEEDED: { status: 504, message: 'No answer within the deadline' },
 } as const satisfies Record<string, { status: number; message: string }>
