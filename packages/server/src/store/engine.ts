@@ -54,6 +54,8 @@ export interface Engine {
   ): PointRead<PointRow<T, C>>
   /** Tells other nodes, from inside the transaction of a change, what it touched. */
   announce(trx: Kysely<Tables>, tables: readonly string[]): Promise<void>
+  /** The same from inside a write that is no change, so nothing in it is going to be signed. */
+  tell(trx: Kysely<Tables>, tables: readonly string[]): Promise<void>
   close(): Promise<void>
 }
 

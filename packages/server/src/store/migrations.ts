@@ -301,13 +301,13 @@ function gatewayTables({ engine, integer, bytes, table, keyedTable }: Dialect): 
       "attempts" ${integer} not null,
       "run_at" ${integer} not null,
       "retain_ms" ${integer} not null,
-      "input" ${bytes},
-      "output" ${bytes},
       "error_code" text,
       "created_at" ${integer} not null,
       "started_at" ${integer},
       "finished_at" ${integer},
-      "expires_at" ${integer}
+      "expires_at" ${integer},
+      "input" ${bytes},
+      "output" ${bytes}
     ) ${table}`,
     `create unique index "execution_key" on "execution" ("kind", "key") where "key" is not null`,
     `create index "execution_waiting" on "execution" ("kind", "run_at", "created_at")

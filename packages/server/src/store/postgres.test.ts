@@ -39,6 +39,24 @@ describe.skipIf('skip' in postgresOffer)(title, () => {
     expect(await b.generation()).toBe(1)
   })
 
+  test('what a write tells is heard on every node, and not when it is undone', async () => {
+    const { a, b } = await twoNodes()
+    await using _a = a
+    await using _b = b
+    const heard: (readonly string[])[] = []
+    b.onChange((tables) => heard.push(tables))
+    const options = { tell: ['execution'] } as const
+    const undone = a.write(async () => {
+      throw new Error('no')
+    }, options)
+    await expect(undone).rejects.toThrow('no')
+    await a.write((trx) => trx.deleteFrom('execution').execute(), options)
+    await until(() => heard.length >= 1)
+    await sleep(50)
+    expect(heard).toEqual([['execution']])
+    expect(await b.generation()).toBe(0)
+  })
+
   test('changes of two nodes at once raise one generation, each by one', async () => {
     const { a, b } = await twoNodes()
     await using _a = a

@@ -60,6 +60,7 @@ export async function openPostgres(
       await assertOwnCode(trx)
       await feed.announce(trx, tables)
     },
+    tell: (trx, tables) => feed.announce(trx, tables),
     async close() {
       await writer.settle()
       feed.close()

@@ -61,6 +61,7 @@ function engine(writer: DatabaseSync, reader: DatabaseSync, options: EngineOptio
     writeBehind: (rows) => queue.writeBehind(rows),
     pointRead: (table, key, columns) => pointRead(reader, table, key, columns),
     announce: async () => {}, // one process, so nobody else to tell
+    tell: async () => {},
     async close() {
       await queue.close()
       closeQuietly(reader)

@@ -269,6 +269,27 @@ eachStore('changes', (at) => {
     expect(heard).toEqual([['credential', 'policy', 'policy_set']])
   })
 
+  test('a write tells what it was asked to tell once it is committed, and raises no generation', async () => {
+    const heard: (readonly string[])[] = []
+    const before = await at.store.generation()
+    const stop = at.store.onChange((tables) => heard.push(tables))
+    const options = { tell: ['execution'] } as const
+    const value = await at.store.write(async (trx) => {
+      await trx.deleteFrom('execution').execute()
+      expect(heard).toEqual([])
+      return 7
+    }, options)
+    expect(value).toBe(7)
+    const refused = at.store.write(async () => {
+      throw new Error('no')
+    }, options)
+    await expect(refused).rejects.toThrow('no')
+    await at.store.write((trx) => trx.deleteFrom('execution').execute())
+    stop()
+    expect(heard).toEqual([['execution']])
+    expect(await at.store.generation()).toBe(before)
+  })
+
   test('a change through raw SQL counts as touching every table', async () => {
     const heard: (readonly string[])[] = []
     const stop = at.store.onChange((tables) => heard.push(tables))

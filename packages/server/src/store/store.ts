@@ -26,7 +26,7 @@ export interface Store extends AsyncDisposable {
    *
    * @throws STORE_UNAVAILABLE when the engine cannot commit, CONFLICT for a key that is taken, else what `fn` threw.
    */
-  write<T>(fn: WriteFn<T>): Promise<T>
+  write<T>(fn: WriteFn<T>, options?: WriteOptions): Promise<T>
   /** `write` that also raises the generation by one. For admin changes; tells `onChange` on every node. */
   change<T>(fn: WriteFn<T>): Promise<{ value: T; generation: number }>
   generation(): Promise<number>
@@ -36,8 +36,8 @@ export interface Store extends AsyncDisposable {
    */
   writeBehind<T extends keyof Tables>(rows: BehindRows<T>): Promise<void>
   /**
-   * Called with the touched tables after a change was committed here or (PostgreSQL) on another node, and with
-   * all tables after a lost connection came back. @returns the function that ends it.
+   * Called with the touched tables after a change was committed here or (PostgreSQL) on another node, with what
+   * a write was asked to tell, and with all tables after a lost connection came back. @returns the function that ends it.
    */
   onChange(listener: ChangeListener): () => void
   /**
@@ -51,6 +51,11 @@ export interface Store extends AsyncDisposable {
   ): PointRead<PointRow<T, C>>
   /** Finishes the writes that were accepted, then closes every connection. */
   close(): Promise<void>
+}
+
+export interface WriteOptions {
+  /** Tables that `onChange` is told of on every node, once it is committed. The generation stays as it is. */
+  readonly tell?: readonly (keyof Tables)[]
 }
 
 export type StoreOptions = Partial<EngineOptions>
@@ -108,7 +113,16 @@ function storeOf(engine: Engine, listeners: ChangeListeners): Store {
   return {
     engine: engine.name,
     db: engine.db,
-    write: async (fn) => open().write(fn),
+    async write(fn, { tell = [] } = {}) {
+      if (tell.length === 0) return open().write(fn)
+      const value = await open().write(async (trx) => {
+        const result = await fn(trx)
+        await engine.tell(trx, tell)
+        return result
+      })
+      listeners.emit(tell)
+      return value
+    },
     async change(fn) {
       const { value, generation, tables } = await open().write(async (trx) => {
         const next = await raiseGeneration(trx) // first: concurrent changes queue up on this row
