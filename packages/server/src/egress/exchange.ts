@@ -10,6 +10,8 @@ import type { Target } from './url.ts'
 
 export interface ExchangeRequest {
   target: Target
+  /** `name=value` of a credential, written after the target's own query. */
+  secretQuery?: string | undefined
   /** Every one passed the address rules. */
   addresses: readonly VettedAddress[]
   pins: readonly string[]
@@ -55,7 +57,7 @@ async function attempt(
   request: ExchangeRequest,
   endpoint: Endpoint,
 ): Promise<Exchange> {
-  const { target, method, body, signal } = request
+  const { method, body, signal } = request
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const abort = () => reject(signal.reason)
@@ -63,7 +65,7 @@ async function attempt(
   try {
     const reply = pool.at(request.poolKey, endpoint).request({
       method: method as Dispatcher.HttpMethod, // the type lists common ones; any token is sent
-      path: `${target.path}${target.query}`,
+      path: pathOf(request),
       headers: request.headers.flat(),
       body: body ?? null,
       responseHeaders: 'raw',
@@ -77,6 +79,11 @@ async function attempt(
   } finally {
     signal.removeEventListener('abort', abort)
   }
+}
+
+function pathOf({ target: { path, query }, secretQuery }: ExchangeRequest): string {
+  if (secretQuery === undefined) return `${path}${query}`
+  return `${path}${query === '' ? '?' : `${query}&`}${secretQuery}`
 }
 
 /** With `responseHeaders: 'raw'` the library hands out a flat list, which its types do not say. */

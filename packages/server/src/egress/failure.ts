@@ -14,9 +14,41 @@ const CONNECT: Readonly<Record<ConnectFailure['kind'], string>> = {
   address: 'answered from another address than the one that was checked',
 }
 
+const BROKEN_OFF = 'broke off the exchange'
+
+/** Errors of requests of which the upstream has not heard. Kept here, since `context` goes over the wire. */
+const unsent = new WeakSet<object>()
+
+/** Errors that may be gone a moment later. */
+const transient = new WeakSet<object>()
+
+/** Whether a byte of the request may have left; true for every error that is not known to be too early for it. */
+export function wasSent(error: unknown): boolean {
+  return !(error instanceof Error && unsent.has(error))
+}
+
+/** The same error. It must belong to this one request. */
+export function markUnsent(error: unknown): unknown {
+  if (error instanceof Error) unsent.add(error)
+  return error
+}
+
+/** Whether the network failed (no address, no connection, broken off), and not trust, HTTP or content. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof Error && transient.has(error)
+}
+
+export function markTransient<E extends Error>(error: E): E {
+  transient.add(error)
+  return error
+}
+
 /** @param host Canonical host name of the hop that failed. */
 export function upstreamError(error: unknown, host: string, scrubber: Scrubber): VestryError {
-  if (error instanceof VestryError) return scrubber.error(error)
+  if (error instanceof VestryError) {
+    const scrubbed = scrubber.error(error)
+    return isTransient(error) ? markTransient(scrubbed) : scrubbed
+  }
   const failure = error instanceof ConnectFailure ? error : undefined
   const source = failure === undefined ? error : failure.cause
   const reason = codeOf(source)
@@ -25,10 +57,11 @@ export function upstreamError(error: unknown, host: string, scrubber: Scrubber):
   }
   const words = failure === undefined ? wordsFor(source, reason) : CONNECT[failure.kind]
   const name = scrubber.text(host, 'error')
-  return new VestryError('UPSTREAM_ERROR', `Host "${name}" ${words}`, {
+  const result = new VestryError('UPSTREAM_ERROR', `Host "${name}" ${words}`, {
     context: { host: name, ...(reason === undefined ? {} : { reason }) },
     ...(source === undefined ? {} : { cause: clean(source, scrubber) }),
   })
+  return words === CONNECT.network || words === BROKEN_OFF ? markTransient(result) : result
 }
 
 export function timeoutError(host: string, timeoutMs: number, scrubber: Scrubber): VestryError {
@@ -52,7 +85,7 @@ function wordsFor(error: unknown, reason: string | undefined): string {
   // Only some parser errors carry a code.
   if (error instanceof undiciErrors.HTTPParserError) return 'did not speak proper HTTP/1.1'
   if (reason === 'UND_ERR_HEADERS_OVERFLOW') return 'sent too many header bytes'
-  return 'broke off the exchange'
+  return BROKEN_OFF
 }
 
 /** Codes are constants of the libraries; anything else stays out. */

@@ -4,7 +4,7 @@ import { buildInjection, type InjectionSpec, isForbiddenInjection } from './inje
 
 function build(secret: string | Uint8Array, spec: InjectionSpec = {}): string {
   using injection = buildInjection(spec, Secret.copy(Buffer.from(secret)))
-  return `${injection.header}: ${Buffer.from(injection.value.bytes).toString('latin1')}`
+  return `${injection.name}: ${Buffer.from(injection.value.bytes).toString('latin1')}`
 }
 
 test('each header type builds its header', () => {

@@ -1,8 +1,9 @@
-/** Builds the header that carries a secret upstream (wire contract §7.2), and says what must not come back. */
+/** Builds what carries a secret upstream (wire contract §7.2), and says what must not come back. */
 import { VestryError } from '@vestry/contract/errors'
 import { encodeBase64Bytes } from '../seal/bytes-text.ts'
 import { Secret, unpooled } from '../seal/secret.ts'
 import { Needles } from './needles.ts'
+import { checkQueryName, type QueryInjectionSpec, queryValue } from './query-injection.ts'
 import { isHeaderName } from './request-headers.ts'
 
 export const HEADER_TYPES = ['bearer', 'api_key', 'basic', 'custom'] as const
@@ -19,11 +20,12 @@ export interface InjectionSpec {
   username?: string
 }
 
-/** A ready header. Owns copies of the secret: dispose it when the exchange is over. */
+/** A ready header or query parameter. Owns copies of the secret: dispose it when the exchange is over. */
 export interface Injection extends Disposable {
-  /** Header name, in the case it is sent in. */
-  header: string
-  /** Header value. */
+  place: 'header' | 'query'
+  /** Of the header or the parameter, in the case it is sent in. */
+  name: string
+  /** As it is written out: in a query percent-encoded. */
   value: Secret
   needles: Needles
 }
@@ -53,15 +55,19 @@ export interface InjectedHeader {
 
 /**
  * @param secret Borrowed.
- * @throws VestryError `INVALID_PARAMS` for a header that may not be set, `UNUSABLE_CREDENTIAL` for a secret that
- *   no header can carry, or that is too short to be kept out of replies.
+ * @throws VestryError `INVALID_PARAMS` for a header or parameter that may not be set, `UNUSABLE_CREDENTIAL` for a
+ *   secret that it cannot carry, or that is too short to be kept out of replies.
  */
-export function buildInjection(spec: InjectionSpec, secret: Secret): Injection {
-  const { header, value, known } = buildParts(spec, secret)
+export function buildInjection(
+  spec: InjectionSpec | QueryInjectionSpec,
+  secret: Secret,
+): Injection {
+  const { place, name, value, known } = placed(spec, secret)
   try {
     const needles = Needles.of([...known, value])
     return {
-      header,
+      place,
+      name,
       value,
       needles,
       [Symbol.dispose]() {
@@ -77,7 +83,7 @@ export function buildInjection(spec: InjectionSpec, secret: Secret): Injection {
   }
 }
 
-/** As {@link buildInjection}, without what guards the replies: no secret is too short to be shown. */
+/** As {@link buildInjection} for a header, without what guards the replies: no secret is too short to be shown. */
 export function buildHeader(spec: InjectionSpec, secret: Secret): InjectedHeader {
   const { header, value, known } = buildParts(spec, secret)
   for (const part of known) part[Symbol.dispose]()
@@ -86,15 +92,29 @@ export function buildHeader(spec: InjectionSpec, secret: Secret): InjectedHeader
 
 /**
  * What can be judged before the secret is known.
- * @returns The name of the header.
+ * @returns The name of the header or parameter.
  * @throws VestryError `INVALID_PARAMS`
  */
-export function checkInjection(spec: InjectionSpec): string {
+export function checkInjection(spec: InjectionSpec | QueryInjectionSpec): string {
+  if ('query' in spec) {
+    checkQueryName(spec.query)
+    return spec.query
+  }
   const { header } = headerOf(spec)
   if (spec.username !== undefined && /[\p{Cc}:]/u.test(spec.username)) {
     throw invalid('username must not contain control characters or a colon')
   }
   return header
+}
+
+function placed(spec: InjectionSpec | QueryInjectionSpec, secret: Secret) {
+  if ('query' in spec) {
+    const name = checkInjection(spec)
+    const value = queryValue(secret)
+    return { place: 'query' as const, name, value, known: [Secret.copy(secret.bytes)] }
+  }
+  const { header, value, known } = buildParts(spec, secret)
+  return { place: 'header' as const, name: header, value, known }
 }
 
 interface Parts extends InjectedHeader {

@@ -13,10 +13,10 @@ export interface Hop {
 export interface RedirectPolicy {
   /** A request with a credential never leaves the origin it began at. */
   carriesCredential: boolean
+  /** Redirects followed at most. */
+  maxRedirects: number
   rules: AddressRules
 }
-
-export const MAX_REDIRECTS = 3
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
@@ -37,7 +37,8 @@ export function nextHop(
   const first = visited[0]
   const last = visited.at(-1)
   if (first === undefined || last === undefined) throw blocked('there was no request')
-  if (visited.length > MAX_REDIRECTS) throw blocked(`there were more than ${MAX_REDIRECTS}`)
+  const { maxRedirects } = policy
+  if (visited.length > maxRedirects) throw blocked(`there were more than ${maxRedirects}`)
   const target = parse(location, last.target)
   const forbidden = target.literal && refuse(target.literal, target.port, policy.rules)
   if (forbidden !== undefined) {

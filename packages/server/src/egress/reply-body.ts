@@ -19,7 +19,13 @@ export interface ReplyBody {
 
 export type Coding = 'identity' | 'gzip' | 'deflate' | 'br'
 
-const MAX_RECEIVED = 4 * 1024 * 1024
+export interface ReplyLimits {
+  /** Decoded bytes beyond which there is no need to read on. */
+  wanted: number
+  /** Bytes over the wire. */
+  maxReceived: number
+}
+
 const MAX_DECODED = 8 * 1024 * 1024
 const MAX_RATIO = 100
 /** Small repetitive texts compress better than any bomb needs to; below this the ratio says nothing. */
@@ -46,13 +52,12 @@ export function codingOf(header: string | undefined): Coding {
 
 /**
  * @param source Read to its end, or destroyed where a bound is met.
- * @param wanted Decoded bytes beyond which there is no need to read on.
  * @throws VestryError `UPSTREAM_ERROR` when decoding fails; what `source` failed with, unchanged.
  */
 export async function readReply(
   source: Readable,
   coding: Coding,
-  wanted: number,
+  { wanted, maxReceived }: ReplyLimits,
 ): Promise<ReplyBody> {
   const limit = Math.min(wanted, MAX_DECODED)
   const chunks: Uint8Array[] = []
@@ -62,7 +67,7 @@ export async function readReply(
   async function* counted(): AsyncGenerator<Uint8Array> {
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       received += chunk.length
-      if (received > MAX_RECEIVED) {
+      if (received > maxReceived) {
         complete = false
         return
       }

@@ -9,7 +9,7 @@ export type HeaderPairs = readonly (readonly [name: string, value: string])[]
 export interface HeaderFilter {
   /** The header that will carry the credential. */
   slot: string | undefined
-  /** Let the agent's `Authorization` and `Cookie` pass beside a credential in another header. */
+  /** Let the agent's `Authorization` and `Cookie` pass beside a credential elsewhere. */
   allowAgentAuth: boolean
   userAgent: string
 }
@@ -51,7 +51,7 @@ export function requestHeaders(headers: HeaderPairs, filter: HeaderFilter): [str
   check(headers)
   const perConnection = connectionOptions(headers)
   const slot = filter.slot?.toLowerCase()
-  const agentAuth = slot === undefined || slot === 'authorization' || filter.allowAgentAuth
+  const agentAuth = slot === 'authorization' || filter.allowAgentAuth
   const kept = headers.filter(([name]) => {
     const lower = name.toLowerCase()
     if (lower === slot || DROPPED.has(lower) || perConnection.has(lower)) return false

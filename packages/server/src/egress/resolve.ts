@@ -5,6 +5,7 @@
 import { lookup } from 'node:dns/promises'
 import { VestryError } from '@vestry/contract/errors'
 import { type AddressRules, parseAddress, refuse } from './addresses.ts'
+import { markTransient } from './failure.ts'
 import type { Target } from './url.ts'
 
 /** All A and AAAA records of a name as text; an empty list when it has none. */
@@ -49,9 +50,11 @@ export async function vet(
       ? await answersFor(target.host, resolver, signal)
       : [target.host.replace(/^\[|\]$/g, '')]
   if (answers.length === 0) {
-    throw new VestryError('UPSTREAM_ERROR', `Host "${target.host}" has no address`, {
-      context: { host: target.host },
-    })
+    throw markTransient(
+      new VestryError('UPSTREAM_ERROR', `Host "${target.host}" has no address`, {
+        context: { host: target.host },
+      }),
+    )
   }
   // Vetted in full before any is used: a forbidden address anywhere spoils the answer.
   return [...new Set(answers)].map((text) => {

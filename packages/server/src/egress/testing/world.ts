@@ -4,6 +4,7 @@ import { Secret } from '../../seal/secret.ts'
 import { type AddressRules, parseCidr } from '../addresses.ts'
 import { buildInjection, type InjectionSpec } from '../injection.ts'
 import { EgressPool, type PoolOptions } from '../pool.ts'
+import type { QueryInjectionSpec } from '../query-injection.ts'
 import type { EgressDeps, EgressRequest, Grant } from '../send.ts'
 
 export interface WorldOptions {
@@ -60,7 +61,7 @@ export function requestFor(
     secret,
     spec = {},
     ...rest
-  }: Partial<EgressRequest> & { secret?: string; spec?: InjectionSpec } = {},
+  }: Partial<EgressRequest> & { secret?: string; spec?: InjectionSpec | QueryInjectionSpec } = {},
 ): EgressRequest {
   return {
     url,
