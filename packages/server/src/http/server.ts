@@ -7,6 +7,7 @@ import { asVestryError, VestryError } from '@vestry/contract/errors'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { ApiKeyStore } from '../identity/api-key-store.ts'
 import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
+import { correlationOfRequest } from './correlation.ts'
 
 export interface HttpDeps {
   readonly version: string
@@ -16,43 +17,58 @@ export interface HttpDeps {
   readonly apiKeys: ApiKeyStore
   /** Bound to loopback: metrics are open. */
   readonly loopback: boolean
+  readonly maxBodyBytes: number
   readonly state: () => { sealed: boolean; auditAvailable: boolean; draining: boolean }
+  /** What other parts say of themselves at `/ready`. */
+  readonly checks: () => Promise<Record<string, unknown>>
 }
 
 export function createHttp(deps: HttpDeps): FastifyInstance {
   const app = fastify({
     keepAliveTimeout: 65_000,
     requestTimeout: 25_000,
-    bodyLimit: 1_048_576,
+    bodyLimit: deps.maxBodyBytes,
     forceCloseConnections: 'idle',
     http: { maxHeaderSize: 65_536 },
+    // What is no HTTP request at all gets an answer its client can read, too.
+    clientErrorHandler: (error, socket) => {
+      if (!socket.writable) return
+      const { status, message } = clientError(error)
+      const body = JSON.stringify({ error: message, code: 'BAD_REQUEST' })
+      socket.end(
+        `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
+          `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      )
+    },
   })
 
-  app.get('/health', () => ({
-    ok: true,
-    status: 'healthy',
-    version: deps.version,
-    uptime_seconds: Math.floor((deps.now() - deps.startedAtMs) / 1000),
-    sealed: deps.state().sealed,
-  }))
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-correlation-id', correlationOfRequest(request, deps.now()).id)
+  })
 
-  app.get('/ready', (_request, reply) => {
+  for (const prefix of ['', '/api']) {
+    app.get(`${prefix}/health`, () => health(deps))
+    app.get(`${prefix}/metrics`, async (request, reply) => {
+      if (!deps.loopback) await authenticate(deps, request)
+      return reply.type(CONTENT_TYPE).send(deps.registry.render())
+    })
+  }
+
+  app.get('/ready', async (_request, reply) => {
     const { sealed, auditAvailable, draining } = deps.state()
     const ready = !sealed && auditAvailable && !draining
-    return reply
-      .status(ready ? 200 : 503)
-      .send({ ready, sealed, audit_available: auditAvailable, draining })
+    return reply.status(ready ? 200 : 503).send({
+      ready,
+      timestamp: new Date(deps.now()).toISOString(),
+      sealed,
+      audit_available: auditAvailable,
+      draining,
+      ...(await deps.checks()),
+    })
   })
 
-  app.get('/metrics', async (request, reply) => {
-    if (!deps.loopback) await authenticate(deps, request)
-    return reply.type(CONTENT_TYPE).send(deps.registry.render())
-  })
-
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .status(404)
-      .send({ error: `no such path: ${request.method} ${request.url.split('?', 1)[0]}` }),
+  app.setNotFoundHandler((_request, reply) =>
+    reply.status(404).send({ error: 'Not found', code: 'NOT_FOUND' }),
   )
 
   app.setErrorHandler((error, _request, reply) => {
@@ -65,6 +81,33 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
       .send({ error: message, code: known.code, ...(known.hint && { hint: known.hint }) })
   })
   return app
+}
+
+function health(deps: HttpDeps): Record<string, unknown> {
+  const nowMs = deps.now()
+  const time = new Date(nowMs).toISOString()
+  const uptime = (nowMs - deps.startedAtMs) / 1_000
+  return {
+    ok: true,
+    status: 'healthy',
+    timestamp: time,
+    time,
+    version: deps.version,
+    uptime,
+    uptime_seconds: Math.floor(uptime),
+    sealed: deps.state().sealed,
+  }
+}
+
+function clientError(error: Error & { code?: string }): { status: string; message: string } {
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return {
+      status: '431 Request Header Fields Too Large',
+      message: 'Request headers are too large',
+    }
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return { status: '408 Request Timeout', message: 'Request did not arrive in time' }
+  return { status: '400 Bad Request', message: 'Malformed HTTP request' }
 }
 
 async function authenticate({ apiKeys }: HttpDeps, request: FastifyRequest): Promise<void> {
