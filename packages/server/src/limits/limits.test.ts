@@ -55,6 +55,24 @@ eachStore('limits', (at) => {
     await (await l.reserve([window()])).commit()
   })
 
+  test('fixed weeks begin on Sunday, fixed days at midnight, both in UTC', async () => {
+    const day = 86_400_000
+    for (const [lengthMs, at, opens] of [
+      [7 * day, '2026-03-04T10:00:00Z', '2026-03-08T00:00:00Z'],
+      [14 * day, '2026-03-07T23:59:59Z', '2026-03-08T00:00:00Z'],
+      [day, '2026-03-04T10:00:00Z', '2026-03-05T00:00:00Z'],
+    ] as const) {
+      clock.ms = Date.parse(at)
+      const l = limits()
+      const week = window({ key: `fixed-${lengthMs}`, lengthMs, limit: 1 })
+      await (await l.reserve([week])).commit()
+      const refusal = await l.reserve([week]).catch((error: unknown) => error)
+      const { retry_after_ms: wait } = (refusal as { context: { retry_after_ms: number } }).context
+      expect((clock.ms + wait - Date.parse(opens)) % lengthMs).toBe(0)
+      expect(wait).toBeLessThanOrEqual(lengthMs)
+    }
+  })
+
   test('a sliding window admits one more at the very millisecond the oldest leaves', async () => {
     clock.ms = 2_000_000
     const l = limits()

@@ -37,7 +37,7 @@ export async function chargeWindow(
   const cost = limit.cost ?? 1
   if (cost > limit.limit) return Number.POSITIVE_INFINITY
   const slotMs = slotLength(limit)
-  const charge = { key: storedKey(limit), windowStart: nowMs - (nowMs % slotMs), cost }
+  const charge = { key: storedKey(limit), windowStart: slotStart(limit, slotMs, nowMs), cost }
   const oldest = firstCounted(limit, charge.windowStart, slotMs, nowMs)
   const excess = (await used(trx, charge.key, oldest)) + cost - limit.limit
   if (excess > 0) {
@@ -65,6 +65,17 @@ export async function pruneWindows(trx: Kysely<Tables>, nowMs: number): Promise<
 
 export function describeWindow({ limit, lengthMs, mode }: WindowLimit): string {
   return `${limit}/${lengthMs / 1000}s ${mode}`
+}
+
+const WEEK_MS = 7 * 86_400_000
+/** 1970 began on a Thursday. */
+const FIRST_SUNDAY_MS = 3 * 86_400_000
+
+/** Slots are aligned to UTC, so that a day is a calendar day; fixed weeks begin on Sunday. */
+function slotStart({ mode, lengthMs }: WindowLimit, slotMs: number, nowMs: number): number {
+  const isWeeks = mode === 'fixed' && lengthMs % WEEK_MS === 0
+  const origin = isWeeks ? FIRST_SUNDAY_MS - WEEK_MS : 0
+  return nowMs - ((nowMs - origin) % slotMs)
 }
 
 function slotLength({ mode, limit, lengthMs }: WindowLimit): number {

@@ -20,6 +20,9 @@ export const OPERATIONS: readonly string[] = [...SAFE_OPERATIONS, ...REVEALING_O
 /** Older spellings (wire contract §7.1). */
 export const OPERATION_ALIASES: Readonly<Record<string, string>> = { sign_payload: 'sign' }
 
+/** The one action on tools; which one, and what of it, is the resource. */
+export const TOOL_CALL = 'tool:call'
+
 /** Each action with its direct parent group. */
 export const ACTION_GROUPS: ReadonlyMap<string, string> = new Map([
   ['vault:use:*', 'vault:*'],
@@ -27,6 +30,7 @@ export const ACTION_GROUPS: ReadonlyMap<string, string> = new Map([
   ...['vault:list', 'vault:retrieve', 'vault:store', 'vault:unwrap'].map(inGroup('vault:*')),
   ...SAFE_OPERATIONS.map((op) => `vault:use:${op}`).map(inGroup('vault:use')),
   ...REVEALING_OPERATIONS.map((op) => `vault:use:${op}`).map(inGroup('vault:use:*')),
+  ...[TOOL_CALL].map(inGroup('tool:*')),
   ...['admin:read', 'admin:write', 'admin:approve', 'admin:seal'].map(inGroup('admin:*')),
 ])
 

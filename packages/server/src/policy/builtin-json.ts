@@ -197,6 +197,251 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
     },
   },
   {
+    id: 'builtin:token-tools',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'token_tools',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    '||': {
+                      left: {
+                        contains: {
+                          left: {
+                            '.': {
+                              left: {
+                                Var: 'context',
+                              },
+                              attr: 'token_tools',
+                            },
+                          },
+                          right: {
+                            '.': {
+                              left: {
+                                Var: 'resource',
+                              },
+                              attr: 'tool',
+                            },
+                          },
+                        },
+                      },
+                      right: {
+                        contains: {
+                          left: {
+                            '.': {
+                              left: {
+                                Var: 'context',
+                              },
+                              attr: 'token_tools',
+                            },
+                          },
+                          right: {
+                            Value: '*',
+                          },
+                        },
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'token-tools',
+        description: 'the presented token does not cover this tool',
+        id: 'builtin:token-tools',
+        rank: '10',
+        reason: 'TOKEN_SCOPE',
+      },
+    },
+  },
+  {
+    id: 'builtin:token-permissions',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'token_permissions',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'token_permissions',
+                        },
+                      },
+                      right: {
+                        '.': {
+                          left: {
+                            Var: 'resource',
+                          },
+                          attr: 'permissions',
+                        },
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'token-permissions',
+        description: 'the presented token does not carry a permission for this action',
+        id: 'builtin:token-permissions',
+        rank: '11',
+        reason: 'TOKEN_PERMISSION',
+      },
+    },
+  },
+  {
+    id: 'builtin:intent-conflict',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            contains: {
+              left: {
+                '.': {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'holds',
+                },
+              },
+              right: {
+                Value: 'intent_conflict',
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'intent-conflict',
+        description: 'the call names two intents that differ',
+        id: 'builtin:intent-conflict',
+        rank: '30',
+        reason: 'INTENT_MISMATCH',
+      },
+    },
+  },
+  {
+    id: 'builtin:domain-off-list',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            contains: {
+              left: {
+                '.': {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'holds',
+                },
+              },
+              right: {
+                Value: 'domain_off_list',
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'domain-off-list',
+        description: 'the tool may not fetch from this domain',
+        id: 'builtin:domain-off-list',
+        rank: '62',
+        reason: 'DOMAIN_NOT_ALLOWED',
+      },
+    },
+  },
+  {
     id: 'builtin:scope:vault:list',
     json: {
       effect: 'forbid',
@@ -1127,6 +1372,74 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         clauses: 'scope',
         description: 'the presented key or token does not cover this action',
         id: 'builtin:scope:vault:use:http_header',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:tool:call',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'tool:call',
+                          },
+                          {
+                            Value: 'tool:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:tool:call',
         reason: 'outside_scope',
       },
     },

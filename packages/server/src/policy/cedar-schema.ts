@@ -5,15 +5,26 @@
  */
 
 export const CEDAR_SCHEMA = `
-// Who acts. A role is a group; a glob over names is a group too.
-entity Role, AgentGlob;
+// Who acts. A role is a group; a glob over names is a group too, and so are those whom the same
+// merged gateway policies bind.
+entity Role, AgentGlob, GatewaySpec;
 // Both are named by their unique name; an agent's metadata are its tags.
-entity Agent in [Role, AgentGlob] { id: String, role: String } tags String;
+entity Agent in [Role, AgentGlob, GatewaySpec] { id: String, role: String } tags String;
 entity Operator in [Role] { id: String };
 
 // What is acted on.
 entity PathGlob, System;
 entity Credential in [PathGlob] { path: String, "type"?: String, tags: Set<String> };
+// Tool::"serpapi:search" in Tool::"serpapi".
+entity Tool in [Tool] {
+  tool: String,
+  action: String,
+  digest: String,
+  reviewed: Bool,
+  // The words of a token's permissions that cover it.
+  permissions: Set<String>,
+  cost_micros: Long,
+};
 
 // Where a request goes, and when it is.
 entity HostGlob, Window;
@@ -47,6 +58,12 @@ type Call = {
   // Cryptographic operations.
   algorithm?: String,
   data_bytes?: Long,
+  // Calls of tools.
+  intent?: String,
+  token_tools?: Set<String>,
+  token_permissions?: Set<String>,
+  // Lower-case domains of everyone a message would go to.
+  recipients?: Set<String>,
 };
 
 action "vault:*";
@@ -61,6 +78,10 @@ action "vault:use:http_header" in ["vault:use:*"]
 action "vault:use:http_request", "vault:use:sign", "vault:use:verify", "vault:use:encrypt",
     "vault:use:decrypt", "vault:use:rewrap", "vault:use:jwt", "vault:use:aws_sigv4" in ["vault:use"]
   appliesTo { principal: [Agent], resource: [Credential], context: Call };
+
+action "tool:*";
+action "tool:call" in ["tool:*"]
+  appliesTo { principal: [Agent], resource: [Tool], context: Call };
 
 action "admin:*";
 action "admin:read", "admin:write", "admin:approve", "admin:seal" in ["admin:*"]

@@ -3,6 +3,7 @@
  * be skipped), and a request that leaves the house needs more than a permit: a bound destination.
  */
 import { newDecisionId } from '@vestry/contract/ids'
+import { TOOL_CALL } from './actions.ts'
 import type { CedarRequest, EntitySource } from './cedar/entity.ts'
 import { EvalContext } from './cedar/entity.ts'
 import type { CompiledPolicy } from './cedar/policy.ts'
@@ -11,6 +12,7 @@ import { hostMatches } from './host.ts'
 import type { Obligations } from './obligations.ts'
 import type { PolicyContext, PolicyRequest } from './policy-request.ts'
 import type { PreparedPolicy } from './prepared-policy.ts'
+import { TOOL_RANKS } from './tool-ranks.ts'
 
 export interface Decision {
   /** `dec_…` */
@@ -23,6 +25,8 @@ export interface Decision {
   /** For a person. */
   reason: string
   reasonCode: string
+  /** Of the refusal that is told: the lowest answers. Infinity when nothing gave it a place. */
+  rank: number
   /** On a refusal: the permit that came nearest, and its first condition that did not hold. */
   closest?: Closest
   /** Digest of the policy set that decided. */
@@ -65,6 +69,7 @@ const REFUSED: Obligations = Object.freeze({
   truncate: [],
   pii: [],
   block: [],
+  caps: {},
 })
 
 /** One policy set in force, as far as judging needs it. */
@@ -89,37 +94,50 @@ export function judge(
     errors: errors.map(({ policy }) => policy.id),
     policySet: judge.digest,
   }
-  const refuse = (reasonCode: string, reason: string, closest?: Closest): Decision => ({
+  const refuse = (
+    rank: number,
+    reasonCode: string,
+    reason: string,
+    closest?: Closest,
+  ): Decision => ({
     ...answer,
     allow: false,
     reason,
     reasonCode,
+    rank,
     ...(closest === undefined ? {} : { closest }),
     obligations: REFUSED,
     hostPatterns: [],
   })
 
+  const unpermitted = permits.length === 0 ? (request.unpermittedRank ?? Infinity) : undefined
+  const told = (rank: number): boolean => unpermitted === undefined || rank <= unpermitted
   const [forbid] = forbids.map((policy) => judge.prepared(policy)).sort((a, b) => a.rank - b.rank)
-  if (forbid !== undefined) {
+  if (forbid !== undefined && told(forbid.rank)) {
     // An operator's description is for operators; ours is for everyone.
-    const own = forbid.policy.id.startsWith('builtin:') ? forbid.description : undefined
+    const ours = [BUILTIN_PREFIX, GATEWAY_PREFIX].some((own) => forbid.policy.id.startsWith(own))
+    const own = ours ? forbid.description : undefined
     const why = own ?? `denied by "${forbid.policy.id}"`
-    return refuse(forbid.reason ?? 'denied_by_rule', why)
+    return refuse(forbid.rank, forbid.reason ?? 'denied_by_rule', why)
   }
   const broken = errors.find(({ policy }) => policy.effect === 'forbid')
-  if (broken !== undefined) {
+  if (broken !== undefined && told(judge.prepared(broken.policy).rank)) {
     const { policy, message } = broken
-    return refuse('policy_error', `forbid "${policy.id}" could not be evaluated: ${message}`)
+    const { rank } = judge.prepared(policy)
+    return refuse(rank, 'policy_error', `forbid "${policy.id}" could not be evaluated: ${message}`)
   }
-  if (permits.length === 0) {
+  if (unpermitted !== undefined) {
     const near = nearestPermit(judge, cedar, source)
+    const tool = request.action === TOOL_CALL
     if (near === undefined) {
-      return refuse('no_matching_rule', `no rule allows ${request.action} here`)
+      const reason = `no rule allows ${request.action} here`
+      return refuse(unpermitted, tool ? 'SCOPE_NOT_ALLOWED' : 'no_matching_rule', reason)
     }
-    const code = near.error ? 'policy_error' : (CLAUSE_CODES[near.clause] ?? 'condition_not_met')
+    const failed = CLAUSE_CODES[near.clause] ?? 'condition_not_met'
+    const code = near.error ? 'policy_error' : tool ? 'SCOPE_NOT_ALLOWED' : failed
     const what = near.error ? `could not evaluate "${near.clause}"` : `requires "${near.clause}"`
     const closest = { policy: near.policy, clause: near.clause }
-    return refuse(code, `"${near.policy}" would allow it but ${what}`, closest)
+    return refuse(unpermitted, code, `"${near.policy}" would allow it but ${what}`, closest)
   }
 
   const obligations = judge.obligations(permits)
@@ -128,22 +146,34 @@ export function judge(
     request.action === SEND && unboundRequest(request.context, obligations, hostPatterns)
   if (unbound) {
     const policy = answer.permits[0] ?? ''
-    return refuse(CLAUSE_CODES[unbound.clause] ?? unbound.clause, unbound.reason, {
+    return refuse(Infinity, CLAUSE_CODES[unbound.clause] ?? unbound.clause, unbound.reason, {
       policy,
       clause: unbound.clause,
     })
+  }
+  if (unlistedDomain(request, answer.permits, hostPatterns)) {
+    const reason = 'no policy lists the domains that may be fetched from'
+    return refuse(TOOL_RANKS.domainNotAllowed, 'DOMAIN_NOT_ALLOWED', reason)
   }
   return {
     ...answer,
     allow: true,
     reason: `allowed by ${answer.permits.map((id) => `"${id}"`).join(', ')}`,
     reasonCode: 'allowed',
+    rank: Infinity,
     obligations,
     hostPatterns,
   }
 }
 
 export const SEND = 'vault:use:http_request'
+/** The tool that goes where the caller says. */
+export const FETCH_TOOL = 'http_fetch'
+/** In `context.holds`: the operator's own list of domains names the target. */
+export const DOMAIN_LISTED = 'domain_listed'
+const BUILTIN_PREFIX = 'builtin:'
+/** Ids of gateway policies, and of all that they become. */
+export const GATEWAY_PREFIX = 'gateway:'
 
 /**
  * A permit written in Cedar may forget what every rule must state: where the secret may go, and that
@@ -165,6 +195,20 @@ function unboundRequest(
     return { clause: 'redirect', reason: 'no rule allows redirects (allow_redirects)' }
   }
   return undefined
+}
+
+/**
+ * Fetching needs a list of domains: of the merged gateway policies, of the permit itself, or of the tool.
+ * The first kind is a forbid and was heard already.
+ */
+function unlistedDomain(
+  { resource, context }: PolicyRequest,
+  permits: readonly string[],
+  hostPatterns: readonly string[],
+): boolean {
+  if (resource.kind !== 'tool' || resource.tool !== FETCH_TOOL) return false
+  if (hostPatterns.length > 0 || context.holds?.includes(DOMAIN_LISTED) === true) return false
+  return !permits.some((id) => id.startsWith(GATEWAY_PREFIX))
 }
 
 function matchingHosts(

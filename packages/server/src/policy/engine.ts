@@ -6,12 +6,17 @@
 import { hash } from 'node:crypto'
 import { canonicalJson } from '@vestry/contract/canonical'
 import type { VestryError } from '@vestry/contract/errors'
+import { TOOL_CALL } from './actions.ts'
 import { BUILTIN_POLICIES } from './builtin-json.ts'
-import { type CedarRequest, type Entity, EvalContext } from './cedar/entity.ts'
-import type { CompiledPolicy, EntityScope } from './cedar/policy.ts'
+import { type CedarRequest, EvalContext } from './cedar/entity.ts'
+import { type CompiledPolicy, scopeCovers } from './cedar/policy.ts'
 import { type CompiledSet, compilePolicies, type StoredPolicy } from './cedar/policy-set.ts'
-import { type Decision, judge } from './decision.ts'
-import { mergeDuties, type Obligations } from './obligations.ts'
+import { type Decision, type Judge, judge } from './decision.ts'
+import type { GatewayGroup } from './gateway-group.ts'
+import { GatewayGroups } from './gateway-groups.ts'
+import { isGatewayId } from './gateway-row.ts'
+import { mergeDuties } from './merge-duties.ts'
+import type { Obligations } from './obligations.ts'
 import type { PolicyPrincipal, PolicyRequest, PolicyResource } from './policy-request.ts'
 import { type PreparedPolicy, preparePolicy } from './prepared-policy.ts'
 import { contextRecord } from './request-context.ts'
@@ -25,13 +30,14 @@ export type {
   PolicyPrincipal,
   PolicyRequest,
   PolicyResource,
+  ToolResource,
 } from './policy-request.ts'
 export type { Sight, Visible } from './visibility.ts'
 
 /** The columns of a `policy` row that the engine reads. */
 export interface PolicyRow {
   id: string
-  /** Cedar's JSON form. */
+  /** Cedar's JSON form; of a gateway policy its owner and spec. */
   json: string
   /** SHA-256 hex of `json`. */
   digest: string
@@ -114,6 +120,8 @@ export class PolicyEngine {
 }
 
 const MAX_MERGED = 1_000
+/** Groups are many, and each has few combinations of permits. */
+const MAX_MERGED_IN_GROUP = 50
 
 /** One immutable set. */
 export class PolicySet {
@@ -121,34 +129,42 @@ export class PolicySet {
   readonly size: number
   readonly #set: CompiledSet
   readonly #vocabulary: Vocabulary
+  readonly #groups: GatewayGroups
   /** By ordinal. */
   readonly #prepared: readonly PreparedPolicy[]
   readonly #merged = new Map<string, Obligations>()
 
   constructor(rows: readonly PolicyRow[]) {
     const enabled = inForce(rows)
+    const [gateway, cedar] = parted(enabled, ({ id }) => isGatewayId(id))
     const stored: StoredPolicy[] = [
       ...BUILTIN_POLICIES,
-      ...enabled.map(({ id, json }) => ({ id, json: JSON.parse(json) as unknown })),
+      ...cedar.map(({ id, json }) => ({ id, json: JSON.parse(json) as unknown })),
     ]
     this.digest = setDigest(enabled)
     this.size = enabled.length
     this.#set = compilePolicies(stored)
     this.#vocabulary = new Vocabulary(stored)
     this.#prepared = this.#set.policies.map(preparePolicy)
+    this.#groups = new GatewayGroups(gateway, stored.length)
   }
 
   decide(request: PolicyRequest): Decision {
+    const group = this.#groupOf(request)
     const cedar = this.#question(request)
-    const source = this.#vocabulary.surroundings(request.context)
-    return judge(this, request, cedar, source, this.#set.evaluate(cedar, source))
+    const source = this.#vocabulary.surroundings(request.context, group)
+    const evaluation = this.#set.evaluate(cedar, source, group?.find(cedar))
+    return judge(this.#with(group), request, cedar, source, evaluation)
   }
 
   explain(request: PolicyRequest): ExplainedPolicy[] {
     const cedar = this.#question(request)
-    const context = new EvalContext(cedar, this.#vocabulary.surroundings(request.context))
-    const found = this.#set.candidates(cedar).map((policy): ExplainedPolicy => {
-      const { clauses: names } = this.prepared(policy)
+    const group = this.#groupOf(request)
+    const source = this.#vocabulary.surroundings(request.context, group)
+    const context = new EvalContext(cedar, source)
+    const judge = this.#with(group)
+    const found = judge.candidates(cedar).map((policy): ExplainedPolicy => {
+      const { clauses: names } = judge.prepared(policy)
       const clauses = policy.conditions.map((condition, i) => {
         const result = condition.holds(context)
         const state = result === true ? 'holds' : result === false ? 'fails' : 'error'
@@ -169,9 +185,9 @@ export class PolicySet {
   policiesOf(given: PolicyPrincipal): string[] {
     const { principal } = this.#vocabulary.subjects(given, { kind: 'system' })
     const spoken = this.#set.policies.filter(({ id, scope }) => {
-      return !id.startsWith('builtin:') && covers(scope.principal, principal)
+      return !id.startsWith('builtin:') && scopeCovers(scope.principal, principal)
     })
-    return spoken.map(({ id }) => id)
+    return [...spoken, ...this.#groups.policiesOf(given)].map(({ id }) => id)
   }
 
   candidates(request: CedarRequest): CompiledPolicy[] {
@@ -186,24 +202,52 @@ export class PolicySet {
 
   /** Merged once per combination of permits: few combinations answer nearly all requests. */
   obligations(permits: readonly CompiledPolicy[]): Obligations {
-    let key = ''
-    for (const { ordinal } of permits) key += `${ordinal},`
-    const known = this.#merged.get(key)
-    if (known !== undefined) return known
-    const duties = permits.map((policy) => ({
-      id: policy.id,
-      duties: this.prepared(policy).duties,
-    }))
-    const merged = deepFreeze(mergeDuties(duties))
-    if (this.#merged.size >= MAX_MERGED) this.#merged.clear()
-    this.#merged.set(key, merged)
-    return merged
+    return mergedOnce(this.#merged, MAX_MERGED, permits, (policy) => this.prepared(policy))
+  }
+
+  /** Gateway policies speak of nothing but tools. */
+  #groupOf({ action, principal }: PolicyRequest): GatewayGroup | undefined {
+    return action === TOOL_CALL ? this.#groups.of(principal) : undefined
+  }
+
+  /** This set and the gateway policies of one principal, judged as one. */
+  #with(group: GatewayGroup | undefined): Judge {
+    if (group === undefined) return this
+    const prepared = (policy: CompiledPolicy): PreparedPolicy =>
+      group.prepared(policy) ?? this.prepared(policy)
+    return {
+      digest: this.digest,
+      prepared,
+      obligations: (permits) => mergedOnce(group.merged, MAX_MERGED_IN_GROUP, permits, prepared),
+      candidates: (request) => [...this.candidates(request), ...group.find(request)],
+    }
   }
 
   #question({ principal, action, resource, context }: PolicyRequest): CedarRequest {
     const subjects = this.#vocabulary.subjects(principal, resource)
     return { ...subjects, action: actionEntity(action), context: contextRecord(context) }
   }
+}
+
+function mergedOnce(
+  known: Map<string, Obligations>,
+  most: number,
+  permits: readonly CompiledPolicy[],
+  prepared: (policy: CompiledPolicy) => PreparedPolicy,
+): Obligations {
+  let key = ''
+  for (const { ordinal } of permits) key += `${ordinal},`
+  const found = known.get(key)
+  if (found !== undefined) return found
+  const duties = permits.map((policy) => ({ id: policy.id, duties: prepared(policy).duties }))
+  const merged = deepFreeze(mergeDuties(duties))
+  if (known.size >= most) known.clear()
+  known.set(key, merged)
+  return merged
+}
+
+function parted<T>(all: readonly T[], first: (one: T) => boolean): [first: T[], rest: T[]] {
+  return [all.filter(first), all.filter((one) => !first(one))]
 }
 
 /** Rows that count, in the order in which their ids are reported. */
@@ -235,22 +279,4 @@ function deepFreeze<T extends object>(value: T): T {
     if (typeof member === 'object' && member !== null) deepFreeze(member)
   }
   return Object.freeze(value)
-}
-
-function covers(scope: EntityScope, entity: Entity): boolean {
-  const { uid } = entity
-  switch (scope.op) {
-    case 'all':
-      return true
-    case 'eq':
-      return uid.key === scope.entity.key
-    case 'in':
-      return uid.key === scope.entity.key || entity.isUnder(scope.entity)
-    case 'is':
-      return uid.type === scope.type
-    case 'isIn':
-      return (
-        uid.type === scope.type && (uid.key === scope.entity.key || entity.isUnder(scope.entity))
-      )
-  }
 }

@@ -39,6 +39,20 @@ describe('host patterns', () => {
     ['*.0.0.1', 'https://127.0.0.1/', false],
     ['bücher.example', 'https://xn--bcher-kva.example/', true],
     ['localhost', 'https://localhost/', true],
+    ['.example.com', 'https://example.com/', true],
+    ['.example.com', 'https://a.b.example.com/', true],
+    ['.example.com', 'http://www.example.com/', true],
+    ['.example.com', 'http://www.example.com:443/', true],
+    ['.example.com', 'https://www.example.com:8443/', false],
+    ['.example.com', 'https://notexample.com/', false],
+    ['.example.com', 'https://example.com.evil.test/', false],
+    ['.example.com:8443', 'https://a.example.com:8443/', true],
+    ['.example.com:8443', 'https://a.example.com/', false],
+    ['.example.com:*', 'https://a.example.com:8443/', true],
+    ['.EXAMPLE.com.', 'https://example.com./', true],
+    ['.10.0.0.1', 'http://10.0.0.1/', true],
+    ['.[::1]', 'https://[::1]/', true],
+    ['.[::1]:*', 'https://[::1]:99/', true],
   ])('%s on %s: %s', (pattern, url, expected) => {
     const run = () => matches(pattern, url)
     if (pattern === '*.0.0.1') expect(run).toThrow('Host pattern')

@@ -2,6 +2,9 @@
  * Host patterns (wire contract §8.1): `api.example.com`, `*.example.com` (exactly one more label), `*`, IP
  * literals, each with an optional `:port` and `/path` or `/path-prefix*`. Compares canonical hosts only;
  * when a pattern names a path, a path whose meaning depends on who decodes it never matches.
+ *
+ * `.example.com` is a domain: the host itself and everything below it, on ports 80 and 443 by either
+ * scheme, with `:port` on exactly that port, with `:*` on any. An address has nothing below it.
  */
 import { isIP } from 'node:net'
 import { VestryError } from '@vestry/contract/errors'
@@ -20,11 +23,14 @@ export interface Target {
 
 export interface HostPattern {
   text: string
-  /** `exact`: `host` is the whole name. `label`: `host` is what follows one label. `any`: every host. */
-  match: 'exact' | 'label' | 'any'
+  /**
+   * `exact`: `host` is the whole name. `label`: `host` is what follows one label. `any`: every host.
+   * `domain`: `host` and everything below it.
+   */
+  match: 'exact' | 'label' | 'any' | 'domain'
   host: string
-  /** Absent: 443 for https, 80 for http. */
-  port?: number
+  /** Absent: 443 for https, 80 for http; either for a domain. */
+  port?: number | 'any'
   path?: { text: string; prefix: boolean }
 }
 
@@ -34,6 +40,7 @@ export interface HostPattern {
  */
 export function parseHostPattern(text: string): HostPattern {
   if (text === '') throw invalid(text, 'is empty')
+  if (text.startsWith('.')) return parseDomainPattern(text)
   if (/[\s,\\?#@]|:\/\//.test(text)) {
     throw invalid(text, 'is not a host pattern', 'Write host[:port][/path*] without a scheme.')
   }
@@ -54,10 +61,20 @@ export function parseHostPatterns(text: string): HostPattern[] {
   return text.split(',').map((part) => parseHostPattern(part.trim()))
 }
 
+/** @throws VestryError `POLICY_INVALID` */
+function parseDomainPattern(text: string): HostPattern {
+  if (/[\s\\?#@/]/.test(text)) throw invalid(text, 'is not a domain', 'Write .example.com[:port].')
+  const anyPort = text.endsWith(':*')
+  const authority = anyPort ? text.slice(1, -2) : text.slice(1)
+  const { name, port = anyPort ? 'any' : undefined } = splitPort(authority, text)
+  const host = canonicalHost(name.startsWith('[') ? name.slice(1, -1) : name, text)
+  if (host.split('.').includes('')) throw invalid(text, 'has an empty label')
+  return { text, match: 'domain', host, ...(port === undefined ? {} : { port }) }
+}
+
 export function hostMatches(pattern: HostPattern, target: Target): boolean {
-  const port = pattern.port ?? (target.scheme === 'https' ? 443 : 80)
   return (
-    port === target.port &&
+    portMatches(pattern, target) &&
     nameMatches(pattern, bareHost(target.host)) &&
     (pattern.path === undefined || pathMatches(pattern.path, target.path))
   )
@@ -65,7 +82,15 @@ export function hostMatches(pattern: HostPattern, target: Target): boolean {
 
 /** True when the pattern names this very host: what an IP literal or a one-label name needs (8.2). */
 export function isExactHost(pattern: HostPattern, target: Target): boolean {
-  return pattern.match === 'exact' && hostMatches(pattern, target)
+  const names = pattern.match === 'exact' || pattern.match === 'domain'
+  return names && pattern.host === bareHost(target.host) && hostMatches(pattern, target)
+}
+
+function portMatches({ match, port }: HostPattern, target: Target): boolean {
+  if (port === 'any') return true
+  if (port !== undefined) return port === target.port
+  if (match === 'domain') return target.port === 443 || target.port === 80
+  return target.port === (target.scheme === 'https' ? 443 : 80)
 }
 
 function nameMatches(pattern: HostPattern, host: string): boolean {
@@ -78,6 +103,8 @@ function nameMatches(pattern: HostPattern, host: string): boolean {
       const dot = host.indexOf('.')
       return dot > 0 && host.slice(dot + 1) === pattern.host && isIP(host) === 0
     }
+    case 'domain':
+      return host === pattern.host || (isIP(host) === 0 && host.endsWith(`.${pattern.host}`))
   }
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { mergeDuties, parseDuties } from './obligations.ts'
+import { mergeDuties } from './merge-duties.ts'
+import { listMember, parseDuties } from './obligations.ts'
 
 const permit = (id: string, annotations: Record<string, string | null>) => ({
   id,
@@ -77,6 +78,9 @@ test.each([
   ['quota', '5/0h', 'cannot hold'],
   ['redact', 'a,,b', 'cannot hold'],
   ['on_reflection', 'log', 'cannot hold'],
+  ['truncate', 'content', 'cannot hold'],
+  ['cap', 'max_tokens', 'cannot hold'],
+  ['cap', 'max_tokens 1.5', 'cannot hold'],
   ['pin_sha256', 'abc', 'cannot hold'],
   ['rank', 'first', 'whole number'],
 ])('@%s(%j) is refused at load', (name, value, message) => {
@@ -86,4 +90,22 @@ test.each([
 test('an obligation on a forbid is refused, because nothing would carry it out', () => {
   expect(() => parseDuties('p', 'forbid', { max_ttl: '5' })).toThrow('no effect on a forbid')
   expect(parseDuties('p', 'forbid', { reason: 'x', rank: '3', id: 'p' }).numbers).toEqual({})
+})
+
+test('parameters are capped by the smallest value of all permits', () => {
+  const merged = mergeDuties([
+    permit('a', { cap: 'timeout 5000, max_tokens 100' }),
+    permit('b', { cap: 'timeout 900' }),
+  ])
+  expect(merged.caps).toEqual({ timeout: 900, max_tokens: 100 })
+})
+
+test('a member of a list may hold a comma, a percent sign or an outer space when it is escaped', () => {
+  for (const text of ['a,b', '100%', ' x ', '%2C', '\u00a0y', '%']) {
+    expect(mergeDuties([permit('a', { redact: `${listMember(text)}, z` })]).redact).toEqual([
+      text,
+      'z',
+    ])
+  }
+  expect(mergeDuties([permit('a', { block: '50%' })]).block).toEqual(['50%'])
 })

@@ -1,9 +1,9 @@
 /**
  * Obligations: what a permit asks of those who carry it out, written as annotations. Checked when a
- * policy is loaded (an unknown annotation is an error, so a misspelt limit can never be a missing one)
- * and merged over all satisfied permits, the narrowest value winning.
+ * policy is loaded: an unknown annotation is an error, so a misspelt limit can never be a missing one.
  */
 import { VestryError } from '@vestry/contract/errors'
+import { LinearPattern } from './text-pattern/linear-pattern.ts'
 
 /** What a decision asks of the stations behind it. Seconds, bytes and counts. */
 export interface Obligations {
@@ -27,6 +27,8 @@ export interface Obligations {
   truncate: string[]
   pii: string[]
   block: string[]
+  /** Numeric parameters by name: a larger value is lowered to this one. */
+  caps: Record<string, number>
   /** Hex SHA-256 digests; every list must hold the peer's key, so an empty list accepts none. */
   pinSha256?: string[]
   /** True when every permit says so. */
@@ -65,11 +67,12 @@ export interface Duties {
   lists: Partial<Record<ListName, readonly string[]>>
   rates: readonly RateObligation[]
   quotas: readonly QuotaObligation[]
+  caps: readonly (readonly [name: string, most: number])[]
 }
 
-type NumberName = keyof typeof NUMBERS
-type FlagName = keyof typeof FLAGS
-type ListName = keyof typeof LISTS
+export type NumberName = keyof typeof NUMBERS
+export type FlagName = keyof typeof FLAGS
+export type ListName = keyof typeof LISTS
 
 /** Annotation → what its value may be at least. The minimum over all permits binds. */
 const NUMBERS = {
@@ -88,17 +91,24 @@ const FLAGS = {
   allow_redirects: true,
 } as const
 
+const ANY_TEXT = /./s
+/** Marks a pattern among the texts of `@block`. */
+const PATTERN_PREFIX = 're:'
+
 /** Annotation → the form of each member. */
 const LISTS = {
-  redact: /^\S[^,]*$/,
-  truncate: /^\S[^,]*$/,
-  pii: /^\S[^,]*$/,
-  block: /^\S[^,]*$/,
+  redact: ANY_TEXT,
+  /** `field:length` */
+  truncate: /^.+:\d{1,15}$/s,
+  pii: /^(?:email|phone|ssn|credit_card)$/,
+  block: ANY_TEXT,
   approve: /^[A-Za-z][A-Za-z0-9_-]*$/,
   on_reflection: /^block$/,
   response_headers: /^[a-z0-9!#$%&'*+.^_`|~-]+$/,
   pin_sha256: /^[0-9a-f]{64}$/,
 } as const
+
+const OTHERS = ['rate', 'quota', 'cap']
 
 /** These explain or order a policy and oblige nobody. */
 const DESCRIPTIVE = new Set(['id', 'reason', 'rank', 'clauses', 'description'])
@@ -112,7 +122,7 @@ export function parseDuties(
   effect: 'permit' | 'forbid',
   annotations: Readonly<Record<string, string | null>>,
 ): Duties {
-  const duties: Duties = { numbers: {}, flags: {}, lists: {}, rates: [], quotas: [] }
+  const duties: Duties = { numbers: {}, flags: {}, lists: {}, rates: [], quotas: [], caps: [] }
   for (const [name, raw] of Object.entries(annotations)) {
     const value = raw ?? ''
     const refuse = (what: string, hint?: string): VestryError =>
@@ -127,83 +137,31 @@ export function parseDuties(
     if (isNumber(name)) duties.numbers[name] = wholeNumber(value, NUMBERS[name], refuse)
     else if (isFlag(name)) duties.flags[name] = flag(value, refuse)
     else if (isList(name)) duties.lists[name] = members(value, LISTS[name], refuse)
+    else if (name === 'cap') duties.caps = parseCaps(value, refuse)
     else if (name === 'rate') duties.rates = parseRates(policy, value, refuse)
     else duties.quotas = parseQuotas(policy, value, refuse)
   }
+  for (const text of duties.lists.block ?? []) checkBlockPattern(policy, text)
   return duties
 }
 
-/** @param satisfied The duties of every permit that holds, with its policy id. */
-export function mergeDuties(satisfied: readonly { id: string; duties: Duties }[]): Obligations {
-  const all = satisfied.map(({ duties }) => duties)
-  const min = (name: NumberName): number | undefined => {
-    const values = all.flatMap(({ numbers }) => numbers[name] ?? [])
-    return values.length === 0 ? undefined : Math.min(...values)
-  }
-  const any = (name: FlagName): boolean => all.some(({ flags }) => flags[name] === true)
-  const union = (name: ListName): string[] => [
-    ...new Set(all.flatMap(({ lists }) => lists[name] ?? [])),
-  ]
-  const merged: Obligations = {
-    renewable: all.every(({ flags }) => flags.renewable !== false),
-    rates: all.flatMap(({ rates }) => rates),
-    quotas: all.flatMap(({ quotas }) => quotas),
-    approve: satisfied.flatMap(({ id, duties }) =>
-      (duties.lists.approve ?? []).map((by) => ({ policy: id, by })),
-    ),
-    requireReason: any('require_reason'),
-    redact: union('redact'),
-    truncate: union('truncate'),
-    pii: union('pii'),
-    block: union('block'),
-  }
-  const maxTtl = min('max_ttl')
-  if (maxTtl !== undefined) merged.maxTtl = maxTtl
-  const defaultTtl = min('default_ttl')
-  if (defaultTtl !== undefined) merged.defaultTtl = defaultTtl
-  const maxLifetime = min('max_lifetime')
-  if (maxLifetime !== undefined) merged.maxLifetime = maxLifetime
-  const maxUses = min('max_uses')
-  if (maxUses !== undefined) {
-    merged.maxUses = maxUses
-    merged.uses = satisfied.flatMap(({ id, duties }) => usesOf(id, duties))
-  }
-  const maxResponseBytes = min('max_response_bytes')
-  if (maxResponseBytes !== undefined) merged.maxResponseBytes = maxResponseBytes
-  // A permit that lists no header lets none through; one that pins no key accepts any.
-  const responseHeaders = intersection(all, 'response_headers', [])
-  if (responseHeaders !== undefined) merged.responseHeaders = responseHeaders
-  const pins = intersection(all, 'pin_sha256', undefined)
-  if (pins !== undefined) merged.pinSha256 = pins
-  if (union('on_reflection').includes('block')) merged.onReflection = 'block'
-  if (all.length > 0 && all.every(({ flags }) => flags.allow_agent_auth === true)) {
-    merged.allowAgentAuth = true
-  }
-  if (any('allow_http')) merged.allowHttp = true
-  if (any('allow_redirects')) merged.allowRedirects = true
-  return merged
+/** A pattern that could not be run would withhold every reply. */
+function checkBlockPattern(policy: string, text: string): void {
+  if (text.startsWith(PATTERN_PREFIX))
+    inPolicyOf(policy, () => new LinearPattern(text.slice(PATTERN_PREFIX.length)))
 }
 
-function usesOf(policy: string, { numbers }: Duties): UseObligation[] {
-  const { max_uses: limit, max_lifetime: lifetime } = numbers
-  if (limit === undefined) return []
-  return [{ policy, limit, ...(lifetime !== undefined && { lifetime }) }]
-}
-
-/** @param absent What a permit without the list stands for; undefined: it does not take part. */
-function intersection(
-  all: readonly Duties[],
-  name: ListName,
-  absent: readonly string[] | undefined,
-): string[] | undefined {
-  if (all.every(({ lists }) => lists[name] === undefined)) return undefined
-  let common: string[] | undefined
-  for (const { lists } of all) {
-    const list = lists[name] ?? absent
-    if (list === undefined) continue
-    common = common === undefined ? [...list] : common.filter((member) => list.includes(member))
+function inPolicyOf(policy: string, check: () => unknown): void {
+  try {
+    check()
+  } catch (cause) {
+    if (!(cause instanceof VestryError)) throw cause
+    throw new VestryError('POLICY_INVALID', `Policy "${policy}": @block: ${cause.message}`, {
+      ...(cause.hint !== undefined && { hint: cause.hint }),
+      context: { policy, annotation: 'block' },
+      cause,
+    })
   }
-  return common
 }
 
 type Refuse = (what: string, hint?: string) => VestryError
@@ -220,9 +178,27 @@ function flag(value: string, refuse: Refuse): boolean {
 }
 
 function members(value: string, form: RegExp, refuse: Refuse): string[] {
-  const list = value.split(',').map((part) => part.trim())
+  const list = value.split(',').map((part) => unescaped(part.trim()))
   for (const part of list) if (!form.test(part)) throw refuse(`cannot hold "${part}"`)
   return [...new Set(list)]
+}
+
+/** A member of a comma list that may hold commas itself. */
+export function listMember(text: string): string {
+  const plain = text.replaceAll('%', '%25').replaceAll(',', '%2C')
+  // A space at either end would be taken for one between members.
+  return plain.replace(/^\s+|\s+$/g, encodeURIComponent)
+}
+
+/** What is no escape stands for itself. */
+function unescaped(member: string): string {
+  return member.replace(/(?:%[0-9A-Fa-f]{2})+/g, (octets) => {
+    try {
+      return decodeURIComponent(octets)
+    } catch {
+      return octets
+    }
+  })
 }
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
@@ -259,8 +235,17 @@ function parseQuotas(policy: string, value: string, refuse: Refuse): QuotaObliga
   })
 }
 
+function parseCaps(value: string, refuse: Refuse): [string, number][] {
+  return value.split(',').map((part) => {
+    const match = /^([a-z][a-z0-9_]{0,63}) (\d{1,15})$/.exec(part.trim())
+    const [, name = '', most = ''] = match ?? []
+    if (match === null) throw refuse(`cannot hold "${part.trim()}"`, 'Write "max_tokens 500".')
+    return [name, Number(most)]
+  })
+}
+
 function isKnown(name: string): boolean {
-  return isNumber(name) || isFlag(name) || isList(name) || name === 'rate' || name === 'quota'
+  return isNumber(name) || isFlag(name) || isList(name) || OTHERS.includes(name)
 }
 
 function isNumber(name: string): name is NumberName {
@@ -276,5 +261,5 @@ function isList(name: string): name is ListName {
 }
 
 function known(): string[] {
-  return [NUMBERS, FLAGS, LISTS].flatMap((table) => Object.keys(table)).concat('rate', 'quota')
+  return [NUMBERS, FLAGS, LISTS].flatMap((table) => Object.keys(table)).concat(OTHERS)
 }

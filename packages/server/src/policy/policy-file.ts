@@ -10,6 +10,8 @@ import { type ParsedPolicy, parsePolicies, validate } from './cedar/parse.ts'
 import { type CompiledPolicy, compilePolicy } from './cedar/policy.ts'
 import { CEDAR_SCHEMA } from './cedar-schema.ts'
 import { PolicySet } from './engine.ts'
+import { readGatewayFile } from './gateway-file.ts'
+import type { GatewayDocument } from './gateway-spec.ts'
 import { preparePolicy } from './prepared-policy.ts'
 import { parseRuleFile } from './rule-file.ts'
 import { VAULT_PREFIX, vaultRuleToCedar } from './vault-import.ts'
@@ -23,7 +25,7 @@ export interface PolicyFile {
 
 export interface NewPolicy {
   id: string
-  format: 'cedar' | 'vault'
+  format: 'cedar' | 'vault' | 'gateway'
   /** Cedar text. */
   text: string
   /** Cedar's JSON form, canonical. */
@@ -37,6 +39,8 @@ export interface NewPolicy {
 
 export interface ReadPolicies {
   policies: NewPolicy[]
+  /** They get their ids, and their agents, where they are stored. */
+  gateway: GatewayDocument[]
   warnings: string[]
 }
 
@@ -50,10 +54,16 @@ export async function readPolicyFiles(
   files: readonly PolicyFile[],
   limits: RuleLimits,
 ): Promise<ReadPolicies> {
-  const read: ReadPolicies = { policies: [], warnings: [] }
+  const read: ReadPolicies = { policies: [], gateway: [], warnings: [] }
   const origin = new Map<string, string>()
   for (const file of files) {
-    const part = isCedar(file) ? await readCedar(file, limits) : await readRules(file, limits)
+    const cedar = isCedar(file)
+    const documents = cedar ? undefined : readGatewayFile(file)
+    if (documents !== undefined) {
+      read.gateway.push(...documents)
+      continue
+    }
+    const part = cedar ? await readCedar(file, limits) : await readRules(file, limits)
     read.warnings.push(...part.warnings)
     for (const policy of part.policies) {
       const earlier = origin.get(policy.id)
@@ -66,7 +76,7 @@ export async function readPolicyFiles(
       read.policies.push(policy)
     }
   }
-  if (read.policies.length === 0)
+  if (read.policies.length === 0 && read.gateway.length === 0)
     throw new VestryError('POLICY_INVALID', 'There is no policy to add')
   // Patterns and annotations are read at load; a policy that could not be loaded is refused now.
   new PolicySet(read.policies.map((policy, position) => ({ ...policy, enabled: 1, position })))
@@ -80,7 +90,9 @@ function isCedar({ name, text }: PolicyFile): boolean {
   return /^(?:\s|\/\/[^\n]*\n)*(?:@[A-Za-z_]\w*|permit\s*\(|forbid\s*\()/.test(text)
 }
 
-async function readRules(file: PolicyFile, limits: RuleLimits): Promise<ReadPolicies> {
+type Part = Pick<ReadPolicies, 'policies' | 'warnings'>
+
+async function readRules(file: PolicyFile, limits: RuleLimits): Promise<Part> {
   const { rules, warnings } = parseRuleFile(file.text, file.name, limits)
   const parsed: ParsedPolicy[] = []
   // In portions: placing each policy in its text costs time in proportion to that text.
@@ -98,7 +110,7 @@ async function readRules(file: PolicyFile, limits: RuleLimits): Promise<ReadPoli
   return { policies, warnings }
 }
 
-async function readCedar(file: PolicyFile, limits: RuleLimits): Promise<ReadPolicies> {
+async function readCedar(file: PolicyFile, limits: RuleLimits): Promise<Part> {
   const parsed = await inFile(file.name, () => parsePolicies(file.text))
   const found = await inFile(file.name, () => validate(parsed, CEDAR_SCHEMA))
   for (const policy of parsed) checkCedar(policy, file.name, limits)

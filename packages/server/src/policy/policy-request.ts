@@ -3,10 +3,12 @@ import type { Target } from './host.ts'
 
 export interface PolicyRequest {
   principal: PolicyPrincipal
-  /** `vault:retrieve`, `vault:use:http_request`, `admin:write` … */
+  /** `vault:retrieve`, `vault:use:http_request`, `tool:call`, `admin:write` … */
   action: string
   resource: PolicyResource
   context: PolicyContext
+  /** Where "no policy permits it" stands among the ranks of fired forbids; absent: after all of them. */
+  unpermittedRank?: number
 }
 
 export interface PolicyPrincipal {
@@ -19,7 +21,26 @@ export interface PolicyPrincipal {
 
 export type PolicyResource =
   | { kind: 'credential'; path: string; type: string | null; tags: readonly string[] }
+  | ToolResource
   | { kind: 'system' }
+
+export interface ToolResource {
+  kind: 'tool'
+  /** As the caller named it: policy is asked before it is known whether there is such a tool. */
+  tool: string
+  action: string
+  /** Of the tool's description, schemapin-v1; empty for a tool nobody knows. */
+  digest: string
+  /** The digest was looked at and accepted. */
+  reviewed: boolean
+  /** The words of a token's permissions that cover it: {@link permissionWords}. */
+  permissions: readonly string[]
+  /** Millionths of a dollar that one call costs. */
+  costMicros: number
+}
+
+/** JSON pointer → value; a function is asked only when a policy looks, and once. */
+export type OpenData<T> = Readonly<Record<string, T>> | (() => Readonly<Record<string, T>>)
 
 export interface PolicyContext {
   /** Epoch milliseconds. */
@@ -43,7 +64,14 @@ export interface PolicyContext {
   algorithm?: string
   dataBytes?: number
   /** Open data: JSON pointer → text, JSON pointer → safe integer, names of conditions that hold. */
-  args?: Record<string, string>
-  nums?: Record<string, number>
+  args?: OpenData<string>
+  nums?: OpenData<number>
   holds?: readonly string[]
+  /** What the call is said to be for. */
+  intent?: string
+  /** What the presented gateway token covers; absent when no token was presented. */
+  tokenTools?: readonly string[]
+  tokenPermissions?: readonly string[]
+  /** Lower-case domains of everyone a message would go to. */
+  recipients?: readonly string[]
 }

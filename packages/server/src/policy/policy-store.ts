@@ -3,17 +3,20 @@
  * file remembers. Rows carry a MAC; sets that were in force are kept by digest, so that an old decision
  * can still be explained.
  */
-import { hash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { canonicalJson } from '@vestry/contract/canonical'
 import { VestryError } from '@vestry/contract/errors'
 import type { Kysely, Selectable } from 'kysely'
 import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
-import { BUILTIN_CEDAR } from './builtin.cedar.ts'
-import { BUILTIN_POLICIES } from './builtin-json.ts'
-import { BUILTIN_DIGEST, inForce, setDigest, setManifest } from './engine.ts'
+import { GATEWAY_PREFIX } from './decision.ts'
+import { inForce, setDigest } from './engine.ts'
+import { GatewayPolicyStore, ownerOf } from './gateway-policy-store.ts'
+import { gatewayRow, readGatewayRow, sameOwner } from './gateway-row.ts'
+import type { GatewayDocument } from './gateway-spec.ts'
 import { GlobFamily } from './glob-index.ts'
 import { type NewPolicy, type PolicyFile, readPolicyFiles } from './policy-file.ts'
+import { keepSet, type RecordedPolicy, recordedSet } from './policy-set-store.ts'
 import { VAULT_PREFIX } from './vault-import.ts'
 
 export type StoredPolicyRow = Selectable<Tables['policy']>
@@ -28,6 +31,16 @@ export interface PolicyStoreDeps {
   maxTtl: number
   /** Paths of the credentials that list hosts of their own. */
   boundPaths?: () => Promise<readonly string[]>
+  /** Zone of a gateway policy's time window that names none; UTC unless told. */
+  timezone?: string
+  uuid?: () => string
+}
+
+export interface AddOptions {
+  /** The operator confirmed that `*` among actions or hosts is meant. */
+  understood?: boolean
+  /** The id of the agent with this name, for gateway policies that name theirs. */
+  agentId?: (name: string) => Promise<string | undefined>
 }
 
 export interface PolicyChange {
@@ -42,18 +55,28 @@ export interface PolicyChange {
   generation: number
 }
 
-/** A policy as it was when a set was in force. */
-export interface RecordedPolicy {
-  id: string
-  /** Cedar text. */
-  text: string
-}
-
 export class PolicyStore {
+  /** The gateway policies among them. */
+  readonly gateway: GatewayPolicyStore
   readonly #deps: PolicyStoreDeps
+  readonly #timezone: string
+  readonly #uuid: () => string
 
   constructor(deps: PolicyStoreDeps) {
     this.#deps = deps
+    this.#timezone = deps.timezone ?? 'UTC'
+    this.#uuid = deps.uuid ?? randomUUID
+    this.gateway = new GatewayPolicyStore({
+      rows: () => this.list(),
+      timezone: this.#timezone,
+      uuid: this.#uuid,
+      change: (make) =>
+        this.#change([], async (trx, rows, change) => {
+          const { put, remove = [] } = make(rows)
+          await this.#put(trx, rows, put, change)
+          await drop(trx, remove, change)
+        }),
+    })
   }
 
   /**
@@ -68,7 +91,7 @@ export class PolicyStore {
   }
 
   /**
-   * @param name An id, or the name of a vault rule.
+   * @param name An id, the name of a vault rule, or of the one gateway policy of that name.
    * @throws VestryError `NOT_FOUND`, `STORE_CORRUPT`
    */
   async show(name: string): Promise<StoredPolicyRow> {
@@ -78,35 +101,25 @@ export class PolicyStore {
   }
 
   /**
-   * Adds every policy of these files, or none. One with a known id replaces it in its place.
+   * Adds every policy of these files, or none. One with a known id replaces it in its place; so does a
+   * gateway policy with the owner and the name of another.
    *
    * @throws VestryError `POLICY_INVALID` with everything that is wrong.
    */
   async add(
     files: readonly PolicyFile[],
-    { understood = false }: { understood?: boolean } = {},
+    { understood = false, agentId }: AddOptions = {},
   ): Promise<PolicyChange> {
     const bound = (await this.#deps.boundPaths?.()) ?? []
-    const { policies, warnings } = await readPolicyFiles(files, {
+    const { policies, gateway, warnings } = await readPolicyFiles(files, {
       maxTtl: this.#deps.maxTtl,
       understood,
       hostsSupplied: (resources) => bound.some((path) => anyHolds(resources, path)),
     })
+    const documents = await withAgents(gateway, agentId)
     return this.#change(warnings, async (trx, rows, change) => {
-      let position = Math.max(0, ...rows.map((row) => row.position))
-      for (const policy of policies) {
-        const old = rows.find(({ id }) => id === policy.id)
-        if (old !== undefined && sameContent(old, policy)) {
-          change.unchanged.push(policy.id)
-          continue
-        }
-        if (old === undefined) position += 1
-        const row = this.#row(policy, old, position)
-        const insert = trx.insertInto('policy').values(row)
-        await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
-        if (old === undefined) change.created.push(policy.id)
-        else change.updated.push(policy.id)
-      }
+      const placed = documents.map((document) => this.#placed(document, rows))
+      await this.#put(trx, rows, [...policies, ...placed], change)
     })
   }
 
@@ -118,11 +131,8 @@ export class PolicyStore {
     return this.#change([], async (trx, rows, change) => {
       const missing = names.filter((name) => find(rows, name) === undefined)
       if (missing.length > 0) throw notFound(missing)
-      for (const name of names) {
-        const id = find(rows, name)?.id ?? name
-        await trx.deleteFrom('policy').where('id', '=', id).execute()
-        change.removed.push(id)
-      }
+      const ids = names.map((name) => find(rows, name)?.id ?? name)
+      await drop(trx, [...new Set(ids)], change)
     })
   }
 
@@ -131,22 +141,8 @@ export class PolicyStore {
    *
    * @throws VestryError `NOT_FOUND`, or `STORE_CORRUPT` when a row does not have the digest it is kept under.
    */
-  async policySet(digest: string): Promise<RecordedPolicy[]> {
-    if (digest === setDigest([])) return [{ id: 'builtin', text: BUILTIN_CEDAR }]
-    const [manifest] = await this.#kept([digest])
-    if (manifest === undefined) {
-      throw new VestryError('NOT_FOUND', `No policy set ${digest} was ever in force here`)
-    }
-    if (hash('sha256', manifest.json) !== digest) throw altered(digest)
-    const { builtin, policies } = JSON.parse(manifest.json) as Manifest // its digest is right, so we wrote it
-    const members: Manifest['policies'] = [['builtin', builtin], ...policies]
-    const kept = await this.#kept(members.map(([, policy]) => policy))
-    const texts = new Map(kept.map((row) => [row.digest, textOf(row)]))
-    return members.map(([id, policy]) => {
-      const text = texts.get(policy)
-      if (text === undefined) throw altered(policy)
-      return { id, text }
-    })
+  policySet(digest: string): Promise<RecordedPolicy[]> {
+    return recordedSet(this.#deps.store.db, digest)
   }
 
   async #change(
@@ -168,6 +164,39 @@ export class PolicyStore {
     return { ...value, warnings, generation }
   }
 
+  async #put(
+    trx: Kysely<Tables>,
+    rows: readonly StoredPolicyRow[],
+    policies: readonly NewPolicy[],
+    change: Changes,
+  ): Promise<void> {
+    let position = Math.max(0, ...rows.map((row) => row.position))
+    for (const policy of policies) {
+      const old = rows.find(({ id }) => id === policy.id)
+      if (old !== undefined && sameContent(old, policy)) {
+        change.unchanged.push(policy.id)
+        continue
+      }
+      if (old === undefined) position += 1
+      const row = this.#row(policy, old, position)
+      const insert = trx.insertInto('policy').values(row)
+      await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
+      if (old === undefined) change.created.push(policy.id)
+      else change.updated.push(policy.id)
+    }
+  }
+
+  /** In the place of the policy with the same owner and name, if there is one. */
+  #placed(document: GatewayDocument, rows: readonly StoredPolicyRow[]): NewPolicy {
+    const owner = ownerOf(document)
+    const old = rows.filter(isGateway).find((row) => {
+      const known = readGatewayRow(row)
+      return known.name === document.name && sameOwner(known.owner, owner)
+    })
+    const id = old?.id ?? `${GATEWAY_PREFIX}${this.#uuid()}`
+    return gatewayRow(id, document, owner, this.#timezone)
+  }
+
   #row(policy: NewPolicy, old: StoredPolicyRow | undefined, position: number): StoredPolicyRow {
     const now = this.#deps.now()
     const row = {
@@ -178,21 +207,9 @@ export class PolicyStore {
     }
     return { ...row, mac: this.#deps.mac('policy', policy.id, row) }
   }
-
-  async #kept(digests: readonly string[]): Promise<Selectable<Tables['policy_set']>[]> {
-    const rows: Selectable<Tables['policy_set']>[] = []
-    // Engines bound the number of parameters.
-    for (let i = 0; i < digests.length; i += 500) {
-      const some = digests.slice(i, i + 500)
-      const query = this.#deps.store.db.selectFrom('policy_set').selectAll()
-      rows.push(...(await query.where('digest', 'in', some).execute()))
-    }
-    return rows
-  }
 }
 
 type Changes = Pick<PolicyChange, 'created' | 'updated' | 'removed' | 'unchanged'>
-type Manifest = ReturnType<typeof setManifest>
 
 /** A template stands for any one segment here: this only decides between an error and a warning. */
 function anyHolds(globs: readonly string[], path: string): boolean {
@@ -204,54 +221,51 @@ async function allRows(db: Kysely<Tables>): Promise<StoredPolicyRow[]> {
   return db.selectFrom('policy').selectAll().orderBy('position').orderBy('id').execute()
 }
 
-/** The set's list of digests, and each policy once under its own: a change writes what is new. */
-async function keepSet(
-  trx: Kysely<Tables>,
-  digest: string,
-  policies: readonly StoredPolicyRow[],
-  created_at: number,
-): Promise<void> {
-  const rows = [
-    { digest, json: canonicalJson(setManifest(policies)), created_at },
-    { digest: BUILTIN_DIGEST, json: recorded(BUILTIN_CEDAR, BUILTIN_JSON), created_at },
-    ...policies.map((row) => ({
-      digest: row.digest,
-      json: recorded(row.text, row.json),
-      created_at,
-    })),
-  ]
-  const known = new Set<string>()
-  for (let i = 0; i < rows.length; i += 500) {
-    const digests = rows.slice(i, i + 500).map((row) => row.digest)
-    const found = trx.selectFrom('policy_set').select('digest').where('digest', 'in', digests)
-    for (const row of await found.execute()) known.add(row.digest)
-  }
-  for (const row of rows) {
-    if (known.has(row.digest)) continue
-    known.add(row.digest)
-    const insert = trx.insertInto('policy_set').values(row)
-    await insert.onConflict((clash) => clash.column('digest').doNothing()).execute()
-  }
-}
-
-const BUILTIN_JSON = canonicalJson(BUILTIN_POLICIES)
-
-function recorded(text: string, json: string): string {
-  return canonicalJson({ text, json })
-}
-
-function textOf(row: Selectable<Tables['policy_set']>): string {
-  const kept: unknown = JSON.parse(row.json)
-  if (typeof kept === 'object' && kept !== null && 'json' in kept && 'text' in kept) {
-    const { json, text } = kept
-    const own = typeof json === 'string' && hash('sha256', json) === row.digest
-    if (own && typeof text === 'string') return text
-  }
-  throw altered(row.digest)
-}
-
 function find(rows: readonly StoredPolicyRow[], name: string): StoredPolicyRow | undefined {
-  return rows.find(({ id }) => id === name) ?? rows.find(({ id }) => id === VAULT_PREFIX + name)
+  const ids = [name, VAULT_PREFIX + name, GATEWAY_PREFIX + name]
+  const named = ids.map((id) => rows.find((row) => row.id === id)).find((row) => row !== undefined)
+  if (named !== undefined) return named
+  // Names of gateway policies are free: one that two of them bear says neither.
+  const [only, ...others] = rows.filter(
+    (row) => isGateway(row) && readGatewayRow(row).name === name,
+  )
+  return others.length === 0 ? only : undefined
+}
+
+function isGateway({ format }: StoredPolicyRow): boolean {
+  return format === 'gateway'
+}
+
+async function drop(trx: Kysely<Tables>, ids: readonly string[], change: Changes): Promise<void> {
+  for (const id of ids) {
+    await trx.deleteFrom('policy').where('id', '=', id).execute()
+    change.removed.push(id)
+  }
+}
+
+/** The same documents, each with its owner by role or id; no two may claim the same name. */
+async function withAgents(
+  documents: readonly GatewayDocument[],
+  agentId: AddOptions['agentId'],
+): Promise<GatewayDocument[]> {
+  const found: GatewayDocument[] = []
+  const seen = new Set<string>()
+  for (const { agent, ...document } of documents) {
+    const id = agent === undefined ? document.agentId : await agentId?.(agent)
+    if (agent !== undefined && id === undefined) {
+      throw new VestryError('POLICY_INVALID', `Policy "${document.name}": no agent "${agent}"`, {
+        hint: '"vestry agent list" shows the names.',
+      })
+    }
+    const owned = id === undefined ? document : { ...document, agentId: id }
+    const key = canonicalJson([ownerOf(owned), owned.name])
+    if (seen.has(key)) {
+      throw new VestryError('POLICY_INVALID', `Policy "${document.name}" is given twice`)
+    }
+    seen.add(key)
+    found.push(owned)
+  }
+  return found
 }
 
 function sameContent(row: StoredPolicyRow, policy: NewPolicy): boolean {
@@ -273,8 +287,4 @@ function notFound(names: readonly string[]): VestryError {
       hint,
     },
   )
-}
-
-function altered(digest: string): VestryError {
-  return new VestryError('STORE_CORRUPT', `Policy set entry ${digest} was altered or lost`)
 }

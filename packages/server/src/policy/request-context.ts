@@ -41,6 +41,12 @@ export function contextRecord(context: PolicyContext): CedarRecord {
   if (context.redirect !== undefined) record.set('redirect', context.redirect)
   if (context.algorithm !== undefined) record.set('algorithm', wellFormed(context.algorithm))
   if (isLong(context.dataBytes)) record.set('data_bytes', context.dataBytes)
+  if (context.intent !== undefined) record.set('intent', wellFormed(context.intent))
+  if (context.tokenTools !== undefined) record.set('token_tools', names(context.tokenTools))
+  if (context.tokenPermissions !== undefined) {
+    record.set('token_permissions', names(context.tokenPermissions))
+  }
+  if (context.recipients !== undefined) record.set('recipients', names(context.recipients))
   return record
 }
 

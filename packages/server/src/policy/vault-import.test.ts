@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
+import { cedarString } from './cedar/expression.ts'
 import { parsePolicies, validate } from './cedar/parse.ts'
 import { CEDAR_SCHEMA } from './cedar-schema.ts'
 import { parseRuleFile } from './rule-file.ts'
-import { cedarString, vaultRuleToCedar } from './vault-import.ts'
+import { vaultRuleToCedar } from './vault-import.ts'
 
 const LIMITS = { maxTtl: 86_400, understood: true, hostsSupplied: () => true }
 

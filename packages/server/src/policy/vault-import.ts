@@ -4,6 +4,7 @@
  * `@clauses`, so a refusal can say which one failed; limits and duties become annotations.
  */
 import { OPERATIONS } from './actions.ts'
+import { cedarString } from './cedar/expression.ts'
 import type { VaultRule } from './vault-rule.ts'
 import { formatWindow } from './window.ts'
 
@@ -185,15 +186,4 @@ function action(name: string): string {
 
 function datetime(ms: number): string {
   return `datetime("${new Date(ms).toISOString()}")`
-}
-
-/** A Cedar string literal. Everything outside printable ASCII is escaped by code point. */
-export function cedarString(text: string): string {
-  let out = '"'
-  for (const char of text.toWellFormed()) {
-    if (char === '"' || char === '\\') out += `\\${char}`
-    else if (char >= ' ' && char <= '~') out += char
-    else out += `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`
-  }
-  return `${out}"`
 }

@@ -130,6 +130,10 @@ function covers(wide: HostPattern, narrow: HostPattern): boolean {
   }
   if (wide.match === 'any') return true
   if (wide.match === narrow.match) return wide.host === narrow.host
+  // Without a port the two forms speak of different ones.
+  if (wide.match === 'domain' && wide.port !== undefined && narrow.match !== 'any') {
+    return narrow.host === wide.host || narrow.host.endsWith(`.${wide.host}`)
+  }
   if (wide.match !== 'label' || narrow.match !== 'exact') return false
   return narrow.host.slice(narrow.host.indexOf('.') + 1) === wide.host
 }

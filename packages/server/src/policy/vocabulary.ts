@@ -12,15 +12,21 @@ import type { StoredPolicy } from './cedar/policy-set.ts'
 import { type CedarRecord, CedarSet, EntityUid, type Value } from './cedar/value.ts'
 import { parseGlobs } from './glob.ts'
 import { GlobFamily, type GlobIndex } from './glob-index.ts'
-import { type HostPattern, hostMatches, parseHostPatterns } from './host.ts'
-import type { PolicyContext, PolicyPrincipal, PolicyResource } from './policy-request.ts'
+import { type KnownPatterns, Patterns } from './patterns.ts'
+import type {
+  OpenData,
+  PolicyContext,
+  PolicyPrincipal,
+  PolicyResource,
+  ToolResource,
+} from './policy-request.ts'
 import { inPolicy } from './prepared-policy.ts'
 import { ARGS, CLOCK, HOST, isLong, NUMS, wellFormed } from './request-context.ts'
-import { parseWindow, type Window, windowIsOpen } from './window.ts'
 
-const MAX_PRINCIPALS = 10_000
+const MAX_PRINCIPALS = 20_000
 const MAX_PATHS = 262_144
 const MAX_OWN_PATHS = 1_000
+const MAX_TOOLS = 10_000
 
 const SYSTEM = new Entity(new EntityUid('System', 'vestry'))
 const ACTION_ENTITIES = new Map(ACTIONS.map((name) => [name, newAction(name)]))
@@ -48,10 +54,10 @@ interface KnownResource {
 export class Vocabulary {
   readonly #agents: GlobFamily
   readonly #paths: GlobFamily
-  readonly #hosts = new Map<string, HostPattern[]>()
-  readonly #windows = new Map<string, Window>()
+  readonly #patterns: Patterns
   readonly #principals = new RecentMap<string, KnownPrincipal>(MAX_PRINCIPALS)
   readonly #resources = new RecentMap<string, KnownResource>(MAX_PATHS)
+  readonly #tools = new RecentMap<string, { given: ToolResource; entity: Entity }>(MAX_TOOLS)
   readonly #uids = new Map<string, EntityUid>()
 
   /** @throws VestryError `POLICY_INVALID` naming the policy with the malformed pattern. */
@@ -65,11 +71,9 @@ export class Vocabulary {
           parseGlobs(text)
           paths.add(text)
         }
-        for (const text of entityRefs(json, 'HostGlob'))
-          this.#hosts.set(text, parseHostPatterns(text))
-        for (const text of entityRefs(json, 'Window')) this.#windows.set(text, parseWindow(text))
       })
     }
+    this.#patterns = new Patterns(policies)
     this.#agents = new GlobFamily(agents)
     this.#paths = new GlobFamily(paths)
   }
@@ -80,31 +84,43 @@ export class Vocabulary {
     resource: PolicyResource,
   ): { principal: Entity; resource: Entity } {
     const known = this.#principal(principal)
-    if (resource.kind === 'system') return { principal: known.entity, resource: SYSTEM }
-    return { principal: known.entity, resource: this.#resource(known, resource) }
+    return { principal: known.entity, resource: this.#object(known, resource) }
   }
 
-  /** Entities named in the context: asked only by the policies that look at them. */
-  surroundings(context: PolicyContext): EntitySource {
+  /**
+   * Entities named in the context: asked only by the policies that look at them.
+   *
+   * @param more Patterns of policies that are not of this set.
+   */
+  surroundings(context: PolicyContext, more?: KnownPatterns): EntitySource {
+    let args: Entity | undefined
+    let nums: Entity | undefined
     return {
       get: (uid) => {
         if (uid.is(HOST)) return hostEntity(context)
-        if (uid.is(ARGS)) return new Entity(ARGS, { tags: textTags(context.args ?? {}) })
-        if (uid.is(NUMS)) return new Entity(NUMS, { tags: numberTags(context.nums ?? {}) })
+        if (uid.is(ARGS)) {
+          args ??= new Entity(ARGS, { tags: textTags(opened(context.args)) })
+          return args
+        }
+        if (uid.is(NUMS)) {
+          nums ??= new Entity(NUMS, { tags: numberTags(opened(context.nums)) })
+          return nums
+        }
         return undefined
       },
       isIn: (child, ancestor) => {
-        if (child.is(HOST) && ancestor.type === 'HostGlob') return this.#holds(ancestor.id, context)
+        if (child.is(HOST) && ancestor.type === 'HostGlob') {
+          return (
+            this.#patterns.holdsHost(ancestor, context) ||
+            (more?.holdsHost(ancestor, context) ?? false)
+          )
+        }
         if (!child.is(CLOCK) || ancestor.type !== 'Window') return false
-        const window = this.#windows.get(ancestor.id)
-        return window !== undefined && windowIsOpen(window, context.nowMs)
+        return (
+          this.#patterns.isOpen(ancestor, context) || (more?.isOpen(ancestor, context) ?? false)
+        )
       },
     }
-  }
-
-  #holds(id: string, { target }: PolicyContext): boolean {
-    if (target === undefined) return false
-    return this.#hosts.get(id)?.some((pattern) => hostMatches(pattern, target)) ?? false
   }
 
   #principal(given: PolicyPrincipal): KnownPrincipal {
@@ -132,7 +148,38 @@ export class Vocabulary {
     return made
   }
 
-  #resource(
+  #object(principal: KnownPrincipal, given: PolicyResource): Entity {
+    switch (given.kind) {
+      case 'system':
+        return SYSTEM
+      case 'tool':
+        return this.#tool(given)
+      case 'credential':
+        return this.#credential(principal, given)
+    }
+  }
+
+  #tool(given: ToolResource): Entity {
+    const id = wellFormed(`${given.tool}:${given.action}`)
+    const known = this.#tools.get(id)
+    if (known !== undefined && sameTool(known.given, given)) return known.entity
+    const tool = wellFormed(given.tool)
+    const entity = new Entity(new EntityUid('Tool', id), {
+      ancestors: [new EntityUid('Tool', tool)],
+      attrs: new Map<string, Value>([
+        ['tool', tool],
+        ['action', wellFormed(given.action)],
+        ['digest', wellFormed(given.digest)],
+        ['reviewed', given.reviewed],
+        ['permissions', new CedarSet(given.permissions.map(wellFormed))],
+        ['cost_micros', given.costMicros],
+      ]),
+    })
+    this.#tools.set(id, { given: { ...given, permissions: [...given.permissions] }, entity })
+    return entity
+  }
+
+  #credential(
     principal: KnownPrincipal,
     given: Extract<PolicyResource, { kind: 'credential' }>,
   ): Entity {
@@ -216,13 +263,29 @@ function samePrincipal(a: PolicyPrincipal, b: PolicyPrincipal): boolean {
   )
 }
 
+function sameTool(known: ToolResource, given: ToolResource): boolean {
+  return (
+    known.tool === given.tool &&
+    known.action === given.action &&
+    known.digest === given.digest &&
+    known.reviewed === given.reviewed &&
+    known.costMicros === given.costMicros &&
+    sameList(known.permissions, given.permissions)
+  )
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((member, i) => member === b[i])
+}
+
+function opened<T>(data: OpenData<T> | undefined): Readonly<Record<string, T>> {
+  if (data === undefined) return {}
+  return typeof data === 'function' ? data() : data
+}
+
 function sameResource(
   known: KnownResource,
   given: Extract<PolicyResource, { kind: 'credential' }>,
 ): boolean {
-  return (
-    known.type === given.type &&
-    known.tags.length === given.tags.length &&
-    known.tags.every((tag, i) => tag === given.tags[i])
-  )
+  return known.type === given.type && sameList(known.tags, given.tags)
 }

@@ -2,6 +2,7 @@
  * Tells a person why a decision was what it was, from what was recorded when it was made: nothing is
  * decided anew. Raw inputs were not kept, so only what the record holds is shown.
  */
+import { cedarString } from './cedar/expression.ts'
 
 /** The parts of an audit record that this reads. */
 export interface DecisionRecord {
@@ -43,6 +44,16 @@ const CHANGES: Readonly<Record<string, string>> = {
   too_large: 'a smaller request, or a higher limit on the rule',
   algorithm_not_allowed: 'an algorithm the rule lists',
   outside_scope: 'a key or token that covers this action',
+  SCOPE_NOT_ALLOWED: 'a policy whose scopes cover this tool and action, for this agent or its role',
+  TOKEN_SCOPE: 'a token for this tool',
+  TOKEN_PERMISSION: 'a token with a permission for this action',
+  INTENT_MISMATCH: 'an intent the policy lists, named once',
+  INTENT_REQUIRED: 'naming an intent',
+  REQUEST_TOO_LARGE: 'smaller parameters, or a larger maxRequestSize',
+  DOMAIN_BLOCKED: 'another domain, or a shorter list of blocked domains',
+  DOMAIN_NOT_ALLOWED: 'a domain the policy and the tool allow, or longer lists',
+  TIME_WINDOW: 'asking within the time window, or a wider one',
+  SCHEDULE: 'asking on the days and hours of the schedule, or a wider one',
   policy_error: 'mending or removing the policy that could not be evaluated',
 }
 
@@ -77,12 +88,23 @@ export function explainRecord(
   if (!decision.allow) lines.push(`to change   ${change(decision, closest)}`)
   const shown = [...decision.policies, ...(closest === undefined ? [] : [closest.policy])]
   for (const id of new Set(shown)) {
-    const text = policies?.find((policy) => policy.id === id)?.text
+    const text = policies && cedarOf(id, policies)
     if (text !== undefined) lines.push('', ...text.split('\n').map((line) => `    ${line}`))
   }
   if (policies === undefined)
     lines.push('', 'The policies of that time are not kept in this store.')
   return `${lines.join('\n')}\n`
+}
+
+/** A policy's own text, or its part of the text of the gateway policy it was made of. */
+function cedarOf(
+  id: string,
+  policies: readonly { id: string; text: string }[],
+): string | undefined {
+  const whole = policies.find((policy) => policy.id === id)
+  if (whole !== undefined) return whole.text
+  const { text } = policies.find((policy) => id.startsWith(`${policy.id}/`)) ?? {}
+  return text?.split('\n\n').find((part) => part.startsWith(`@id(${cedarString(id)})`)) ?? text
 }
 
 function matched({ allow, policies }: RecordedDecision): string[] {

@@ -34,13 +34,23 @@ export class CompiledSet {
     this.#index = new PolicyIndex(policies)
   }
 
-  /** Evaluates every policy whose scope matches, permits and forbids alike. */
-  evaluate(request: CedarRequest, entities: EntitySource): Evaluation {
+  /**
+   * Evaluates every policy whose scope matches, permits and forbids alike.
+   *
+   * @param more Policies of another set whose scopes are known to match; their ordinals come after ours.
+   */
+  evaluate(
+    request: CedarRequest,
+    entities: EntitySource,
+    more: readonly CompiledPolicy[] = [],
+  ): Evaluation {
     const context = new EvalContext(request, entities)
     const permits: CompiledPolicy[] = []
     const forbids: CompiledPolicy[] = []
     const errors: PolicyFailure[] = []
-    for (const policy of this.#index.find(request)) {
+    const found = this.#index.find(request)
+    for (const policy of more) found.push(policy)
+    for (const policy of found) {
       const met = satisfied(policy, context)
       if (met === false) continue
       if (met !== true) errors.push({ policy, message: met.message })

@@ -1,6 +1,6 @@
 /** One policy, compiled: its scope as data (for the index), its conditions as closures. */
 import { compileExpression } from './compile.ts'
-import type { EvalContext } from './entity.ts'
+import type { Entity, EvalContext } from './entity.ts'
 import {
   type Json,
   Place,
@@ -89,6 +89,25 @@ export function satisfied(policy: CompiledPolicy, context: EvalContext): boolean
     if (met !== true) return met
   }
   return true
+}
+
+/** What the index does with many policies at once, for one. */
+export function scopeCovers(scope: EntityScope, entity: Entity): boolean {
+  const { uid } = entity
+  switch (scope.op) {
+    case 'all':
+      return true
+    case 'eq':
+      return uid.key === scope.entity.key
+    case 'in':
+      return uid.key === scope.entity.key || entity.isUnder(scope.entity)
+    case 'is':
+      return uid.type === scope.type
+    case 'isIn':
+      return (
+        uid.type === scope.type && (uid.key === scope.entity.key || entity.isUnder(scope.entity))
+      )
+  }
 }
 
 function readEffect(json: unknown, place: Place): Effect {
