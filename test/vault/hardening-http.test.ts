@@ -11,11 +11,12 @@ test('health, readiness and metrics are open on loopback', async () => {
   expect(health.status).toBe(200)
   expect(await health.json()).toMatchObject({ ok: true, status: 'healthy', sealed: false })
   const ready = await fetch(`${http}/ready`)
-  expect(await ready.json()).toEqual({
+  expect(await ready.json()).toMatchObject({
     ready: true,
     sealed: false,
     audit_available: true,
     draining: false,
+    checks: { database: true },
   })
   const metrics = await fetch(`${http}/metrics`)
   expect(metrics.headers.get('content-type')).toContain('text/plain')
@@ -27,13 +28,15 @@ test.for([
   ['POST', '/health'],
   ['DELETE', '/v1/x?key=sk-secret'],
   ['GET', '/health/'],
-])('%s %s answers 404 with a string `error`, without the query', async ([method, path]) => {
+])('%s %s answers 404 with a string `error`, and echoes nothing', async ([method, path]) => {
   using home = temporaryHome()
   await using daemon = await boot(home)
   const answer = await fetch(`${daemon.ready.http}${path}`, { method: method as string })
   expect(answer.status).toBe(404)
-  const body = (await answer.json()) as { error: string }
-  expect(body.error).toBe(`no such path: ${method} ${path?.split('?')[0]}`)
+  const id = answer.headers.get('x-correlation-id')
+  expect(id).toMatch(/^req_/)
+  const body = { error: 'Not found', code: 'NOT_FOUND', correlation_id: id }
+  expect(await answer.json()).toEqual(body)
 })
 
 test('what is no HTTP, or too much of it, is refused and harms nobody else', async () => {

@@ -155,7 +155,7 @@ test('a first start that was cut short is begun anew', async () => {
   // As if the process had died between the keyring and the first operator.
   const { DatabaseSync } = await import('node:sqlite')
   using db = new DatabaseSync(home.store)
-  db.exec(`delete from api_key; delete from operator;
+  db.exec(`delete from api_key; delete from operator; delete from policy;
     delete from meta where key in ('row_state', 'vault_finished_at')`)
   db.close()
   await using _daemon = await boot(home)

@@ -57,6 +57,7 @@ export const ERRORS = {
   // The gateway's own.
   BAD_REQUEST: { status: 400, message: 'Request body is not valid' },
   MISSING_FIELDS: { status: 400, message: 'Missing required fields' },
+  VALIDATION_ERROR: { status: 400, message: 'Validation error' },
   INVALID_FIELD: { status: 400, message: 'A field is not valid' },
   INVALID_EXPIRY: { status: 400, message: 'Expiry is not valid' },
   AGENT_NOT_FOUND: { status: 404, message: 'Agent not found' },

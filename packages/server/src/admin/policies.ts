@@ -1,12 +1,18 @@
 /** Policies: add, list, show, remove, and try a question on them. */
+
+import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
 import { principalOf } from '../call/perform.ts'
 import { newCaller } from '../identity/caller.ts'
-import type { PolicyPrincipal } from '../policy/engine.ts'
+import { TOOL_CALL } from '../policy/actions.ts'
+import type { PolicyPrincipal, PolicyRequest } from '../policy/engine.ts'
+import { readGatewayRow } from '../policy/gateway-row.ts'
+import type { StoredPolicyRow } from '../policy/policy-store.ts'
 import { grantTtl } from '../vault/lease.ts'
 import { resourceOf } from '../vault/methods/context.ts'
 import { findOperation, operationContext } from '../vault/operations/table.ts'
 import type { AdminDeps } from './deps.ts'
+import { toolQuestion } from './tool-question.ts'
 import { type AdminVerb, verb } from './verb.ts'
 
 const File = z.strictObject({ name: z.string().min(1).max(255), text: z.string().max(1_048_576) })
@@ -22,7 +28,10 @@ export const policyVerbs: readonly AdminVerb[] = [
     }),
     data: ({ files }) => ({ files: files.map(({ name }) => name) }),
     run: async ({ deps, params, note }) => {
-      const change = await deps.policies.add(params.files, { understood: params.understood })
+      const change = await deps.policies.add(params.files, {
+        understood: params.understood,
+        agentId: async (name) => (await deps.vault.agents.byName(name))?.id,
+      })
       await deps.lifecycle.reloadPolicies()
       note({
         generation: change.generation,
@@ -51,17 +60,21 @@ export const policyVerbs: readonly AdminVerb[] = [
     action: 'admin:read',
     event: 'admin.read',
     params: z.strictObject({}),
-    run: async ({ deps }) => ({
-      policies: (await deps.policies.list()).map((row) => ({
-        id: row.id,
-        format: row.format,
-        enabled: row.enabled === 1,
-        digest: row.digest,
-        created_at: new Date(row.created_at).toISOString(),
-        updated_at: new Date(row.updated_at).toISOString(),
-      })),
-      policy_set: deps.vault.stations.policy.digest,
-    }),
+    run: async ({ deps }) => {
+      const policies: Record<string, unknown>[] = []
+      for (const row of await deps.policies.list()) {
+        policies.push({
+          id: row.id,
+          format: row.format,
+          ...(row.format === 'gateway' && (await nameAndOwner(deps, row))),
+          enabled: row.enabled === 1,
+          digest: row.digest,
+          created_at: new Date(row.created_at).toISOString(),
+          updated_at: new Date(row.updated_at).toISOString(),
+        })
+      }
+      return { policies, policy_set: deps.vault.stations.policy.digest }
+    },
   }),
   verb({
     name: 'policy.show',
@@ -86,35 +99,40 @@ export const policyVerbs: readonly AdminVerb[] = [
     event: 'policy.test',
     params: z.strictObject({
       agent: z.string().min(1).max(64),
-      path: z.string().min(1).max(512),
-      /** `retrieve`, `list`, `use:http_request` … */
+      /** Of a credential; or a tool. */
+      path: z.string().min(1).max(512).optional(),
+      tool: z.string().min(1).max(64).optional(),
+      /** `retrieve`, `list`, `use:http_request` …; of a tool, its action. */
       action: z.string().min(1).max(64),
       params: z.record(z.string(), z.unknown()).default({}),
+      /** What a call of a tool says it is for. */
+      intent: z.string().min(1).max(128).optional(),
       /** Epoch ms to ask for instead of now. */
       at: z.int().optional(),
       transport: z.enum(['unix', 'tcp', 'http']).default('unix'),
       reason: z.boolean().default(false),
     }),
-    data: ({ agent, path, action }) => ({ agent, path, operation: action }),
+    data: ({ agent, path, tool, action }) => ({
+      agent,
+      ...(path !== undefined && { path }),
+      ...(tool !== undefined && { tool }),
+      operation: action,
+    }),
     run: async ({ deps, params }) => {
       const { vault } = deps
-      const found = await vault.credentials.find(params.path)
-      const operation = params.action.startsWith('use:')
-        ? params.action.slice('use:'.length)
-        : undefined
-      if (operation !== undefined) findOperation(operation)
-      const question = {
+      const asked = await askedOf(deps, params)
+      const { decision, policies } = vault.stations.policy.explain({
         principal: await principalNamed(deps, params.agent),
-        action: `vault:${params.action}`,
-        resource: resourceOf(params.path, found),
+        action: asked.action,
+        resource: asked.resource,
         context: {
           nowMs: params.at ?? vault.now(),
           transport: params.transport,
           hasReason: params.reason,
-          ...(operation !== undefined && operationContext(operation, params.params, found)),
+          ...asked.context,
         },
-      }
-      const { decision, policies } = vault.stations.policy.explain(question)
+      })
+      const isVault = params.path !== undefined
       return {
         allowed: decision.allow,
         reason: decision.reason,
@@ -123,17 +141,61 @@ export const policyVerbs: readonly AdminVerb[] = [
         permits: decision.permits,
         forbids: decision.forbids,
         errors: decision.errors,
-        granted_ttl: decision.allow
-          ? grantTtl(undefined, decision.obligations, vault.settings.leases).ttl
-          : null,
+        granted_ttl:
+          decision.allow && isVault
+            ? grantTtl(undefined, decision.obligations, vault.settings.leases).ttl
+            : null,
         obligations: decision.obligations,
-        exists: found !== undefined,
+        ...(isVault && { exists: asked.exists }),
         policies,
         policy_set: decision.policySet,
       }
     },
   }),
 ]
+
+interface Asked {
+  path?: string | undefined
+  tool?: string | undefined
+  action: string
+  params: Record<string, unknown>
+  intent?: string | undefined
+}
+
+async function askedOf(
+  { vault }: AdminDeps,
+  { path, tool, action, params, intent }: Asked,
+): Promise<Pick<PolicyRequest, 'action' | 'resource'> & { context: object; exists: boolean }> {
+  if (tool !== undefined && path === undefined) {
+    const question = toolQuestion({ tool, action, params, intent })
+    return { ...question, action: TOOL_CALL, exists: false }
+  }
+  if (path === undefined || tool !== undefined || intent !== undefined) {
+    throw new VestryError('INVALID_PARAMS', 'ask about a path, or about a tool', {
+      hint: 'Give path and action, or tool, action and perhaps intent',
+    })
+  }
+  const found = await vault.credentials.find(path)
+  const operation = action.startsWith('use:') ? action.slice('use:'.length) : undefined
+  if (operation !== undefined) findOperation(operation)
+  return {
+    action: `vault:${action}`,
+    resource: resourceOf(path, found),
+    context: operation === undefined ? {} : operationContext(operation, params, found),
+    exists: found !== undefined,
+  }
+}
+
+/** Agents by name where they are still there. */
+async function nameAndOwner(
+  { vault }: AdminDeps,
+  row: StoredPolicyRow,
+): Promise<{ name: string; owner: string }> {
+  const { name, owner } = readGatewayRow(row)
+  if ('role' in owner) return { name, owner: `role ${owner.role}` }
+  const agent = await vault.agents.byId(owner.agent_id)
+  return { name, owner: `agent ${agent?.name ?? owner.agent_id}` }
+}
 
 /** The agent as it is, or as one of that name would be: rules can be tried before the agent exists. */
 async function principalNamed({ vault }: AdminDeps, name: string): Promise<PolicyPrincipal> {

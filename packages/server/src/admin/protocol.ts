@@ -2,9 +2,7 @@
  * The operators' wire: the same frames on a socket of its own. Verbs are named `admin.<noun>.<verb>`;
  * every one walks the chain of stations with an operator as the caller.
  */
-import { accept } from '@vestry/contract/accept'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
-import { perform } from '../call/perform.ts'
 import { newCaller, type Peer } from '../identity/caller.ts'
 import { LoginRefused } from '../identity/login.ts'
 import { sourceKey, unixPeer } from '../identity/peer.ts'
@@ -24,22 +22,21 @@ import { keyVerbs } from './keys.ts'
 import { leaseVerbs } from './leases.ts'
 import { policyVerbs } from './policies.ts'
 import { ALREADY_OPEN, sealVerbs, unseal } from './seal.ts'
-import type { AdminVerb } from './verb.ts'
+import { type AdminVerb, callVerb } from './verb.ts'
 
 const DEADLINE_MS = 120_000
 const STREAM_DEADLINE_MS = 7 * 24 * 3_600_000
 
-export const VERBS: ReadonlyMap<string, AdminVerb> = new Map(
-  [
-    ...agentVerbs,
-    ...auditVerbs,
-    ...credentialVerbs,
-    ...keyVerbs,
-    ...leaseVerbs,
-    ...policyVerbs,
-    ...sealVerbs,
-  ].map((verb) => [`admin.${verb.name}`, verb]),
-)
+/** The verbs of the vault; other parts bring their own. */
+export const VERBS: readonly AdminVerb[] = [
+  ...agentVerbs,
+  ...auditVerbs,
+  ...credentialVerbs,
+  ...keyVerbs,
+  ...leaseVerbs,
+  ...policyVerbs,
+  ...sealVerbs,
+]
 
 /** Members whose values are lifted out of the frame before it is parsed. */
 const SECRET_MEMBERS: ReadonlySet<string> = new Set([
@@ -53,8 +50,6 @@ const SECRET_MEMBERS: ReadonlySet<string> = new Set([
 
 /** Lockouts count all operators as one: colon is in no agent's name. */
 const OPERATORS = 'operator:'
-/** Characters of a record's detail. */
-const MAX_DETAIL = 160
 const BARRIERS = new Set(['authenticate', 'challenge_response', 'logout'])
 
 export interface AdminPeer {
@@ -65,8 +60,10 @@ export interface AdminPeer {
 
 export function adminProtocol(
   deps: AdminDeps,
+  verbs: readonly AdminVerb[],
   onInternalError: (requestId: string, error: unknown) => void,
 ): Protocol<AdminPeer> {
+  const byMethod: Verbs = new Map(verbs.map((verb) => [`admin.${verb.name}`, verb]))
   return {
     onInternalError,
     secretMembers: SECRET_MEMBERS,
@@ -75,13 +72,15 @@ export function adminProtocol(
     isBarrier: (method) => BARRIERS.has(method),
     isEndless: isFollowing,
     deadlineMs: (request) => (isFollowing(request) ? STREAM_DEADLINE_MS : DEADLINE_MS),
-    handle: (state, running, emit) => handle(deps, state, running, emit),
+    handle: (state, running, emit) => handle({ deps, verbs: byMethod }, state, running, emit),
     closed: ({ connection }) => deps.vault.sessions.endConnection(connection),
   }
 }
 
+type Verbs = ReadonlyMap<string, AdminVerb>
+
 async function handle(
-  deps: AdminDeps,
+  { deps, verbs }: { deps: AdminDeps; verbs: Verbs },
   state: AdminPeer,
   running: Running,
   emit: (reply: Reply) => Promise<void>,
@@ -106,7 +105,7 @@ async function handle(
       vault.sessions.logout(state.connection)
       return { result: {} }
     default:
-      return runVerb(deps, state, running, emit)
+      return runVerb({ deps, verbs }, state, running, emit)
   }
 }
 
@@ -171,14 +170,14 @@ async function challengeResponse(
 }
 
 async function runVerb(
-  deps: AdminDeps,
+  { deps, verbs }: { deps: AdminDeps; verbs: Verbs },
   state: AdminPeer,
   running: Running,
   emit: (reply: Reply) => Promise<void>,
 ): Promise<Reply> {
   const { vault } = deps
   const { request, requestId } = running
-  const verb = VERBS.get(request.method)
+  const verb = verbs.get(request.method)
   if (verb === undefined) {
     throw new VestryError('METHOD_NOT_FOUND', `there is no method '${request.method.slice(0, 64)}'`)
   }
@@ -187,54 +186,17 @@ async function runVerb(
   const caller = vault.sessions.caller(session)
   const by = session.principal.kind === 'operator' ? session.principal.operator.name : ''
   const { session_id: _, ...given } = request.params
-  const params: unknown = accept(verb.params, given)
-  const data = verb.data?.(params) ?? {}
-  const reply = await perform<Reply>(vault.stations, {
+  const reply = await callVerb(deps, verb, {
     caller,
+    by,
     requestId,
-    action: verb.action,
-    event: verb.event,
-    source: 'admin',
-    resource: { kind: 'system' },
-    context: { nowMs: vault.now(), transport: session.peer.transport },
-    detail: detailOf(verb.name, data),
-    data: { verb: verb.name, ...data },
-    readOnly: verb.action === 'admin:read',
-    settle: () => ({
-      effect: async (note) => {
-        const result = await verb.run({
-          deps,
-          caller,
-          by,
-          requestId,
-          params,
-          secrets: request.secrets,
-          get signal() {
-            return running.signal
-          },
-          note,
-          emit: (more) => emit({ result: { ...more, more: true } }),
-        })
-        return isReply(result) ? result : { result }
-      },
-      undo: (made: Reply) => made.release?.(),
-    }),
+    given,
+    secrets: request.secrets,
+    signal: () => running.signal,
+    emit: (more) => emit({ result: { ...more, more: true } }),
   })
   vault.sessions.touch(session)
   return reply
-}
-
-/** `agent.add scout`: the verb, and what its data name first. */
-function detailOf(name: string, data: Readonly<Record<string, unknown>>): string {
-  const subject = Object.values(data).find((value) => typeof value === 'string' || isTexts(value))
-  if (subject === undefined) return name
-  return `${name} ${isTexts(subject) ? subject.join(' ') : subject}`
-    .slice(0, MAX_DETAIL)
-    .toWellFormed()
-}
-
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'string')
 }
 
 /** Attempts to unseal are recorded too, while nobody is logged in. */
@@ -274,11 +236,6 @@ async function recordUnseal(
       await audit.append(entry(false, 'vault.unseal_failed', { code }), 'written')
     throw error
   }
-}
-
-/** Verbs return a plain result, or a whole reply when it carries a secret. */
-function isReply(result: Record<string, unknown> | Reply): result is Reply {
-  return typeof Reflect.get(result, 'release') === 'function'
 }
 
 /** A followed log has no end of its own. */

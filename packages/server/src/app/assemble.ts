@@ -158,6 +158,7 @@ export async function assemble(input: {
     ...guard,
     now,
     maxTtl: config.vault.max_ttl,
+    timezone: config.gateway.default_timezone,
     boundPaths: () => pathsWithHosts(credentials),
   })
   const limits = new Limits({ store, now, monotonic })

@@ -7,6 +7,7 @@ import { issueText } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'
 import { parseDocument } from 'yaml'
 import * as z from 'zod'
+import { GatewaySettings } from '../gateway/settings.ts'
 import { nearest } from '../policy/nearest.ts'
 
 const seconds = (max: number) => z.int().min(1).max(max)
@@ -95,6 +96,7 @@ export const Config = z.strictObject({
         .default('sage-sanctum.local'),
     })
     .prefault({}),
+  gateway: GatewaySettings.prefault({}),
   telemetry: z.strictObject({ pod_name: z.string().min(1).max(128).optional() }).prefault({}),
   audit: z
     .strictObject({

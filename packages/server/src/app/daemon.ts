@@ -1,6 +1,9 @@
 /** The daemon from configuration to `ready.json`, and back down again. */
 import { VestryError } from '@vestry/contract/errors'
 import { VERSION } from '@vestry/contract/version'
+import { VERBS } from '../admin/protocol.ts'
+import { adminRoutes } from '../gateway/wire/admin-routes.ts'
+import { gatewayRoutes } from '../gateway/wire/routes.ts'
 import { createHttp } from '../http/server.ts'
 import { newCaller } from '../identity/caller.ts'
 import type { EndReason, Session } from '../identity/session.ts'
@@ -15,6 +18,7 @@ import { assemble, openAudit, openHomeStore, type Parts } from './assemble.ts'
 import { AutoSeal } from './auto-seal.ts'
 import type { Config } from './config.ts'
 import { firstStartSlots } from './first-start.ts'
+import { assembleGateway } from './gateway-parts.ts'
 import { assertHardened, keepDebuggerShut } from './hardening.ts'
 import type { Home } from './home.ts'
 import { initialise, isUnfinished, makeHome } from './initialise.ts'
@@ -97,12 +101,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   let stopping: Promise<void> | undefined
   let ready: Ready | undefined
   const startedAtMs = Date.now()
+  const registry = new Registry()
+  const draining = () => stopping !== undefined
+  const gateway = assembleGateway(parts, { registry, startedAtMs, draining, warn })
+  undo.use(gateway.gateway.journal)
   const autoSeal = new AutoSeal({
     idleSeconds: config.vault.auto_seal_idle,
     now: () => performance.now(),
     seal: () => void lifecycle.seal('idle'),
   })
   const lifecycle = createLifecycle(parts, {
+    gateway,
     acceptRollback: options.acceptRollback,
     describe: () => ({
       version: VERSION,
@@ -129,10 +138,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await audit.append(note('vault.start', `vestry ${VERSION} started`), 'synced')
   await openVault(parts, store, lifecycle, options)
 
-  const registry = new Registry()
   undo.use(defineProcessMetrics(registry))
+  const verbs = [...VERBS, ...gateway.verbs]
   const listeners = createListeners(parts, lifecycle, {
-    draining: () => stopping !== undefined,
+    draining,
+    verbs,
     autoSeal,
     warn,
   })
@@ -144,15 +154,27 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     registry,
     apiKeys: parts.apiKeys,
     loopback: isLoopback(config.http.host),
+    maxBodyBytes: config.gateway.body_limit_bytes,
+    checks: () => gateway.checks(),
     state: () => ({
       sealed: parts.seal.state !== 'unsealed',
       auditAvailable: audit.available,
-      draining: stopping !== undefined,
+      draining: draining(),
     }),
   })
+  http.register(
+    async (api) => {
+      gatewayRoutes(api, gateway.gateway)
+      adminRoutes(api, gateway.gateway, parts.adminDeps(lifecycle), verbs)
+    },
+    { prefix: '/api' },
+  )
   undo.defer(async () => {
-    // Together, so that both drain within the one budget.
-    await Promise.all([listeners.close(DRAIN_MS), closeHttp(http, DRAIN_MS)])
+    // Together, so that all drain within the one budget.
+    await Promise.all([
+      listeners.close(DRAIN_MS),
+      gateway.drain(DRAIN_MS).then(() => closeHttp(http, DRAIN_MS)),
+    ])
   })
   await listeners.open(home, config)
   if (tcp !== undefined) await listeners.openTcp(tcp)
@@ -215,6 +237,7 @@ async function openVault(
       slots: first.slots,
       dev,
       trustDomain: config.identity.trust_domain,
+      defaultPolicies: config.gateway.seed_default_policies,
       now: Date.now,
     })
     await parts.audit.append(

@@ -10,6 +10,8 @@ import { ApiKeyStore } from '../identity/api-key-store.ts'
 import { writeKeyFiles } from '../identity/key-file.ts'
 import { OperatorStore } from '../identity/operator-store.ts'
 import { rowGuard } from '../identity/row-guard.ts'
+import { DEFAULT_ROLE_POLICIES } from '../policy/gateway-templates.ts'
+import { PolicyStore } from '../policy/policy-store.ts'
 import type { InitResult } from '../seal/init.ts'
 import { Seal } from '../seal/seal.ts'
 import type { SlotSpec } from '../seal/slot.ts'
@@ -49,11 +51,21 @@ export async function isUnfinished({ db }: Store): Promise<boolean> {
   return held === undefined
 }
 
+/** What a vault that is being made writes. */
+const BEGINNING = [
+  'api_key',
+  'operator',
+  'policy',
+  'policy_set',
+  'slot',
+  'keyring',
+  'row_change',
+] as const
+
 /** Back to the empty store, without the key files that were written for it. */
 async function discard({ home, store }: { home: Home; store: Store }): Promise<void> {
   await store.write(async (trx) => {
-    for (const table of ['api_key', 'operator', 'slot', 'keyring', 'row_change'] as const)
-      await trx.deleteFrom(table).execute()
+    for (const table of BEGINNING) await trx.deleteFrom(table).execute()
     await trx.deleteFrom('meta').where('key', '!=', 'generation').execute()
   })
   for (const file of [home.operatorKey, `${home.keys}/operator.pub`, home.adminKey])
@@ -71,6 +83,8 @@ export async function initialise(deps: {
   slots: readonly SlotSpec[]
   dev: boolean
   trustDomain: string
+  /** The gateway's role policies go with a new vault. */
+  defaultPolicies: boolean
   now: () => number
 }): Promise<Initialised> {
   const { home, slots, dev, trustDomain, now } = deps
@@ -104,6 +118,10 @@ export async function initialise(deps: {
         .values({ key: FINISHED_KEY, value: String(now()) })
         .execute(),
     )
+    if (deps.defaultPolicies) {
+      const policies = new PolicyStore({ store, ...guard, now, maxTtl: 0 })
+      await policies.gateway.add([...DEFAULT_ROLE_POLICIES])
+    }
     return { ...made, operatorKeyFile: keyFile, adminKeyFile: home.adminKey }
   } catch (error) {
     for (const { shares } of made.shares) for (const share of shares) share[Symbol.dispose]()

@@ -6,6 +6,7 @@ import { inForce, setDigest } from '../policy/engine.ts'
 import type { RowKeys } from '../seal/row-mac.ts'
 import type { Parts } from './assemble.ts'
 import { backup } from './backup.ts'
+import type { GatewayPart } from './gateway-parts.ts'
 import { note } from './note.ts'
 import { PolicyReload } from './policy-reload.ts'
 import { checkRestored } from './restored.ts'
@@ -22,6 +23,7 @@ export interface RunningLifecycle extends Lifecycle {
 export function createLifecycle(
   parts: Parts,
   options: {
+    gateway: GatewayPart
     acceptRollback: boolean
     describe: () => Record<string, unknown>
     /** Called when the vault was opened or sealed. */
@@ -39,7 +41,7 @@ export function createLifecycle(
   })
   const reload = new PolicyReload(policy, policies)
   const terms = new TermRotation(parts)
-  const workers = new Workers(parts, heads, terms)
+  const workers = new Workers(parts, heads, terms, () => options.gateway.prune())
   let acceptRollback = options.acceptRollback
   let leftOversClosed = false
   let open = false
@@ -82,6 +84,7 @@ export function createLifecycle(
       if (!leftOversClosed) await closeLeftOvers(parts)
       leftOversClosed = true
       await reload.load()
+      await options.gateway.open()
       const generation = await store.generation()
       await audit.append(
         {
@@ -95,6 +98,7 @@ export function createLifecycle(
       if (seal.state !== 'unsealed') throw new VestryError('VAULT_LOCKED')
     } catch (error) {
       reload.stop('the vault was not opened')
+      await options.gateway.close()
       await seal.seal('refused')
       dropKeys()
       throw error
@@ -128,6 +132,7 @@ export function createLifecycle(
     sessions.endAll('sealed')
     vault.wraps.clear()
     reload.stop('the vault is sealed')
+    const gatewayClosed = options.gateway.close()
     const flushed = parts.leaseRows.flush().catch(() => undefined)
     try {
       // From this call on everybody else gets VAULT_LOCKED.
@@ -140,11 +145,12 @@ export function createLifecycle(
       dropKeys()
       options.onState()
     }
-    await Promise.all([stopped, flushed])
+    await Promise.all([stopped, flushed, gatewayClosed])
   }
 
   store.onChange((tables) => {
     if (!open) return
+    options.gateway.onChange(tables)
     // What another node changed must hold here from the next request on.
     if (tables.includes('policy')) reload.load().catch(() => undefined) // closed, and retried
     if (tables.includes('agent')) void recheckAgents(parts)

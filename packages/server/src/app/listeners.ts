@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { adminProtocol } from '../admin/protocol.ts'
+import type { AdminVerb } from '../admin/verb.ts'
 import { agentProtocol } from '../vault/agent-protocol.ts'
 import { type Address, Listener } from '../vault/wire/listener.ts'
 import type { Protocol } from '../vault/wire/protocol.ts'
@@ -31,11 +32,13 @@ export function createListeners(
   lifecycle: RunningLifecycle,
   options: {
     draining: () => boolean
+    /** What operators may call. */
+    verbs: readonly AdminVerb[]
     autoSeal: AutoSeal
     warn: (line: string) => void
   },
 ): Listeners {
-  const { draining, autoSeal, warn } = options
+  const { draining, verbs, autoSeal, warn } = options
   const onInternalError = (requestId: string, error: unknown): void => {
     warn(`internal error in ${requestId}: ${error instanceof Error ? error.stack : String(error)}`)
   }
@@ -91,7 +94,7 @@ export function createListeners(
       }
       for (const { path, agents } of settings.sockets)
         await listen({ socket: path, mode }, new Set(agents))
-      const admin = adminProtocol(parts.adminDeps(lifecycle), onInternalError)
+      const admin = adminProtocol(parts.adminDeps(lifecycle), verbs, onInternalError)
       await open(
         { socket: home.adminSocket, mode: 0o600 },
         {

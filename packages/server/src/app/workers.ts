@@ -18,11 +18,14 @@ export class Workers {
   readonly #parts: Parts
   readonly #heads: StoreHeads
   readonly #terms: TermRotation
+  /** Of parts above the vault. */
+  readonly #prune: () => Promise<void>
   #timers: NodeJS.Timeout[] = []
   #stops: (() => unknown)[] = []
 
-  constructor(parts: Parts, heads: StoreHeads, terms: TermRotation) {
+  constructor(parts: Parts, heads: StoreHeads, terms: TermRotation, prune: () => Promise<void>) {
     this.#parts = parts
+    this.#prune = prune
     this.#heads = heads
     this.#terms = terms
   }
@@ -37,6 +40,7 @@ export class Workers {
     this.#every(PRUNE_EVERY_MS, async () => {
       await limits.prune()
       await vault.stations.approvals.prune()
+      await this.#prune()
     })
     this.#every(TERM_EVERY_MS, () => this.#terms.poll())
     // The first look is not waited for, and a failed one is repeated.

@@ -6,7 +6,7 @@ import { asVestryError, VestryError } from '@vestry/contract/errors'
 import type { AuditLog } from '../audit/log.ts'
 import type { AuditEntry } from '../audit/record.ts'
 import { actorOf, type Caller } from '../identity/caller.ts'
-import type { Limits } from '../limits/limits.ts'
+import type { Limit, Limits } from '../limits/limits.ts'
 import type { Decision, PolicyContext, PolicyEngine, PolicyRequest } from '../policy/engine.ts'
 import type { Approvals, Approved } from './approval.ts'
 import { callSummary } from './call-summary.ts'
@@ -51,6 +51,14 @@ export interface ProtectedCall<T> {
   readonly approvalParams?: unknown
   /** Counts towards `max_uses`. */
   readonly use?: CountedUse
+  /** Charged together with what policy asks for: all, or none. */
+  readonly limits?: readonly Limit[]
+  /** Where "no policy permits it" stands among the ranks of fired forbids; absent: after all of them. */
+  readonly unpermittedRank?: number
+  /** What is wrong with the call itself; told unless policy refuses it with a lower rank. */
+  readonly held?: { readonly rank: number; readonly error: VestryError } | undefined
+  /** Was charged and approved when it was accepted; now it is only decided again, and done. */
+  readonly accepted?: true
   /** Throws when the resource is absent; only asked once policy has allowed the action. */
   readonly exists?: () => void | Promise<void>
   /** Settles what will be done, before the intent is recorded. Changes nothing yet. */
@@ -66,6 +74,8 @@ export interface Settled<T> {
   readonly effect: (note: Note) => T | Promise<T>
   /** Takes back what the effect made: its outcome could not be recorded, so nobody will get it. */
   readonly undo?: (made: T) => void
+  /** Whether an effect that failed so has used nothing of what was charged; that is then given back. */
+  readonly unused?: (error: unknown) => boolean
   /** Given back when the call is over, however it ended. */
   readonly held?: Disposable
 }
@@ -83,7 +93,10 @@ export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Pr
     assertAllowed(call, decision, policy)
     await call.exists?.()
     const who = actorOf(call.caller.principal)
-    await using charge = await chargePolicy(limits, who, decision.obligations, call.use)
+    await using charge =
+      call.accepted === true
+        ? undefined
+        : await chargePolicy(limits, who, decision.obligations, call.use, call.limits)
     const settled = await call.settle(decision)
     using _held = settled.held
     await using approved = await approval(stations, call, decision)
@@ -92,8 +105,20 @@ export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Pr
     }
     approved?.commit()
     const begin = async (note: Note): Promise<T> => {
-      await charge?.commit()
-      return settled.effect(note)
+      const { unused, effect } = settled
+      if (unused === undefined) {
+        await charge?.commit()
+        return effect(note)
+      }
+      let used = true
+      try {
+        return await effect(note)
+      } catch (error) {
+        used = !unused(error)
+        throw error
+      } finally {
+        if (used) await charge?.commit()
+      }
     }
     return await effectThenOutcome(stations, call, decision, startedMs, { ...settled, begin })
   } catch (error) {
@@ -140,8 +165,18 @@ function question<T>({
   action,
   resource,
   context,
-}: Pick<ProtectedCall<T>, 'caller' | 'action' | 'resource' | 'context'>): PolicyRequest {
-  return { principal: principalOf(caller), action, resource, context }
+  unpermittedRank,
+}: Pick<
+  ProtectedCall<T>,
+  'caller' | 'action' | 'resource' | 'context' | 'unpermittedRank'
+>): PolicyRequest {
+  return {
+    principal: principalOf(caller),
+    action,
+    resource,
+    context,
+    ...(unpermittedRank !== undefined && { unpermittedRank }),
+  }
 }
 
 export function principalOf({ principal }: Caller): PolicyRequest['principal'] {
@@ -154,6 +189,8 @@ export function principalOf({ principal }: Caller): PolicyRequest['principal'] {
 }
 
 function assertAllowed<T>(call: ProtectedCall<T>, decision: Decision, policy: PolicyEngine): void {
+  const { held } = call
+  if (held !== undefined && (decision.allow || held.rank < decision.rank)) throw held.error
   if (!decision.allow) throw denied(call, decision, toldReason(policy, call, decision))
   if (decision.obligations.requireReason && call.context.hasReason !== true) {
     throw new VestryError('ACCESS_DENIED', 'a reason is required for this action', {
@@ -184,8 +221,9 @@ function denied<T>(
   told: Pick<Decision, 'reason' | 'reasonCode'>,
 ): VestryError {
   const who = actorOf(call.caller.principal).replace(':', " '")
-  const what = call.action.replace(/^vault:/, '')
-  const where = call.resource.kind === 'credential' ? ` on '${call.resource.path}'` : ''
+  const what = call.action.replace(/^(?:vault|tool):/, '')
+  const name = resourceName(call.resource)
+  const where = name === undefined ? '' : ` ${name.joint}'${name.text}'`
   const { target } = call.context
   const towards = target === undefined ? '' : ` towards '${target.host}'`
   return new VestryError(
@@ -198,6 +236,15 @@ function denied<T>(
   )
 }
 
+/** How a sentence names what is acted on. */
+function resourceName(
+  resource: PolicyRequest['resource'],
+): { joint: string; text: string } | undefined {
+  if (resource.kind === 'credential') return { joint: 'on ', text: resource.path }
+  if (resource.kind === 'tool') return { joint: '', text: `${resource.tool}:${resource.action}` }
+  return undefined
+}
+
 function deniedContext<T>(
   { action, resource }: ProtectedCall<T>,
   reasonCode: string,
@@ -205,6 +252,7 @@ function deniedContext<T>(
   return {
     action: action.replace(/^vault:/, ''),
     ...(resource.kind === 'credential' && { path: resource.path }),
+    ...(resource.kind === 'tool' && { tool: `${resource.tool}:${resource.action}` }),
     reason_code: reasonCode,
     legacy_code: 'POLICY_DENIED',
   }
@@ -230,7 +278,8 @@ function approval<T>(
   decision: Decision,
 ): Promise<Approved> | undefined {
   const { approve } = decision.obligations
-  if (approve.length === 0 || call.caller.principal.kind !== 'agent') return undefined
+  if (approve.length === 0 || call.accepted === true) return undefined
+  if (call.caller.principal.kind !== 'agent') return undefined
   const { id, name } = call.caller.principal.agent
   return approvals.claim({
     agentId: id,
@@ -238,7 +287,7 @@ function approval<T>(
     summary: callSummary(call),
     reason: call.reason,
     action: call.action,
-    resource: call.resource.kind === 'credential' ? call.resource.path : call.resource.kind,
+    resource: resourceName(call.resource)?.text ?? call.resource.kind,
     params: call.approvalParams ?? {},
     policies: approve.map(({ policy }) => policy),
   })
@@ -316,7 +365,8 @@ function record<T>(
 function detailOf<T>({ action, resource, context, detail }: ProtectedCall<T>): string {
   if (detail !== undefined) return detail
   const what = action.replace(/^vault:/, '')
-  const where = resource.kind === 'credential' ? ` ${resource.path}` : ''
+  const name = resourceName(resource)
+  const where = name === undefined ? '' : ` ${name.text}`
   const { target, method } = context
   return target === undefined ? what + where : `${what}${where} ${method ?? ''} ${target.host}`
 }

@@ -1,7 +1,7 @@
 /** The rates, quotas and use counts that the deciding policies ask for, as limits of one principal. */
 import { VestryError } from '@vestry/contract/errors'
 import type { Limit, Limits, Reservation } from '../limits/limits.ts'
-import type { WindowLimit } from '../limits/window.ts'
+import { describeWindow, type WindowLimit } from '../limits/window.ts'
 import type { Obligations } from '../policy/engine.ts'
 
 const DAY_MS = 86_400_000
@@ -27,19 +27,18 @@ export function chargePolicy(
   who: string,
   obligations: Obligations,
   use: CountedUse | undefined,
+  more: readonly Limit[] = [],
 ): Promise<Reservation> | undefined {
   const uses = use === undefined ? [] : useLimits(who, obligations, use)
-  const wanted = [...policyLimits(who, obligations), ...uses]
+  const quotas = quotaLimits(who, obligations)
+  const wanted = [...more, ...rateLimits(who, obligations), ...quotas, ...uses]
   if (wanted.length === 0) return undefined
   return limits.reserve(wanted).catch((error: unknown) => {
-    throw exhausted(error, uses)
+    throw exhausted(error, uses, quotas)
   })
 }
 
-export function policyLimits(
-  who: string,
-  { rates, quotas }: Pick<Obligations, 'rates' | 'quotas'>,
-): Limit[] {
+function rateLimits(who: string, { rates }: Pick<Obligations, 'rates'>): Limit[] {
   const wanted: Limit[] = []
   for (const { policy, perSecond, burst, perDay } of rates) {
     if (perSecond !== undefined) {
@@ -63,17 +62,18 @@ export function policyLimits(
       })
     }
   }
-  for (const { policy, limit, windowSeconds, sliding } of quotas) {
-    wanted.push({
-      kind: 'window',
-      key: `quota:${policy}:${limit}/${windowSeconds}:${who}`,
-      scope: policy,
-      limit,
-      lengthMs: windowSeconds * 1000,
-      mode: sliding ? 'sliding' : 'fixed',
-    })
-  }
   return wanted
+}
+
+function quotaLimits(who: string, { quotas }: Pick<Obligations, 'quotas'>): WindowLimit[] {
+  return quotas.map(({ policy, limit, windowSeconds, sliding }) => ({
+    kind: 'window',
+    key: `quota:${policy}:${limit}/${windowSeconds}:${who}`,
+    scope: policy,
+    limit,
+    lengthMs: windowSeconds * 1000,
+    mode: sliding ? 'sliding' : 'fixed',
+  }))
 }
 
 /** At most `max_uses` in any stretch of `max_lifetime`, per principal, credential and policy. */
@@ -92,13 +92,29 @@ function useLimits(
   }))
 }
 
-function exhausted(error: unknown, uses: readonly WindowLimit[]): unknown {
+function exhausted(
+  error: unknown,
+  uses: readonly WindowLimit[],
+  quotas: readonly WindowLimit[],
+): unknown {
   if (!(error instanceof VestryError) || error.code !== 'RATE_LIMITED') return error
-  const { scope } = error.context
-  if (!uses.some((use) => use.scope === scope)) return error
-  return new VestryError('LEASE_EXHAUSTED', 'this credential was used as often as policy allows', {
-    hint: 'Wait for "retry_after_ms", or ask an operator to raise max_uses',
-    context: error.context,
+  const { scope, limit } = error.context
+  if (uses.some((use) => use.scope === scope)) {
+    return new VestryError(
+      'LEASE_EXHAUSTED',
+      'this credential was used as often as policy allows',
+      {
+        hint: 'Wait for "retry_after_ms", or ask an operator to raise max_uses',
+        context: error.context,
+        cause: error,
+      },
+    )
+  }
+  if (!quotas.some((quota) => quota.scope === scope && describeWindow(quota) === limit))
+    return error
+  return new VestryError('RATE_LIMITED', `The quota of "${scope}", ${limit}, is used up`, {
+    ...(error.hint !== undefined && { hint: error.hint }),
+    context: { ...error.context, quota: true },
     cause: error,
   })
 }

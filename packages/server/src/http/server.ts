@@ -3,8 +3,8 @@
  * to a wrong path is a JSON object with a string `error`, which is what old clients can read.
  */
 
-import { asVestryError, VestryError } from '@vestry/contract/errors'
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { asVestryError, ERRORS, VestryError } from '@vestry/contract/errors'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { ApiKeyStore } from '../identity/api-key-store.ts'
 import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
 import { correlationOfRequest } from './correlation.ts'
@@ -29,7 +29,27 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     requestTimeout: 25_000,
     bodyLimit: deps.maxBodyBytes,
     forceCloseConnections: 'idle',
+    // Ids in paths are longer than the router expects.
+    routerOptions: { maxParamLength: 512 },
     http: { maxHeaderSize: 65_536 },
+    // Paths that cannot be decoded never reach a hook or a handler.
+    frameworkErrors: (_error, request, given) => {
+      const reply = given as unknown as FastifyReply // the same, without what routes declare
+      const correlation = correlationOfRequest(request, deps.now()).id
+      // A job's id is a capability: whatever is no id of one is answered alike.
+      const isJob = request.url.startsWith('/api/jobs/')
+      reply
+        .status(isJob ? 404 : 400)
+        .header('x-correlation-id', correlation)
+        .type('application/json; charset=utf-8')
+        .send(
+          JSON.stringify({
+            error: isJob ? ERRORS.JOB_NOT_FOUND.message : 'Malformed path',
+            code: isJob ? 'JOB_NOT_FOUND' : 'BAD_REQUEST',
+            correlation_id: correlation,
+          }),
+        )
+    },
     // What is no HTTP request at all gets an answer its client can read, too.
     clientErrorHandler: (error, socket) => {
       if (!socket.writable) return
@@ -67,8 +87,12 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     })
   })
 
-  app.setNotFoundHandler((_request, reply) =>
-    reply.status(404).send({ error: 'Not found', code: 'NOT_FOUND' }),
+  app.setNotFoundHandler((request, reply) =>
+    reply.status(404).send({
+      error: 'Not found',
+      code: 'NOT_FOUND',
+      correlation_id: correlationOfRequest(request, deps.now()).id,
+    }),
   )
 
   app.setErrorHandler((error, _request, reply) => {

@@ -34,6 +34,7 @@ export const LATENCY_BUCKETS: readonly number[] = [
 
 export class Registry {
   readonly #families = new Map<string, () => string>()
+  readonly #refreshers: (() => void)[] = []
   readonly #folded: Family<CounterCell>
 
   constructor() {
@@ -81,8 +82,14 @@ export class Registry {
     return series
   }
 
+  /** Called before each page is made, to set gauges whose series come and go. */
+  onRender(refresh: () => void): void {
+    this.#refreshers.push(refresh)
+  }
+
   /** The page a scraper reads; its media type is {@link CONTENT_TYPE}. */
   render(): string {
+    for (const refresh of this.#refreshers) refresh()
     let page = ''
     for (const render of this.#families.values()) page += render()
     return page

@@ -4,9 +4,9 @@
  * withholds as well. The input stays as it was.
  */
 import { VestryError } from '@vestry/contract/errors'
+import { LinearPattern } from '../../policy/text-pattern/linear-pattern.ts'
 import { RecentMap } from '../../store/recent-map.ts'
 import type { Json, JsonObject } from '../tools/tool.ts'
-import { LinearPattern } from './linear-pattern.ts'
 import { isPiiName, maskPii, PII_NAMES, type PiiName } from './pii.ts'
 
 /** As policy's obligations name them. */

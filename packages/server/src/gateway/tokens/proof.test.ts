@@ -40,8 +40,7 @@ eachStore('provenance', (at) => {
       const refusal = expect.objectContaining({
         code: 'PROOF_MISMATCH',
         status: 403,
-        message: 'Token proof verification failed',
-        context: { reason: 'provenance payload mismatch' },
+        message: 'provenance payload mismatch',
       })
       await expect(check(proof)).rejects.toEqual(refusal)
       await expect(check(proof, 'strict')).rejects.toEqual(refusal)

@@ -95,6 +95,7 @@ export function openai(options: BuiltinOptions = {}): Tool {
       followRedirects: false,
     }),
     result: providerJson,
+    usage: tokenUsage,
   })
   const chat: ToolAction = {
     ...shared('/chat/completions'),
@@ -170,4 +171,14 @@ function checked(
 
 function contentLength(params: JsonObject): number {
   return messagesOf(params).reduce((sum, { content }) => sum + characters(content), 0)
+}
+
+/** The provider's own counts, as far as they are counts. */
+function tokenUsage(result: Json): Record<string, number> | undefined {
+  if (!isJsonObject(result) || !isJsonObject(result['usage'])) return undefined
+  const counts = Object.entries(result['usage']).filter(
+    (entry): entry is [string, number] =>
+      /^[a-z_]{1,32}$/.test(entry[0]) && Number.isSafeInteger(entry[1]),
+  )
+  return counts.length === 0 ? undefined : Object.fromEntries(counts)
 }

@@ -59,6 +59,8 @@ export interface ToolAction {
    * @throws ToolFailure for a reply that is an error of the provider.
    */
   result(reply: UpstreamReply, params: JsonObject, context: RequestContext): Json
+  /** What of a result was paid for, e.g. tokens: whole numbers by name. */
+  usage?(result: Json): Readonly<Record<string, number>> | undefined
   /** What the agent gets in mock mode: a pure function of its arguments but for ids and times. */
   mock(params: JsonObject, context: RequestContext): Json
 }

@@ -1,0 +1,216 @@
+/** Puts the gateway together, and says what it does when the vault opens, closes and the daemon stops. */
+import { randomBytes, randomInt } from 'node:crypto'
+import { VestryError } from '@vestry/contract/errors'
+import { VERSION } from '@vestry/contract/version'
+import type { AdminVerb } from '../admin/verb.ts'
+import { agentVerbs } from '../gateway/admin/agent-verbs.ts'
+import { logVerbs } from '../gateway/admin/log-verbs.ts'
+import { policyVerbs } from '../gateway/admin/policy-verbs.ts'
+import { toolVerbs } from '../gateway/admin/tool-verbs.ts'
+import { Chaos } from '../gateway/chaos.ts'
+import { Flights } from '../gateway/flights.ts'
+import { type Gateway, JOURNAL_KIND } from '../gateway/gateway.ts'
+import { jobRunner } from '../gateway/jobs.ts'
+import { defineGatewayMetrics } from '../gateway/metrics.ts'
+import type { Answer } from '../gateway/outcome.ts'
+import { Breakers } from '../gateway/resilience/breakers.ts'
+import { ReplyCache } from '../gateway/resilience/reply-cache.ts'
+import { TokenDesk } from '../gateway/token-desk.ts'
+import {
+  DEFAULT_MINTS_PER_MINUTE,
+  DEFAULT_REJECTIONS_PER_MINUTE,
+  MintLimits,
+} from '../gateway/tokens/mint-limits.ts'
+import { NonceStore } from '../gateway/tokens/nonce-store.ts'
+import { TokenStore } from '../gateway/tokens/token-store.ts'
+import { configuredTools } from '../gateway/tools/config-tools.ts'
+import { ToolStore } from '../gateway/tools/tool-store.ts'
+import { rowGuard } from '../identity/row-guard.ts'
+import { Journal } from '../journal/journal.ts'
+import type { Registry } from '../metrics/registry.ts'
+import type { Parts } from './assemble.ts'
+
+const RECENT_ANSWERS = 10_000
+const JOB_COUNTS_EVERY_MS = 1_000
+
+export interface GatewayPart {
+  readonly gateway: Gateway
+  readonly verbs: readonly AdminVerb[]
+  /** The vault is open and policies are in force. */
+  open(): Promise<void>
+  /** What another node changed. */
+  onChange(tables: readonly string[]): void
+  /** Calls under way get this long; nothing new begins. */
+  drain(budgetMs: number): Promise<void>
+  /** Sealed: nothing of it stays in memory. */
+  close(): Promise<void>
+  prune(): Promise<void>
+  /** For `/ready`. */
+  checks(): Promise<Record<string, unknown>>
+}
+
+export function assembleGateway(
+  parts: Parts,
+  options: {
+    registry: Registry
+    startedAtMs: number
+    draining: () => boolean
+    warn: (line: string) => void
+  },
+): GatewayPart {
+  const { config, dev, store, seal, vault, agents, credentials, audit, limits, policies } = parts
+  const settings = config.gateway
+  if (settings.chaos && !dev) {
+    throw new VestryError(
+      'CONFIG_INVALID',
+      'gateway.chaos injects faults, and this is production',
+      {
+        hint: 'Start with --dev, or leave it out',
+      },
+    )
+  }
+  const { now } = vault
+  const guard = rowGuard(() => seal.keys)
+  const tools = configuredTools(settings.tools)
+  const toolStore = new ToolStore({ store, guard, now, taken: (name) => tools.isFixed(name) })
+  const tokens = new TokenDesk({
+    settings,
+    production: !dev,
+    seal,
+    credentials,
+    agents,
+    store: new TokenStore({ store, guard, now }),
+    nonces: new NonceStore({ store, now }),
+    limits: new MintLimits({
+      limits,
+      settings: {
+        mintsPerMinute: dev ? undefined : DEFAULT_MINTS_PER_MINUTE,
+        rejectionsPerMinute: DEFAULT_REJECTIONS_PER_MINUTE,
+        issueCidrs: settings.token_issue_cidrs,
+      },
+    }),
+    audit,
+    metrics: () => gateway.metrics,
+    now,
+    serverZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  })
+  const journal = new Journal({
+    store,
+    keys: () => seal.keys,
+    now,
+    owner: randomBytes(12).toString('hex'),
+    warn: (message) => options.warn(message),
+  })
+  const breakers = new Breakers({
+    threshold: settings.cb_fail_threshold,
+    windowMs: settings.cb_window_ms,
+    openMs: settings.cb_open_ms,
+    concurrency: settings.cb_bulkhead_concurrency,
+  })
+  let jobs = { queued: 0, running: 0 }
+  const metrics = defineGatewayMetrics(options.registry, {
+    tools: () => tools.list(),
+    breakerState: (tool) => breakers.state(tool, now()),
+    jobs: () => jobs,
+    startedAtMs: options.startedAtMs,
+    legacyAliases: settings.metrics_legacy_aliases,
+  })
+  const gateway: Gateway = {
+    settings,
+    dev,
+    stations: vault.stations,
+    seal,
+    agents,
+    credentials,
+    egress: { ...vault.egress.deps, userAgent: '4Runr-Gateway/1.0' },
+    tools,
+    tokens,
+    journal,
+    breakers,
+    cache: new ReplyCache({ maxEntries: settings.cache_max_size }),
+    recent: new ReplyCache({ maxEntries: RECENT_ANSWERS }),
+    chaos: new Chaos({
+      background: settings.chaos,
+      random: () => randomInt(1_000_000) / 1_000_000,
+      onInjected: (tool, mode) => metrics.chaos(tool, mode),
+    }),
+    flights: new Flights<Answer>(),
+    metrics,
+    draining: options.draining,
+    now,
+    onInternalError: (requestId, error) =>
+      options.warn(
+        `internal error in ${requestId}: ${error instanceof Error ? error.stack : String(error)}`,
+      ),
+  }
+  journal.register(JOURNAL_KIND, jobRunner(gateway))
+
+  const loadTools = async (): Promise<void> => {
+    const { tools: added, refused } = await toolStore.load()
+    for (const hidden of tools.replaceOperatorTools(added))
+      options.warn(`tool '${hidden}' is hidden by a built-in or configured tool of that name`)
+    for (const { name, problem } of refused)
+      options.warn(`tool '${name}' cannot be used: ${problem}; add it again`)
+  }
+  const countJobs = async (): Promise<void> => {
+    const { queued, reserved, sent } = await journal.counts(JOURNAL_KIND)
+    jobs = { queued, running: reserved + sent }
+  }
+  let counting: NodeJS.Timeout | undefined
+  if (settings.agent_auth_mode === 'legacy' && !dev)
+    options.warn('gateway: token requests need no signature (gateway.agent_auth_mode: legacy)')
+  return {
+    gateway,
+    verbs: [
+      ...agentVerbs(gateway),
+      ...policyVerbs(gateway, policies.gateway),
+      ...toolVerbs(gateway, toolStore, loadTools),
+      ...logVerbs(gateway, parts.auditIndex),
+    ],
+    open: async () => {
+      await tokens.open()
+      await loadTools()
+      await journal.recover()
+      journal.start()
+      await countJobs()
+      counting = setInterval(() => countJobs().catch(() => undefined), JOB_COUNTS_EVERY_MS).unref()
+    },
+    onChange: (changed) => {
+      if (changed.includes('tool')) loadTools().catch(() => tools.replaceOperatorTools([]))
+    },
+    drain: async (budgetMs) => {
+      await Promise.all([gateway.flights.settled(budgetMs), journal.stop(budgetMs)])
+    },
+    close: async () => {
+      clearInterval(counting)
+      await journal.stop(SEAL_BUDGET_MS)
+      tokens.close()
+      gateway.cache.clear()
+      gateway.recent.clear()
+    },
+    prune: async () => {
+      await tokens.store.prune()
+      await journal.prune()
+      await pruneNonces()
+    },
+    checks: async () => ({
+      checks: {
+        database: true,
+        circuitBreakers: Object.fromEntries(
+          tools.list().map(({ name }) => [name, breakers.state(name, now()) !== 'open']),
+        ),
+        cache: true,
+      },
+      details: { version: VERSION },
+      jobs,
+      mode: settings.mode ?? (dev ? 'mock' : 'live'),
+    }),
+  }
+
+  async function pruneNonces(): Promise<void> {
+    await new NonceStore({ store, now }).prune()
+  }
+}
+
+/** What runs while the vault is being sealed cannot go on for long: the keys are about to go. */
+const SEAL_BUDGET_MS = 500
