@@ -6,14 +6,19 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { RawClient } from '../test/harness/raw-client.ts'
 
-export function startScript(script: string, args: readonly string[]): Promise<ChildProcess> {
+/** @returns The child, and the line in which it said that it is ready. */
+export function startScript(
+  script: string,
+  args: readonly string[],
+): Promise<ChildProcess & { line: string }> {
   const child = fork(new URL(script, import.meta.url), args, {
     execArgv: ['--conditions=source'],
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   return new Promise((resolve, reject) => {
     child.stdout?.on('data', (text: Buffer) => {
-      if (text.toString().includes('ready')) resolve(child)
+      const line = text.toString().trim()
+      if (line.includes('ready')) resolve(Object.assign(child, { line }))
     })
     child.once('exit', (code) => reject(new Error(`${script} exited with ${code}`)))
   })
