@@ -8,8 +8,10 @@ import { readTailFirst } from '../audit/query.ts'
 import type { AuditRecord } from '../audit/record.ts'
 import { verifyLog } from '../audit/verify.ts'
 import { explainRecord } from '../policy/why.ts'
+import { hmacTag } from '../seal/hash.ts'
 import { describeReport } from './audit-report.ts'
 import type { AdminDeps } from './deps.ts'
+import { namesCall, recordedUnder, TRACE_RECORDS } from './recorded-under.ts'
 import { traceTree } from './trace.ts'
 import { type AdminVerb, verb } from './verb.ts'
 
@@ -52,7 +54,6 @@ function filterOf(params: z.output<typeof FilterSchema>): AuditFilter {
 /** Records a frame carries, so that none comes near the limit. */
 const FRAME_RECORDS = 200
 const FRAME_BYTES = 1_000_000
-const TRACE_RECORDS = 2_000
 
 export const auditVerbs: readonly AdminVerb[] = [
   verb({
@@ -188,9 +189,9 @@ export const auditVerbs: readonly AdminVerb[] = [
     event: 'admin.read',
     params: z.strictObject({ id: z.string().min(1).max(128) }),
     run: async ({ deps, params, signal }) => {
-      const records = await recordsUnder(deps, params.id, signal)
+      const records = await recordedUnder(deps, recordedId(deps, params.id), signal)
       if (records.length === 0) throw unknownId(params.id)
-      return { id: params.id, ...traceTree(records), truncated: records.length === TRACE_RECORDS }
+      return { id: params.id, ...traceTree(records), truncated: records.length >= TRACE_RECORDS }
     },
   }),
   verb({
@@ -199,10 +200,9 @@ export const auditVerbs: readonly AdminVerb[] = [
     event: 'admin.read',
     params: z.strictObject({ id: z.string().min(1).max(128) }),
     run: async ({ deps, params, signal }) => {
-      const records = await recordsUnder(deps, params.id, signal)
+      const records = await recordedUnder(deps, recordedId(deps, params.id), signal)
       const record = records.find(
-        ({ decision, request_id }) =>
-          decision !== undefined && (decision.id === params.id || request_id === params.id),
+        (one) => one.decision !== undefined && namesCall(one, recordedId(deps, params.id)),
       )
       if (record?.decision === undefined) throw unknownId(params.id)
       const outcome = records.find(
@@ -229,28 +229,9 @@ export const auditVerbs: readonly AdminVerb[] = [
   }),
 ]
 
-/** Everything recorded under a trace, transaction, request or decision id, oldest first. */
-async function recordsUnder(
-  { vault, auditIndex }: AdminDeps,
-  id: string,
-  signal: AbortSignal,
-): Promise<AuditRecord[]> {
-  await vault.stations.audit.flush()
-  await auditIndex.catchUp()
-  const own = await auditIndex.find(filterForId(id), TRACE_RECORDS)
-  const requestId = id.startsWith('dec_') ? own[0]?.record.request_id : undefined
-  // A decision is one record; what came of it shares its request.
-  const all = requestId === undefined ? own : await auditIndex.find({ requestId }, TRACE_RECORDS)
-  signal.throwIfAborted()
-  return all.map(({ record }) => record).reverse()
-}
-
-/** Ids name their kind. */
-function filterForId(id: string): AuditFilter {
-  if (id.startsWith('dec_')) return { decisionId: id }
-  if (id.startsWith('txn_')) return { txn: id }
-  if (id.startsWith('r-')) return { requestId: id }
-  return { traceId: id.replace(/^tr_/, '') }
+/** Ids of jobs are secrets: the log knows them by keyed hash. */
+function recordedId({ vault }: AdminDeps, id: string): string {
+  return id.startsWith('job_') ? hmacTag(vault.seal.keys.hashKey, id) : id
 }
 
 function serverPublicKeyHex({ vault }: AdminDeps): string {
@@ -259,6 +240,6 @@ function serverPublicKeyHex({ vault }: AdminDeps): string {
 
 function unknownId(id: string): VestryError {
   return new VestryError('NOT_FOUND', `nothing was recorded under '${id}'`, {
-    hint: 'Give a trace, transaction, request or decision id, as errors and "vestry audit tail" show them',
+    hint: 'Give a trace, transaction, request, decision, correlation, token or job id, as errors and "vestry audit tail" show them. The last three are looked for in the newest records only',
   })
 }

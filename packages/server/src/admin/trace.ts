@@ -1,4 +1,7 @@
-/** Audit records of one id → the tree of what happened: who, decided how, with which lease, to what end. */
+/**
+ * Audit records of one id → the tree of what happened: who, by which token, decided how, with which lease, to what
+ * end.
+ */
 import type { AuditRecord } from '../audit/record.ts'
 
 export interface TraceNode {
@@ -45,9 +48,13 @@ export function traceTree(records: readonly AuditRecord[]): TraceTree {
     if (parent === null || parent === node.span_id || !bySpan.has(parent)) roots.push(node)
     else childrenOf.set(parent, [...(childrenOf.get(parent) ?? []), node])
   }
+  const { tops, callsOf } = byToken(roots)
   const grown = (node: (typeof nodes)[number]): TraceNode => ({
     ...node,
-    children: (node.span_id === null ? [] : (childrenOf.get(node.span_id) ?? [])).map(grown),
+    children: [
+      ...(node.span_id === null ? [] : (childrenOf.get(node.span_id) ?? [])),
+      ...(callsOf.get(node) ?? []),
+    ].map(grown),
   })
   const first = records[0]
   const last = records.at(-1)
@@ -60,8 +67,27 @@ export function traceTree(records: readonly AuditRecord[]): TraceTree {
       first === undefined || last === undefined
         ? 0
         : Date.parse(last.timestamp) - Date.parse(first.timestamp),
-    spans: roots.map(grown),
+    spans: tops.map(grown),
   }
+}
+
+/** What was done with a token hangs below the making of the token, unless a span says better. */
+function byToken<N extends Omit<TraceNode, 'children'>>(
+  roots: readonly N[],
+): { tops: N[]; callsOf: Map<N, N[]> } {
+  const minted = new Map(
+    roots
+      .filter(({ action }) => action === 'token.mint')
+      .map((node) => [node.data['token'] ?? node.outcome?.['token'], node]),
+  )
+  const callsOf = new Map<N, N[]>()
+  const tops: N[] = []
+  for (const node of roots) {
+    const mint = node.action === 'token.mint' ? undefined : minted.get(node.data['token'])
+    if (mint === undefined || node.data['token'] === undefined) tops.push(node)
+    else callsOf.set(mint, [...(callsOf.get(mint) ?? []), node])
+  }
+  return { tops, callsOf }
 }
 
 /** One request's records: its intent or refusal, and what came of it. */

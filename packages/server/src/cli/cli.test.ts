@@ -259,7 +259,9 @@ describe('policies, and what agents do under them', () => {
       ].join('\n'),
     )
     expect((await cli.json(['policy', 'add', file])).json.created).toEqual(['vault:research'])
-    expect((await cli.json(['policy', 'list'])).json.policies).toHaveLength(1)
+    expect((await cli.json(['policy', 'list'])).json.policies).toContainEqual(
+      expect.objectContaining({ id: 'vault:research', format: 'vault', enabled: true }),
+    )
     expect((await cli.vestry(['policy', 'show', 'research'])).out).toContain('PathGlob::"openai/*"')
     const wrong = await cli.json([
       'policy',
@@ -292,6 +294,32 @@ describe('policies, and what agents do under them', () => {
     expect(no.out).toMatch(/^DENY {2}scout {2}store {2}openai\/key\n/)
     const simulated = await cli.json(['policy', 'simulate', ...question.slice(2), 'store'])
     expect(simulated).toMatchObject({ exitCode: 3, json: { allowed: false } })
+  })
+
+  test('a gateway policy is made of a template, tried on a tool, listed with its owner, removed', async () => {
+    const { role: _, ...template } = (await cli.json(['policy', 'template', 'sdk_demo'])).json
+    const document = { ...template, agent: 'scout', name: 'Trying' }
+    const file = cli.file('trying.json', JSON.stringify(document))
+    const { created } = (await cli.json(['policy', 'add', file])).json
+    expect((await cli.json(['policy', 'add', file])).json.unchanged).toEqual(created)
+    const { policies } = (await cli.json(['policy', 'list'])).json
+    expect(policies).toContainEqual(
+      expect.objectContaining({ id: created[0], name: 'Trying', owner: 'agent scout' }),
+    )
+    expect((await cli.vestry(['policy', 'list'])).out).toContain('agent scout')
+
+    const question = ['policy', 'test', '--agent', 'scout', '--tool', 'http_fetch', '--action']
+    const to = (host: string) => ['--params', JSON.stringify({ url: `https://${host}/` })]
+    const yes = await cli.json([...question, 'get', ...to('www.example.com')])
+    expect(yes).toMatchObject({ exitCode: 0, json: { allowed: true, granted_ttl: null } })
+    const no = await cli.vestry([...question, 'get', ...to('notexample.com')])
+    expect(no.exitCode).toBe(3)
+    expect(no.out).toMatch(/^DENY {2}scout {2}get {2}http_fetch\n/)
+    expect(no.out).toContain('DOMAIN_NOT_ALLOWED')
+    const both = await cli.json([...question, 'get', '--path', 'openai/key'])
+    expect(both.json.error.code).toBe('USAGE')
+    expect((await cli.json(['policy', 'template', 'nope'])).json.error.code).toBe('NOT_FOUND')
+    expect((await cli.json(['policy', 'rm', 'Trying'])).json.removed).toEqual(created)
   })
 
   test('leases, sessions, trace and why show what an agent did', async () => {

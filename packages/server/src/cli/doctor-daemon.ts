@@ -1,9 +1,10 @@
-/** What only the running daemon can tell: seal, slots, record, policies. */
+/** What only the running daemon can tell: seal, slots, record, policies, tools. */
 import type { AdminClient } from './admin-client.ts'
 import { counted, type Row, rowOf, rowsOf } from './cell.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import type { CommandIo } from './command-io.ts'
 import { failureOf } from './failure.ts'
+import { toolState } from './tool-text.ts'
 
 /** Beyond these many, looking at each would take longer than a person waits. */
 const MAX_POLICIES = 500
@@ -43,7 +44,13 @@ export async function checkDaemon(io: CommandIo): Promise<Check[]> {
 async function inside(admin: AdminClient): Promise<Check[]> {
   const show = await admin.call('admin.server.show')
   const slots = await admin.call('admin.slot.list')
-  return [...checkServer(show), ...checkSlots(rowsOf(slots, 'slots')), await policies(admin)]
+  const tools = await admin.call('admin.tool.list')
+  return [
+    ...checkServer(show),
+    ...checkSlots(rowsOf(slots, 'slots')),
+    await policies(admin),
+    ...checkTools(rowsOf(tools, 'tools')),
+  ]
 }
 
 export function checkServer(show: Row): Check[] {
@@ -105,6 +112,42 @@ export function checkSlots(slots: readonly Row[]): Check[] {
     )
   }
   return checks
+}
+
+/** Built-in tools that nobody set up are simply not used; of one that somebody added a credential was forgotten. */
+export function checkTools(tools: readonly Row[]): Check[] {
+  const names = (chosen: readonly Row[]) => chosen.map(({ name }) => String(name)).join(', ')
+  const state = (wanted: string) => tools.filter((tool) => toolState(tool) === wanted)
+  const bare = state('no credential')
+  const forgotten = bare.filter(({ origin }) => origin !== 'builtin')
+  const unused = bare.filter(({ origin }) => origin === 'builtin')
+  const failing = state('provider fails')
+  const live = tools.filter(({ mode }) => mode === 'live').length - bare.length
+  const mocked = tools.filter(({ mode }) => mode === 'mock').length
+  const summary = [
+    `${counted(live, 'tool')} live`,
+    ...(mocked === 0 ? [] : [`${mocked} mocked`]),
+    ...(unused.length === 0 ? [] : [`not set up: ${names(unused)}`]),
+  ].join(', ')
+  return [
+    ok('gateway', summary),
+    ...forgotten.map(({ name, credential }) =>
+      warn(
+        'gateway',
+        `the tool ${String(name)} has no credential`,
+        `Add it: vestry cred add ${String(credential)} --value-stdin`,
+      ),
+    ),
+    ...(failing.length === 0
+      ? []
+      : [
+          warn(
+            'gateway',
+            `the provider fails: ${names(failing)}`,
+            'Look at its calls: vestry audit query --action tool.call --since 1h',
+          ),
+        ]),
+  ]
 }
 
 async function policies(admin: AdminClient): Promise<Check> {

@@ -115,7 +115,7 @@ function record(home: Home): Check | undefined {
 }
 
 export function checkConfig(config: Config, home: Home): Check[] {
-  const { http, vault } = config
+  const { http, vault, gateway } = config
   const checks = [ok('configuration', 'is valid')]
   if (!isLoopback(http.host)) {
     checks.push(
@@ -131,6 +131,15 @@ export function checkConfig(config: Config, home: Home): Check[] {
       warn('vault tcp', `${vault.listen_tcp} is not encrypted`, 'Use a Unix socket or a tunnel'),
     )
   }
+  checks.push(
+    gateway.agent_auth_mode === 'signed'
+      ? ok('agent tokens', 'are given for signed requests only')
+      : warn(
+          'agent tokens',
+          'whoever reaches the port and knows the id of an agent gets a token of it',
+          'Set gateway.agent_auth_mode: signed, unless older clients call',
+        ),
+  )
   const keyFile = vault.keyfile ?? (existsSync(home.devKeyFile) ? home.devKeyFile : undefined)
   if (keyFile !== undefined) {
     checks.push(

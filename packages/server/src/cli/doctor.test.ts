@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { homeAt } from '../app/home.ts'
-import { checkServer, checkSlots, isWide } from './doctor-daemon.ts'
+import { checkServer, checkSlots, checkTools, isWide } from './doctor-daemon.ts'
 import { checkHome } from './doctor-home.ts'
 import { clock, coreDumps, environment, nodeVersion, openFiles, swap, user } from './doctor-host.ts'
 
@@ -93,6 +93,50 @@ test('what the daemon tells: audit, attempts, slots', () => {
   ])
   expect(checkSlots([{ type: 'keyfile' }]).map(({ status }) => status)).toEqual(['warn', 'warn'])
   expect(checkSlots([{ type: 'passphrase' }, { type: 'shamir' }])).toMatchObject([{ status: 'ok' }])
+})
+
+test('the gateway: what is live, what was forgotten, what fails, and what is only not used', () => {
+  const tool = (name: string, facts: object) => ({
+    name,
+    origin: 'operator',
+    mode: 'live',
+    configured: true,
+    credential: `tools/${name}`,
+    breaker: 'closed',
+    ...facts,
+  })
+  const checks = checkTools([
+    tool('serpapi', { origin: 'builtin', configured: false }),
+    tool('http_fetch', { origin: 'builtin', credential: null, configured: false }),
+    tool('openai', { origin: 'builtin', mode: 'mock' }),
+    tool('crm', { configured: false }),
+    tool('erp', { breaker: 'open' }),
+  ])
+  expect(checks).toEqual([
+    { name: 'gateway', status: 'ok', message: '2 tools live, 1 mocked, not set up: serpapi' },
+    {
+      name: 'gateway',
+      status: 'warn',
+      message: 'the tool crm has no credential',
+      advice: 'Add it: vestry cred add tools/crm --value-stdin',
+    },
+    expect.objectContaining({ status: 'warn', message: 'the provider fails: erp' }),
+  ])
+})
+
+test('token requests without signature are told, signed ones are fine', () => {
+  using dir = mkdtempDisposableSync(join(tmpdir(), 'doctor-'))
+  const home = homeAt(join(dir.path, 'home'), {})
+  const agentTokens = (settings: string) => {
+    const config = join(dir.path, 'vestry.yaml')
+    writeFileSync(config, settings)
+    return checkHome(home, { config, env: {} }).find(({ name }) => name === 'agent tokens')
+  }
+  expect(agentTokens('gateway: { agent_auth_mode: signed }\n')).toMatchObject({ status: 'ok' })
+  expect(agentTokens('http: { port: 8080 }\n')).toMatchObject({
+    status: 'warn',
+    advice: expect.stringContaining('gateway.agent_auth_mode: signed'),
+  })
 })
 
 test.each([

@@ -14,6 +14,11 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   'policy add': 'rules.yaml',
   'policy test':
     '--agent scout --path openai/api_key --action use:http_request --op-params \'{"url":"https://api.openai.com/v1/models"}\'',
+  'tool add': 'crm.yaml',
+  'tool test': 'http_fetch:get --agent scout --params \'{"url":"https://example.com/"}\'',
+  'token mint': '--agent scout --tool serpapi --permission read --ttl 15m',
+  'token list': '--agent scout --live',
+  'job list': '--state failed',
   'lease revoke': '--agent scout',
   'approval list': '--state pending',
   'approval allow': 'appr_1f0c… --for 30m',

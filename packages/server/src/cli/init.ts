@@ -100,6 +100,7 @@ async function initialiseHome(io: CommandIo, options: InitOptions): Promise<Init
           slots: slots.specs,
           dev: false,
           trustDomain: config.identity.trust_domain,
+          defaultPolicies: config.gateway.seed_default_policies,
           now: Date.now,
         })
         await audit.append(

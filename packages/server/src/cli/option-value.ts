@@ -50,6 +50,16 @@ export function seconds(option: string, max: number): (text: string) => number {
   }
 }
 
+/** Whole minutes: a duration such as `15m` or `2h`, or seconds. */
+export function minutes(option: string, max: number): (text: string) => number {
+  const inSeconds = seconds(option, max * 60)
+  return (text) => {
+    const value = inSeconds(text) / 60
+    if (Number.isInteger(value) && value >= 1) return value
+    throw wrong(option, 'expects whole minutes, such as 15m')
+  }
+}
+
 export function oneOf<T extends string>(
   option: string,
   choices: readonly T[],

@@ -12,12 +12,14 @@ const MARKS: Readonly<Record<string, { mark: string; style: Style }>> = {
 
 export function explanation(
   reply: Row,
-  asked: { agent: string; path: string; action: string },
+  asked: { agent: string; action: string; path?: string; tool?: string },
   paint: Paint,
 ): string {
   const allowed = reply['allowed'] === true
   const answer = allowed ? paint('green', 'ALLOW') : paint('red', 'DENY')
-  const what = `${asked.agent}  ${asked.action}  ${asked.path}`
+  const on = asked.path ?? asked.tool ?? ''
+  const what = `${asked.agent}  ${asked.action}  ${on}`
+  const { granted_ttl: ttl, exists } = reply
   const closest = rowOf(reply, 'closest')
   const nearest =
     closest['policy'] === undefined
@@ -29,10 +31,13 @@ export function explanation(
     ...rowsOf(reply, 'policies').map((policy) => policyLines(policy, paint)),
     facts(
       [
-        ['ttl', allowed ? `${cellText(reply['granted_ttl'])} s` : undefined],
+        ['ttl', ttl === undefined || ttl === null ? undefined : `${cellText(ttl)} s`],
         ['reason code', reply['reason_code']],
         ['nearest', nearest],
-        ['credential', reply['exists'] === true ? 'exists' : 'does not exist'],
+        [
+          'credential',
+          exists === undefined ? undefined : exists === true ? 'exists' : 'does not exist',
+        ],
         ['obligations', allowed ? obligations(rowOf(reply, 'obligations')) : undefined],
         ['policy set', reply['policy_set']],
       ],

@@ -1,8 +1,9 @@
-/** `vestry policy add | list | show | rm | test`: the rules, and trying a question on them. */
+/** `vestry policy add | list | show | rm | template | test`: the rules, and trying a question on them. */
 import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
+import { GATEWAY_TEMPLATES } from '../policy/gateway-templates.ts'
 import { type Row, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import { EXIT } from './exit-code.ts'
@@ -27,8 +28,11 @@ interface AddOptions {
 
 interface TestOptions {
   agent: string
-  path: string
+  path?: string
+  tool?: string
   action: string
+  intent?: string
+  params?: Record<string, unknown>
   opParams?: Record<string, unknown>
   at?: number
   transport?: string
@@ -40,7 +44,9 @@ export function policyCommands(program: Command, run: Run): void {
 
   policy
     .command('add')
-    .description('add or replace policies: .cedar, .yaml, .json files; or one rule by its options')
+    .description(
+      'add or replace policies: .cedar, .yaml, .json files, gateway policies included; or one rule by its options',
+    )
     .argument('<file-or-name...>', 'files; or with --resources and --actions, the name of the rule')
     .option('--principal <pattern>', 'agent:<pattern>, repeatable', list)
     .option('--resources <pattern>', 'credential paths, repeatable', list)
@@ -85,6 +91,8 @@ export function policyCommands(program: Command, run: Run): void {
             [
               { title: 'NAME', value: 'id' },
               { title: 'FORMAT', value: 'format' },
+              { title: 'TITLE', value: 'name' },
+              { title: 'FOR', value: 'owner' },
               { title: 'ENABLED', value: 'enabled' },
               { title: 'UPDATED', value: 'updated_at' },
             ],
@@ -127,12 +135,47 @@ export function policyCommands(program: Command, run: Run): void {
     )
 
   policy
+    .command('template')
+    .description('print a ready-made gateway policy, to change and add; without a name, list them')
+    .argument('[name]', 'the template')
+    .action(
+      run(async (io, name: string | undefined) => {
+        if (name === undefined) {
+          const templates = Object.entries(GATEWAY_TEMPLATES).map(
+            ([id, { description, role }]) => ({
+              id,
+              description,
+              role,
+            }),
+          )
+          const columns = [
+            { title: 'NAME', value: 'id' },
+            { title: 'ROLE', value: 'role' },
+            { title: 'DESCRIPTION', value: 'description' },
+          ]
+          io.print({ templates }, (paint) => table(columns, templates, { paint, empty: '' }))
+          return
+        }
+        const found = Object.hasOwn(GATEWAY_TEMPLATES, name) ? GATEWAY_TEMPLATES[name] : undefined
+        if (found === undefined) {
+          throw new VestryError('NOT_FOUND', `there is no template "${name}"`, {
+            hint: '"vestry policy template" lists them',
+          })
+        }
+        io.print({ ...found }, `${JSON.stringify(found, null, 2)}\n`)
+      }),
+    )
+
+  policy
     .command('test')
     .alias('simulate')
     .description('ask what would be decided, and why; exit code 3 when it is no')
     .requiredOption('--agent <name>', 'who asks')
-    .requiredOption('--path <path>', 'for which credential')
-    .requiredOption('--action <action>', 'list, retrieve, use:http_request …')
+    .option('--path <path>', 'for which credential')
+    .option('--tool <tool>', 'or for which tool')
+    .requiredOption('--action <action>', 'list, retrieve, use:http_request …; or the tool’s')
+    .option('--params <json>', 'parameters of the tool call', jsonObject('--params'))
+    .option('--intent <intent>', 'what the tool call is said to be for')
     .option('--op-params <json>', 'parameters of the operation', jsonObject('--op-params'))
     .option('--at <time>', 'as if it were this time', futureMoment('--at'))
     .option(
@@ -142,8 +185,11 @@ export function policyCommands(program: Command, run: Run): void {
     )
     .option('--reason', 'as if a reason had been given')
     .action(
-      run(async (io, { opParams, ...rest }: TestOptions) => {
-        const reply = await io.call('policy.test', { ...question(rest), params: opParams })
+      run(async (io, { opParams, params = opParams, ...rest }: TestOptions) => {
+        if ((rest.path === undefined) === (rest.tool === undefined)) {
+          throw new VestryError('USAGE', 'exactly one of --path and --tool is needed')
+        }
+        const reply = await io.call('policy.test', { ...question(rest), params })
         if (reply['allowed'] !== true) io.exitCode = EXIT.denied
         io.print(reply, (paint) => explanation(reply, rest, paint))
       }),
@@ -151,8 +197,18 @@ export function policyCommands(program: Command, run: Run): void {
 }
 
 /** `--action use --path p` with an operation reads well too: `vault:` in front is taken off. */
-function question({ agent, path, action, at, transport, reason }: Omit<TestOptions, 'opParams'>) {
-  return { agent, path, action: action.replace(/^vault:/, ''), at, transport, reason }
+function question(asked: Omit<TestOptions, 'params' | 'opParams'>) {
+  const { agent, path, tool, action, intent, at, transport, reason } = asked
+  return {
+    agent,
+    path,
+    tool,
+    action: action.replace(/^vault:/, ''),
+    intent,
+    at,
+    transport,
+    reason,
+  }
 }
 
 async function readPolicy(file: string): Promise<{ name: string; text: string }> {

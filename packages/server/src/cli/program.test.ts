@@ -88,7 +88,18 @@ const NEED_DAEMON: readonly string[][] = [
   ['policy', 'show', 'r'],
   ['policy', 'rm', 'r'],
   ['policy', 'test', '--agent', 'a', '--path', 'p', '--action', 'list'],
+  ['policy', 'test', '--agent', 'a', '--tool', 't', '--action', 'x', '--intent', 'i'],
   ['policy', 'simulate', '--agent', 'a', '--path', 'p', '--action', 'list'],
+  ['tool', 'list'],
+  ['tool', 'show', 'crm'],
+  ['tool', 'add', import.meta.filename],
+  ['tool', 'rm', 'crm'],
+  ['tool', 'test', 'crm:contact', '--params', '{}', '--agent', 'scout'],
+  ['token', 'mint', '--agent', 'scout', '--tool', 'crm', '--permission', 'read'],
+  ['token', 'list', '--live'],
+  ['token', 'revoke', '6ad584ab-4548-4ade-a0ae-7f08fbed6631'],
+  ['job', 'list', '--state', 'done'],
+  ['job', 'show', 'x'],
   ['lease', 'list'],
   ['lease', 'revoke', 'x'],
   ['session', 'list'],
@@ -141,7 +152,15 @@ test('every command is either run without a daemon here, or known to work withou
   const missing = LEAVES.map(({ words }) => words.join(' ')).filter(
     (name) => ![...tried].some((line) => line === name || line.startsWith(`${name} `)),
   )
-  expect(missing).toEqual(['up', 'init', 'doctor', 'audit verify', 'restore', 'version'])
+  expect(missing).toEqual([
+    'up',
+    'init',
+    'doctor',
+    'policy template',
+    'audit verify',
+    'restore',
+    'version',
+  ])
 })
 
 test.each([

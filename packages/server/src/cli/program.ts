@@ -13,6 +13,7 @@ import { addExamples } from './examples.ts'
 import { EXIT, type ExitCode, exitCodeFor } from './exit-code.ts'
 import { failureLine, failureOf } from './failure.ts'
 import { initCommand } from './init.ts'
+import { jobCommands } from './job.ts'
 import { keyCommands } from './key.ts'
 import { leaseCommands } from './lease.ts'
 import { operatorCommands } from './operator.ts'
@@ -24,6 +25,8 @@ import { statusCommand } from './status.ts'
 import { stopCommand } from './stop.ts'
 import type { Terminal } from './terminal.ts'
 import { jsonText } from './terminal-text.ts'
+import { tokenCommands } from './token.ts'
+import { toolCommands } from './tool.ts'
 import { traceCommands } from './trace.ts'
 import { upCommand } from './up.ts'
 import { usageError } from './usage.ts'
@@ -86,6 +89,9 @@ export function createProgram(
     agentCommands,
     credentialCommands,
     policyCommands,
+    toolCommands,
+    tokenCommands,
+    jobCommands,
     leaseCommands,
     sessionCommands,
     approvalCommands,

@@ -1,6 +1,7 @@
-/** The reply of `admin.trace` drawn as a tree: caller → decision → lease → what came of it. Pure. */
+/** The reply of `admin.trace` drawn as a tree: caller → token → decision → lease → what came of it. Pure. */
 import { cellText, type Row, rowOf, rowsOf } from './cell.ts'
 import type { Paint } from './style.ts'
+import { tellsUpstream, tokenLines, toolLines } from './trace-tool-call.ts'
 
 /** One line of the tree and what hangs below it. */
 interface Branch {
@@ -26,7 +27,9 @@ function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
   const at = typeof span['at'] === 'string' ? Date.parse(span['at']) - startedMs : 0
   const outcome = rowOf(span, 'outcome')
   const facts = [
+    ...tokenLines(span),
     decisionLine(rowOf(span, 'decision'), paint),
+    ...toolLines(span),
     leaseLine(span),
     outcomeLine(outcome, paint),
   ]
@@ -76,7 +79,8 @@ function outcomeLine(outcome: Row, paint: Paint): string | undefined {
   const { code, status } = outcome
   if (code === undefined) return undefined
   const good = code === 'OK'
-  const upstream = status === undefined || status === null ? '' : `  upstream ${cellText(status)}`
+  const told = status === undefined || status === null || tellsUpstream(outcome)
+  const upstream = told ? '' : `  upstream ${cellText(status)}`
   return `outcome  ${paint(good ? 'green' : 'red', cellText(code))}${upstream}`
 }
 

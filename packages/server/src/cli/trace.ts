@@ -7,8 +7,8 @@ import { traceText } from './trace-tree.ts'
 export function traceCommands(program: Command, run: Run): void {
   program
     .command('trace')
-    .description('show what happened under a trace, transaction, request or decision id, as a tree')
-    .argument('<id>', 'the id')
+    .description('show what happened under an id, as a tree')
+    .argument('<id>', 'of a trace, transaction, request, decision, correlation, token or job')
     .action(
       run(async (io, id: string) => {
         const reply = await io.call('trace', { id }, 'reading the record')
@@ -19,7 +19,10 @@ export function traceCommands(program: Command, run: Run): void {
   program
     .command('why')
     .description('explain one decision as it was made')
-    .argument('<id>', 'a decision or request id, as errors and "vestry audit tail" show them')
+    .argument(
+      '<id>',
+      'a decision, request, correlation or job id, as errors and "vestry audit tail" show them',
+    )
     .action(
       run(async (io, id: string) => {
         const reply = await io.call('why', { id }, 'reading the record')

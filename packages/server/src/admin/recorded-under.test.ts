@@ -1,0 +1,114 @@
+import { expect, test } from 'vitest'
+import { type AuditFilter, matches } from '../audit/filter.ts'
+import type { AuditRecord } from '../audit/record.ts'
+import { namesCall, recordedUnder } from './recorded-under.ts'
+
+const never = new AbortController().signal
+
+function record(seq: number, entry: Partial<AuditRecord>): AuditRecord {
+  return {
+    v: 2,
+    seq,
+    timestamp: new Date(1_790_000_000_000 + seq).toISOString(),
+    pod_name: 'pod',
+    prev: '',
+    hash: '',
+    action: 'tool.call',
+    phase: 'single',
+    detail: '',
+    success: true,
+    actor: 'agent:scout',
+    source: 'gateway',
+    request_id: `r-${seq}`,
+    ...entry,
+  }
+}
+
+/** A log that is searched as the index searches it; counts what was read. */
+function logOf(log: readonly AuditRecord[]) {
+  let read = 0
+  const find = async (filter: AuditFilter, limit: number, beforeSeq = Number.MAX_SAFE_INTEGER) => {
+    const found = log
+      .filter((one) => one.seq < beforeSeq && matches(filter, one, JSON.stringify(one)))
+      .sort((one, other) => other.seq - one.seq)
+      .slice(0, limit)
+    read += found.length
+    return found.map((one) => ({ record: one, line: '', file: '', offset: 0, length: 0 }))
+  }
+  return {
+    read: () => read,
+    deps: {
+      vault: { stations: { audit: { flush: async () => undefined } } },
+      auditIndex: { find, catchUp: async () => 0 },
+    },
+  }
+}
+
+const seqs = async (log: readonly AuditRecord[], id: string) =>
+  (await recordedUnder(logOf(log).deps, id, never)).map(({ seq }) => seq)
+
+const TOKEN = '04dee092-3bd7-423b-9a07-ae9b5f2908b9'
+const mint = record(1, { action: 'token.mint', txn: 'txn_1', data: { token: TOKEN } })
+
+test('a job is found by its submission and its run, each of them whole, with the token', async () => {
+  const data = { token: TOKEN }
+  const log = [
+    mint,
+    record(2, { request_id: 'r-s', phase: 'intent', action: 'tool.submit', txn: 'txn_1', data }),
+    record(3, {
+      ...{ request_id: 'r-s', phase: 'outcome', action: 'tool.submit', txn: 'txn_1', data },
+      outcome: { code: 'OK', duration_ms: 1, job: 'job_1' },
+    }),
+    record(4, { request_id: 'r-r', txn: 'txn_1', data: { ...data, job: 'job_1' } }),
+    record(5, { txn: 'txn_1', data: { ...data, job: 'job_2' } }),
+  ]
+  expect(await seqs(log, 'job_1')).toEqual([1, 2, 3, 4])
+  expect(await seqs(log, 'job_3')).toEqual([])
+})
+
+test('a correlation id may look like any other id', async () => {
+  for (const id of ['order-1', 'txn_of-a-client', 'r-client', 'dec_x', '0'.repeat(32)]) {
+    expect(await seqs([record(1, { data: { correlation_id: id } })], id)).toEqual([1])
+  }
+})
+
+test('a token of an operator is found by its id and its transaction, and beside its calls', async () => {
+  const log = [
+    record(1, { source: 'admin', action: 'token.mint', phase: 'intent', request_id: 'r-m' }),
+    record(2, {
+      ...{ source: 'admin', action: 'token.mint', phase: 'outcome', request_id: 'r-m' },
+      outcome: { code: 'OK', duration_ms: 1, token: TOKEN, txn: 'txn_2' },
+    }),
+    record(3, { source: 'admin', action: 'token.mint', request_id: 'r-other' }),
+  ]
+  expect(await seqs(log, TOKEN)).toEqual([1, 2])
+  expect(await seqs(log, 'txn_2')).toEqual([1, 2])
+  const called = [...log, record(4, { txn: 'txn_2', data: { token: TOKEN } })]
+  for (const id of ['txn_2', 'r-4', TOKEN]) expect(await seqs(called, id)).toEqual([1, 2, 4])
+})
+
+test('what the vault recorded is answered as it is', async () => {
+  const use = { source: 'vault', action: 'credential.use', txn: 'txn_1' } as const
+  const log = [mint, record(2, { ...use, request_id: 'r-v' }), record(3, { ...use })]
+  expect(await seqs(log, 'r-v')).toEqual([2])
+})
+
+test('an id that nobody knows costs a bounded look at the newest records', async () => {
+  const log = Array.from({ length: 30_000 }, (_, at) =>
+    record(at + 1, { data: { correlation_id: `c-${at + 1}` } }),
+  )
+  const { deps, read } = logOf(log)
+  expect(await recordedUnder(deps, 'c-29999', never)).toHaveLength(1)
+  expect(await recordedUnder(deps, 'c-1', never)).toEqual([])
+  expect(read()).toBeLessThanOrEqual(2 * 20_000 + 2)
+})
+
+test('a decision is explained by the ids its caller sees, not by a token that many calls share', () => {
+  const call = record(1, { data: { token: TOKEN, correlation_id: 'order-1', job: 'job_1' } })
+  expect(['r-1', 'order-1', 'job_1', TOKEN].map((id) => namesCall(call, id))).toEqual([
+    true,
+    true,
+    true,
+    false,
+  ])
+})
