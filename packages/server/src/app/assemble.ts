@@ -250,8 +250,8 @@ export async function assemble(input: {
     limits: new VaultLimits({
       limits,
       settings: {
-        agentRequests: rate(config.limits.agent_requests, DEFAULT_AGENT_REQUESTS, dev),
-        authenticate: rate(config.limits.authenticate, DEFAULT_AUTHENTICATE, dev),
+        agentRequests: requestRate(config.limits.agent_requests, DEFAULT_AGENT_REQUESTS, dev),
+        authenticate: requestRate(config.limits.authenticate, DEFAULT_AUTHENTICATE, dev),
         httpRequestsPerAgent: config.vault.http_requests_per_agent,
         requestsInFlight: config.vault.requests_in_flight,
         lockoutMode: config.vault.lockout_mode,
@@ -328,7 +328,7 @@ function podName({ telemetry }: Config): string {
 }
 
 /** `--dev` lifts request rates nobody configured; lockouts, policy rates and quotas stay. */
-function rate(
+export function requestRate(
   configured: { per_second: number; burst: number } | undefined,
   standard: RequestRate,
   dev: boolean,

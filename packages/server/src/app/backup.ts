@@ -34,7 +34,10 @@ import type { Parts } from './assemble.ts'
 import type { Home } from './home.ts'
 import { forgetRestored, rememberRestored } from './restored.ts'
 
-/** Everything that cannot be made anew. Counters, leases and the query index can. */
+/**
+ * Everything that cannot be made anew. Counters, leases and the query index can. Tokens and the journal stay
+ * behind on purpose: old ones would undo revocations and send again what was sent since.
+ */
 const TABLES = [
   'meta',
   'slot',
@@ -46,6 +49,7 @@ const TABLES = [
   'policy_set',
   'credential',
   'credential_version',
+  'tool',
 ] as const satisfies readonly (keyof Tables)[]
 
 const PAGE = 500
@@ -348,6 +352,7 @@ const KEYS = {
   policy_set: ['digest'],
   credential: ['path'],
   credential_version: ['path', 'version'],
+  tool: ['id'],
 } as const satisfies Record<(typeof TABLES)[number], readonly [string, ...string[]]>
 
 function replaceBytes(_key: string, value: unknown): unknown {

@@ -10,7 +10,7 @@ import { toolVerbs } from '../gateway/admin/tool-verbs.ts'
 import { Chaos } from '../gateway/chaos.ts'
 import { Flights } from '../gateway/flights.ts'
 import { type Gateway, JOURNAL_KIND } from '../gateway/gateway.ts'
-import { jobRunner } from '../gateway/jobs.ts'
+import { jobRunner, type Submitted } from '../gateway/jobs.ts'
 import { defineGatewayMetrics } from '../gateway/metrics.ts'
 import type { Answer } from '../gateway/outcome.ts'
 import { Breakers } from '../gateway/resilience/breakers.ts'
@@ -28,7 +28,8 @@ import { ToolStore } from '../gateway/tools/tool-store.ts'
 import { rowGuard } from '../identity/row-guard.ts'
 import { Journal } from '../journal/journal.ts'
 import type { Registry } from '../metrics/registry.ts'
-import type { Parts } from './assemble.ts'
+import { DEFAULT_AGENT_REQUESTS } from '../vault/vault-limits.ts'
+import { type Parts, requestRate } from './assemble.ts'
 
 const RECENT_ANSWERS = 10_000
 const JOB_COUNTS_EVERY_MS = 1_000
@@ -135,6 +136,8 @@ export function assembleGateway(
       onInjected: (tool, mode) => metrics.chaos(tool, mode),
     }),
     flights: new Flights<Answer>(),
+    submissions: new Flights<Submitted>(),
+    requestRate: requestRate(config.limits.agent_requests, DEFAULT_AGENT_REQUESTS, dev),
     metrics,
     draining: options.draining,
     now,

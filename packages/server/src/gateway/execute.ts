@@ -18,6 +18,7 @@ import { filterReply } from './filters/response-filters.ts'
 import type { Gateway } from './gateway.ts'
 import { isMocked } from './mode.ts'
 import { providerError } from './provider-error.ts'
+import type { Breaker, BreakerPass } from './resilience/breaker.ts'
 import { type RetryReason, retryDelay, retryReason } from './resilience/retry.ts'
 import type { Json, JsonObject, RequestContext, Tool, ToolAction } from './tools/tool.ts'
 
@@ -93,7 +94,7 @@ async function produce(execution: Execution): Promise<Json> {
 async function throughBreaker(execution: Execution): Promise<Json> {
   const { gateway, tool, signal } = execution
   const { breaker, bulkhead } = gateway.breakers.of(tool.name)
-  using pass = breaker.enter(gateway.now())
+  using pass = enterBreaker(execution, breaker)
   using _permit = await bulkhead.enter(signal)
   try {
     const data = await attempts(execution)
@@ -103,6 +104,16 @@ async function throughBreaker(execution: Execution): Promise<Json> {
     const verdict = verdictOf(error)
     if (verdict === 'failed') pass.failed(gateway.now())
     if (verdict === 'succeeded') pass.succeeded(gateway.now())
+    throw error
+  }
+}
+
+/** @throws VestryError CIRCUIT_OPEN, which is counted. */
+function enterBreaker({ gateway, tool }: Execution, breaker: Breaker): BreakerPass {
+  try {
+    return breaker.enter(gateway.now())
+  } catch (error) {
+    gateway.metrics.fastFailed(tool.name)
     throw error
   }
 }

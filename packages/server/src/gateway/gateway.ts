@@ -7,6 +7,7 @@ import type { Seal } from '../seal/seal.ts'
 import type { CredentialStore } from '../vault/credential-store.ts'
 import type { Chaos } from './chaos.ts'
 import type { Flights } from './flights.ts'
+import type { Submitted } from './jobs.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { Answer } from './outcome.ts'
 import type { Breakers } from './resilience/breakers.ts'
@@ -33,6 +34,9 @@ export interface Gateway {
   readonly chaos: Chaos
   /** Synchronous calls under way here. */
   readonly flights: Flights<Answer>
+  readonly submissions: Flights<Submitted>
+  /** Requests of one agent, refused ones too; undefined: not limited. */
+  readonly requestRate: { readonly perSecond: number; readonly burst: number } | undefined
   readonly metrics: GatewayMetrics
   readonly draining: () => boolean
   /** Epoch ms. */

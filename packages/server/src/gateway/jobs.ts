@@ -14,8 +14,10 @@ import type { Identity } from './idempotency.ts'
 import type { Intent } from './intent.ts'
 import { type Answer, type Metadata, readStored, storedError } from './outcome.ts'
 import {
+  AlreadyReserved,
   conflict,
   effectOf,
+  executionTag,
   isRepeatable,
   keyData,
   newExecutionId,
@@ -70,7 +72,7 @@ export async function submitJob(
     retainMs(gateway, identity),
     gateway.settings.job_result_ttl_seconds * 1_000,
   )
-  return perform<Submitted>(gateway.stations, {
+  const accepted = perform<Submitted>(gateway.stations, {
     ...protectedCall(gateway, prepared),
     event: 'tool.submit',
     limits: requestLimit(gateway.settings, { dev: gateway.dev, agentId: call.agentId }),
@@ -93,11 +95,15 @@ export async function submitJob(
           retainMs: retain,
         })
         const { id } = reserved.execution
-        note({ job: id })
-        if (reserved.state === 'known') return submitted(gateway, identity, reserved.execution)
+        note({ job: executionTag(gateway, id) })
+        if (reserved.state === 'known') throw new AlreadyReserved(reserved.execution)
         return { id, status: 'queued', expiresAtMs: gateway.now() + retain }
       },
     }),
+  })
+  return accepted.catch((error: unknown) => {
+    if (!(error instanceof AlreadyReserved)) throw error
+    return submitted(gateway, identity, error.execution) // another node was quicker
   })
 }
 
@@ -197,7 +203,7 @@ async function decideAndRun(
     ...protectedCall(gateway, prepared),
     event: 'tool.call',
     accepted: true,
-    data: { ...prepared.data, job: held.id },
+    data: { ...prepared.data, job: executionTag(gateway, held.id) },
     settle: async (decision) => {
       const timeoutMs = prepared.found?.action.timeoutMs ?? 0
       const retryUntilMs = startedMs + timeoutMs

@@ -20,6 +20,11 @@ export async function isConfigured(
     const found = await credentials.find(credential.path)
     return found !== undefined && found.version > 0
   }
-  if (opensTarget === true && settings.http_fetch_allowed_domains.length > 0) return true
-  return Object.hasOwn(settings.tools, name)
+  if (opensTarget !== true) return true // its definition is all there is to set up
+  return settings.http_fetch_allowed_domains.length > 0 || Object.hasOwn(settings.tools, name)
+}
+
+/** True when a call gets an answer: of the mock, or of a provider. */
+export async function isReady(deps: Deps, tool: Tool): Promise<boolean> {
+  return tool.opensTarget === true || (await isMocked(deps, tool)) || isConfigured(deps, tool)
 }

@@ -9,11 +9,13 @@ import { newRequestId } from '@vestry/contract/ids'
 import { type Note, type ProtectedCall, perform, type Settled } from '../call/perform.ts'
 import type { Correlation } from '../http/correlation.ts'
 import { readStrictJson } from '../http/strict-json.ts'
+import type { Agent } from '../identity/agent.ts'
 import { newCaller } from '../identity/caller.ts'
 import type { Execution as Journaled } from '../journal/execution.ts'
 import type { Held } from '../journal/held.ts'
 import type { Decision } from '../policy/engine.ts'
 import { TOOL_RANKS } from '../policy/tool-ranks.ts'
+import { hmacTag } from '../seal/hash.ts'
 import { type CallBody, readCallBody } from './call-body.ts'
 import { execute, notConfigured, type Progress } from './execute.ts'
 import { type Gateway, JOURNAL_KIND } from './gateway.ts'
@@ -23,6 +25,7 @@ import { type Submitted, submitJob } from './jobs.ts'
 import { isConfigured, isMocked } from './mode.ts'
 import { type Answer, type Metadata, readStored, storedAnswer, storedError } from './outcome.ts'
 import { recordCall } from './record.ts'
+import type { AgentProof } from './tokens/signed-request.ts'
 import { type PreparedCall, prepareCall, requestLimit, type ToolCall } from './tool-call.ts'
 import type { Json } from './tools/tool.ts'
 
@@ -42,6 +45,12 @@ export interface ProxyRequest {
     readonly idempotencyKey: string | undefined
     readonly intent: string | undefined
     readonly traceparent: string | undefined
+  }
+  /** What an agent may have signed, and how. */
+  readonly signed: {
+    readonly method: string
+    readonly path: string
+    readonly proof: AgentProof
   }
   /** Milliseconds after which an answer is due, whatever still runs. */
   readonly answerWithinMs: number | undefined
@@ -73,10 +82,25 @@ export async function proxy(gateway: Gateway, request: ProxyRequest): Promise<Pr
     rawBody: request.rawBody,
   })
   const keyed = { ...call, idempotencyKey: identity.explicit }
-  if (body.queued) return { kind: 'job', job: await submitJob(gateway, keyed, identity) }
+  if (body.queued) return { kind: 'job', job: await submitOnce(gateway, keyed, identity) }
   const landed = joinOrStart(gateway, keyed, identity)
   const answer = await within(landed, request.answerWithinMs ?? ANSWER_WITHIN_MS)
   return { kind: 'answer', answer }
+}
+
+/** The same submission twice at once is one, and is charged once. */
+async function submitOnce(
+  gateway: Gateway,
+  call: ToolCall,
+  identity: Identity,
+): Promise<Submitted> {
+  const { key, fingerprint } = identity
+  const flying = key === undefined ? undefined : gateway.submissions.get(key)
+  if (flying !== undefined && flying.fingerprint !== fingerprint) throw conflict()
+  const landed =
+    flying?.landed ??
+    gateway.submissions.start(key, fingerprint, () => submitJob(gateway, call, identity))
+  return landed
 }
 
 function bodyOf({ rawBody, headers }: ProxyRequest): Json {
@@ -99,6 +123,9 @@ async function acceptCall(
   try {
     const accepted = await gateway.tokens.accept(body, address, request.onToken)
     const { agent, row } = accepted
+    const { method, path, proof } = request.signed
+    await gateway.tokens.checkSigned(agent, { method, path, body: request.rawBody }, proof)
+    admitAgent(gateway, agent)
     const peer = { transport: 'http' as const, address }
     const principal = { kind: 'agent' as const, agent }
     return {
@@ -123,6 +150,12 @@ async function acceptCall(
     await recordCall(gateway, { requestId, correlationId: correlation.id, body, error })
     throw error
   }
+}
+
+/** However often it is refused: what one agent may ask for at all. */
+function admitAgent({ stations, requestRate }: Gateway, { id }: Agent): void {
+  if (requestRate === undefined) return
+  stations.limits.take({ kind: 'bucket', key: `gateway:${id}`, scope: 'agent', ...requestRate })
 }
 
 function joinOrStart(gateway: Gateway, call: ToolCall, identity: Identity): Promise<Answer> {
@@ -212,7 +245,7 @@ async function runCall(
       const effect = effectOf(gateway, prepared, { decision, held, startedMs })
       const data = await usedCredential(gateway, prepared)
       if (held === undefined) return { ...effect, data }
-      const kept = reserved(held, effect)
+      const kept = reserved(gateway, held, effect)
       return { ...effect, ...kept, data: { ...data, ...kept.data } }
     },
   })
@@ -362,12 +395,13 @@ export function effectOf(
 
 /** An execution that is refused after it was reserved has reached nobody, so a retry may run it. */
 function reserved(
+  gateway: Gateway,
   held: Held,
   { effect }: Pick<Settled<Answer>, 'effect'>,
 ): Pick<Settled<Answer>, 'data' | 'effect' | 'held'> {
   let begun = false
   return {
-    data: { execution: held.id },
+    data: { execution: executionTag(gateway, held.id) },
     effect: (note) => {
       begun = true
       return effect(note)
@@ -425,6 +459,11 @@ export function keyData({ explicit }: Identity): Record<string, unknown> {
 /** At least 128 random bits in an alphabet that needs no escaping: the id is the right to read the result. */
 export function newExecutionId(): string {
   return `job_${randomBytes(18).toString('base64url')}`
+}
+
+/** As the log names an execution: whoever reads the log must not be able to ask for results. */
+export function executionTag({ seal }: Pick<Gateway, 'seal'>, id: string): string {
+  return hmacTag(seal.keys.hashKey, id)
 }
 
 /** Somebody else holds the key; tells it from every other refusal. */

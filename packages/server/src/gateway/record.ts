@@ -39,7 +39,13 @@ function replayEntry(call: ToolCall): AuditEntry {
       parent_span_id: caller.trace.parentSpanId,
     },
     outcome: { code: 'OK', duration_ms: 0 },
-    data: { tool, action, correlation_id: correlationId, agent_id: agentId },
+    data: {
+      tool,
+      action,
+      correlation_id: correlationId,
+      agent_id: agentId,
+      token: call.token.id,
+    },
   }
 }
 

@@ -3,6 +3,7 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import type { AuditLog } from '../audit/log.ts'
+import type { Agent } from '../identity/agent.ts'
 import type { AgentStore } from '../identity/agent-store.ts'
 import { actorOf, newCaller } from '../identity/caller.ts'
 import type { Seal } from '../seal/seal.ts'
@@ -191,6 +192,17 @@ export class TokenDesk {
       throw error
     }
     return verified
+  }
+
+  /**
+   * A call that its agent signed on top of its token; one without a signature is as good.
+   *
+   * @throws VestryError AGENT_PROOF_INVALID for a signature that is wrong.
+   */
+  async checkSigned(agent: Agent, request: SignableRequest, proof: AgentProof): Promise<void> {
+    if (proof.signature === undefined) return
+    const { agents, nonces, now } = this.#deps
+    await proveAgent(agent, request, proof, { agents, nonces, mode: 'legacy', now })
   }
 
   /** The token alone. */

@@ -25,7 +25,7 @@ export interface NewExecution {
   readonly mode: ExecutionMode
   /** Doing it twice does no harm, or upstream suppresses the second: it runs again after a crash. */
   readonly repeatable: boolean
-  /** Up to 8 MiB; sealed at rest, gone when the execution ends. Borrowed: neither kept nor wiped. */
+  /** Up to 32 MiB; sealed at rest, gone when the execution ends. Borrowed: neither kept nor wiped. */
   readonly input?: Uint8Array
   /** How long it is kept after its end. */
   readonly retainMs: number

@@ -30,7 +30,7 @@ export interface Held extends AsyncDisposable {
    */
   sent(): Promise<void>
   /**
-   * It happened. @param output Up to 8 MiB, sealed at rest; borrowed.
+   * It happened. @param output Up to 32 MiB, sealed at rest; borrowed.
    * @throws VestryError CONFLICT when no longer held, or ended before; RESPONSE_TOO_LARGE and VAULT_LOCKED, and
    *   then it counts as one whose outcome is lost; STORE_UNAVAILABLE, and then it is stored once the store is back.
    */

@@ -199,9 +199,9 @@ eachStore('the journal', (at) => {
     await expect(journal.output(run.id)).rejects.toEqual(code('SEAL_BROKEN'))
   })
 
-  test('eight mebibytes go in and out, one byte more is refused', async () => {
+  test('32 MiB go in and out, one byte more is refused', async () => {
     await using journal = testJournal({ store: at.store })
-    const most = new Uint8Array(8 * 1024 * 1024).fill(7)
+    const most = new Uint8Array(32 * 1024 * 1024).fill(7)
     const run = held(await journal.reserve(inline({ input: most })))
     expect(Buffer.compare((await run.input()) ?? new Uint8Array(), most)).toBe(0)
     await run.finish(most)

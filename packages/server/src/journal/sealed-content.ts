@@ -3,7 +3,7 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Keyring } from '../seal/keyring.ts'
 import { openRecord, sealRecord } from '../seal/record.ts'
 
-export const MAX_CONTENT_BYTES = 8 * 1024 * 1024
+export const MAX_CONTENT_BYTES = 32 * 1024 * 1024
 
 export type ContentKind = 'execution-input' | 'execution-output'
 

@@ -7,7 +7,8 @@ import { newCaller } from '../../identity/caller.ts'
 import { CHAOS_MODES } from '../chaos.ts'
 import { type Gateway, JOURNAL_KIND } from '../gateway.ts'
 import { readJob, statusOf } from '../jobs.ts'
-import { isConfigured, isMocked } from '../mode.ts'
+import { isMocked, isReady } from '../mode.ts'
+import { executionTag } from '../proxy.ts'
 import { prepareCall } from '../tool-call.ts'
 import type { Json, JsonObject, Tool } from '../tools/tool.ts'
 import { parseToolFile } from '../tools/tool-file.ts'
@@ -101,9 +102,10 @@ export function toolVerbs(
       run: async ({ params }) => testTool(gateway, params),
     }),
     verb({
+      // Ids of jobs are the right to their results, so they are not for everybody who may read.
       name: 'job.list',
-      action: 'admin:read',
-      event: 'admin.read',
+      action: 'admin:write',
+      event: 'job.read',
       params: z.strictObject({
         state: ExecutionState.optional(),
         limit: z.int().min(1).max(1_000).default(50),
@@ -134,9 +136,10 @@ export function toolVerbs(
     }),
     verb({
       name: 'job.show',
-      action: 'admin:read',
-      event: 'admin.read',
+      action: 'admin:write',
+      event: 'job.read',
       params: z.strictObject({ id: Id }),
+      data: ({ id }) => ({ job: executionTag(gateway, id) }),
       run: async ({ params }) => readJob(gateway, params.id),
     }),
     verb({
@@ -253,7 +256,7 @@ async function describeTool(gateway: Gateway, tool: Tool): Promise<Record<string
     digest: tool.digest,
     credential: tool.credential?.path ?? null,
     mode: mocked ? 'mock' : 'live',
-    configured: mocked || tool.opensTarget === true || (await isConfigured(gateway, tool)),
+    configured: await isReady(gateway, tool),
     breaker: gateway.breakers.state(tool.name, gateway.now()),
     actions: [...tool.actions.values()].map((action) => ({
       name: action.name,
@@ -340,7 +343,7 @@ async function testTool(
     action: asked.action,
     digest: found.tool.digest,
     mode: (await isMocked(gateway, found.tool)) ? 'mock' : 'live',
-    configured: await isConfigured(gateway, found.tool),
+    configured: await isReady(gateway, found.tool),
     params: (held === undefined ? params : null) as Json,
     problems: held?.error.context['details'] ?? (held === undefined ? [] : [held.error.message]),
     request:

@@ -13,6 +13,7 @@ import { Secret } from '../../seal/secret.ts'
 import type { Reply } from '../../vault/wire/reply.ts'
 import { objectBody } from '../call-body.ts'
 import type { Gateway } from '../gateway.ts'
+import { isReady } from '../mode.ts'
 import type { Json, JsonObject } from '../tools/tool.ts'
 import { header, rawBody } from './routes.ts'
 
@@ -185,6 +186,28 @@ export function adminRoutes(
     })
   }
 
+  app.get('/proxy/status', async (request) => {
+    const { settings, tools, dev } = gateway
+    const all = tools.list()
+    const configured = await Promise.all(
+      all.map(async (tool) => [tool.name, await isReady(gateway, tool)] as const),
+    )
+    return {
+      status: 'operational',
+      timestamp: new Date(gateway.now()).toISOString(),
+      configured_tools: Object.fromEntries(configured),
+      available_actions: Object.fromEntries(
+        all.map(({ name, actions }) => [name, [...actions.keys()]]),
+      ),
+      ...((await isOperator(deps, request)) && {
+        signing_secret: true,
+        gateway_key: settings.private_key !== undefined,
+        kek_configured: true,
+      }),
+      mode: settings.mode ?? (dev ? 'mock' : 'live'),
+    }
+  })
+
   app.post('/admin/creds/set', async (request, reply) => {
     // Only an operator's body is worth reading for a secret.
     await operatorOf(deps, request)
@@ -208,6 +231,13 @@ async function operatorOf({ apiKeys }: AdminDeps, request: FastifyRequest) {
   throw new VestryError('AUTH_FAILED', undefined, {
     hint: 'Send "Authorization: Bearer <key>" with the key of an operator',
   })
+}
+
+/** Whether a public path may tell more. */
+async function isOperator(deps: AdminDeps, request: FastifyRequest): Promise<boolean> {
+  if (header(request, 'authorization') === undefined) return false
+  await operatorOf(deps, request)
+  return true
 }
 
 function partsOf(request: FastifyRequest): Parts {

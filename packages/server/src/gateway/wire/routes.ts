@@ -9,9 +9,9 @@ import { type Correlation, correlationOfRequest } from '../../http/correlation.t
 import { readStrictJson } from '../../http/strict-json.ts'
 import type { Gateway } from '../gateway.ts'
 import { cancelJob, readJob } from '../jobs.ts'
-import { isConfigured, isMocked } from '../mode.ts'
 import { type ProxyResult, proxy } from '../proxy.ts'
 import { rotationHeaders } from '../tokens/rotation.ts'
+import type { AgentProof } from '../tokens/signed-request.ts'
 import { AbortGuard, type Attempt } from './abort-guard.ts'
 import { errorReply } from './error-body.ts'
 
@@ -24,6 +24,9 @@ interface Arrival {
   tokenExpiresAtMs: number | undefined
   named: { tool: string; action: string } | undefined
 }
+
+/** A proxied request counts, also when its body cannot be read. */
+const UNNAMED = { tool: '', action: '' }
 
 const arrivals = new WeakMap<FastifyRequest, Arrival>()
 const EXPOSED = 'X-Correlation-Id, X-Token-Rotation-Recommended, X-Token-Expires-At, Retry-After'
@@ -43,11 +46,7 @@ export function gatewayRoutes(app: FastifyInstance, gateway: Gateway): void {
       path: request.url,
       body,
       json: readStrictJson(body),
-      proof: {
-        timestamp: header(request, 'x-agent-timestamp'),
-        nonce: header(request, 'x-agent-nonce'),
-        signature: header(request, 'x-agent-signature'),
-      },
+      proof: agentProof(request),
       intent: header(request, 'x-agent-intent'),
       address: request.ip,
       correlationId: arrival.correlation.id,
@@ -68,6 +67,7 @@ export function gatewayRoutes(app: FastifyInstance, gateway: Gateway): void {
         intent: header(request, 'x-agent-intent'),
         traceparent: header(request, 'traceparent'),
       },
+      signed: { method: request.method, path: request.url, proof: agentProof(request) },
       answerWithinMs: arrival.attempt.answerWithinMs,
       onToken: (expiresAtMs) => {
         arrival.tokenExpiresAtMs = expiresAtMs
@@ -78,9 +78,14 @@ export function gatewayRoutes(app: FastifyInstance, gateway: Gateway): void {
     })
     return reply.status(result.kind === 'job' ? 202 : 200).send(bodyOf(result, arrival))
   }
-  app.post('/proxy-request', onProxy)
+  const counted = {
+    onRequest: async (request: FastifyRequest) => {
+      arrivalOf(request).named = UNNAMED
+    },
+  }
+  app.post('/proxy-request', counted, onProxy)
   // Scripts of the original product post there.
-  app.post('/proxy', onProxy)
+  app.post('/proxy', counted, onProxy)
 
   app.get<{ Params: { id: string } }>('/jobs/:id', async (request, reply) => {
     const agentId = await presentedAgent(gateway, request)
@@ -93,26 +98,6 @@ export function gatewayRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (agentId === undefined) throw new VestryError('AUTH_FAILED')
     const cancelled = await cancelJob(gateway, request.params.id, agentId)
     return { ...(await readJob(gateway, request.params.id, agentId)), cancelled }
-  })
-
-  app.get('/proxy/status', async () => {
-    const { settings, tools } = gateway
-    const all = tools.list()
-    const configured = await Promise.all(
-      all.map(async (tool) => {
-        const ready = (await isMocked(gateway, tool)) || tool.opensTarget === true
-        return [tool.name, ready || (await isConfigured(gateway, tool))] as const
-      }),
-    )
-    return {
-      status: 'operational',
-      timestamp: new Date(gateway.now()).toISOString(),
-      configured_tools: Object.fromEntries(configured),
-      available_actions: Object.fromEntries(
-        all.map(({ name, actions }) => [name, [...actions.keys()]]),
-      ),
-      mode: settings.mode ?? (gateway.dev ? 'mock' : 'live'),
-    }
   })
 }
 
@@ -188,6 +173,14 @@ export function arrivalOf(request: FastifyRequest): Arrival {
   const arrival = arrivals.get(request)
   if (arrival === undefined) throw new VestryError('INTERNAL_ERROR', 'a request without arrival')
   return arrival
+}
+
+function agentProof(request: FastifyRequest): AgentProof {
+  return {
+    timestamp: header(request, 'x-agent-timestamp'),
+    nonce: header(request, 'x-agent-nonce'),
+    signature: header(request, 'x-agent-signature'),
+  }
 }
 
 /** Empty where there is none. */
