@@ -3,15 +3,18 @@ import { dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { ERRORS } from '../packages/contract/src/errors.ts'
+import { ERRORS, type ErrorCode, VestryError } from '../packages/contract/src/errors.ts'
+import { createErrorFromResponse } from '../packages/sdk/src/gateway/response-error.ts'
 import { Config } from '../packages/server/src/app/config.ts'
 import { inOurWords } from '../packages/server/src/cli/aliases.ts'
 import { createProgram } from '../packages/server/src/cli/program.ts'
+import { denialOf, errorReply } from '../packages/server/src/gateway/wire/error-body.ts'
 import { CHALLENGE_SECONDS } from '../packages/server/src/identity/challenge.ts'
 import { OPERATOR_ROLES } from '../packages/server/src/identity/operator.ts'
 import { OPERATIONS } from '../packages/server/src/policy/actions.ts'
 import { BUILTIN_POLICIES } from '../packages/server/src/policy/builtin-json.ts'
 import { CEDAR_SCHEMA } from '../packages/server/src/policy/cedar-schema.ts'
+import { acceptGateway, GatewayDocument } from '../packages/server/src/policy/gateway-spec.ts'
 import { parseDuties } from '../packages/server/src/policy/obligations.ts'
 import { readPolicyFiles } from '../packages/server/src/policy/policy-file.ts'
 import { VaultRuleInput } from '../packages/server/src/policy/vault-rule.ts'
@@ -154,7 +157,49 @@ test('the limits that vault.md names are the code’s', () => {
 
 /** In capitals like a code, and none. */
 const OTHER_WORDS =
-  /^(?:OK|INTERRUPTED|UNKNOWN|INTACT|BROKEN|TRUNCATED|UNREADABLE|REDACTED|VESTRY_.*|NODE_.*|UPDATE_DOCS|GET|NAME|KEYID|TXN|ID|FILE|DIR|HOST|PATH|TE|COMMIT|ROLLBACK)$/
+  /^(?:OK|INTERRUPTED|UNKNOWN|POST|PATCH|DELETE|PORT|POLICY_|SIGNING_SECRET|SECRETS_BACKEND|KEK_BASE64|GATEWAY_URL|AGENT_ID|AGENT_PRIVATE_KEY|INTACT|BROKEN|TRUNCATED|UNREADABLE|REDACTED|VESTRY_.*|NODE_.*|UPDATE_DOCS|GET|NAME|KEYID|TXN|ID|FILE|DIR|HOST|PATH|TE|COMMIT|ROLLBACK)$/
+
+/** A reason of the gateway's refusals, with or without what the wire puts before it. */
+function isRefusal(word: string): boolean {
+  const reason = word.replace(/^POLICY_/, '')
+  return denialOf(refusal(reason)) === reason
+}
+
+const refusal = (reason: string): VestryError =>
+  new VestryError('ACCESS_DENIED', 'denied', { context: { tool: 'x', reason_code: reason } })
+
+test('the gateway’s table of errors says what the wire answers and what the client makes of it', () => {
+  /** Wire code → statuses; a refused bearer is told apart from an id that nobody has. */
+  const answers = new Map<string, Set<number>>()
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+    const { status, body } = errorReply(new VestryError(code), 'req_1', { denialStatus: 400 })
+    const name = String(body['code'])
+    answers.set(name, (answers.get(name) ?? new Set()).add(status))
+  }
+  const rows = [
+    ...section(read('docs/gateway.md'), 'Errors').matchAll(/^\| (\d{3}) \| (.+) \| `(\w+)` \|$/gm),
+  ]
+  expect(rows.length).toBeGreaterThan(10)
+  for (const [, status = '', codes = '', name = ''] of rows) {
+    const isPolicy = codes.startsWith('`POLICY_`')
+    for (const [, code = ''] of codes.matchAll(/`([A-Z][A-Z_]+[A-Z])`/g)) {
+      const thrown = isPolicy ? refusal(code) : undefined
+      const body = thrown && errorReply(thrown, 'req_1', { denialStatus: 400 }).body
+      if (isPolicy) expect(isRefusal(code) || code === 'APPROVAL_REQUIRED', code).toBe(true)
+      else expect([...(answers.get(code) ?? [])], code).toContain(Number(status))
+      const made = createErrorFromResponse(Number(status), body ?? { error: 'x', code })
+      expect(made.constructor.name, code).toBe(name)
+    }
+  }
+})
+
+test('gateway policies in the documentation are accepted', () => {
+  const documents = OURS.flatMap((page) => fences(read(page), 'json'))
+    .map((text) => JSON.parse(text) as object)
+    .filter((document) => 'spec' in document)
+  expect(documents.length).toBeGreaterThan(0)
+  for (const document of documents) acceptGateway(GatewayDocument, document)
+})
 
 test('every error code that pages name exists, and every code is explained', () => {
   const named = new Set<string>()
@@ -162,7 +207,8 @@ test('every error code that pages name exists, and every code is explained', () 
   for (const page of PAGES) {
     for (const [, word = ''] of read(page).matchAll(/`([A-Z][A-Z_]+[A-Z])`/g)) {
       if (Object.hasOwn(ERRORS, word)) named.add(word)
-      else if (OURS.includes(page) && !OTHER_WORDS.test(word)) unknown.push(`${page}: ${word}`)
+      else if (OURS.includes(page) && !OTHER_WORDS.test(word) && !isRefusal(word))
+        unknown.push(`${page}: ${word}`)
     }
   }
   expect(unknown).toEqual([])

@@ -6,6 +6,12 @@ import {
   PolicyEngine,
   type PolicyRequest,
 } from '../packages/server/src/policy/engine.ts'
+import {
+  AGENT,
+  ask as call,
+  targetOf as fetchTarget,
+  rowsOf,
+} from '../packages/server/src/policy/gateway.test-kit.ts'
 import { readPolicyFiles } from '../packages/server/src/policy/policy-file.ts'
 
 const DIRECTORY = resolve(import.meta.dirname, '../examples/policies')
@@ -17,10 +23,16 @@ const NIGHT = Date.parse('2026-05-06T22:30:00Z')
 
 async function engineOf(...names: string[]): Promise<PolicyEngine> {
   const files = names.map((name) => ({ name, text: readFileSync(join(DIRECTORY, name), 'utf8') }))
-  const { policies, warnings } = await readPolicyFiles(files, LIMITS)
+  const { policies, gateway, warnings } = await readPolicyFiles(files, LIMITS)
   expect(warnings).toEqual([])
+  // An agent that a gateway policy names is looked up where it is stored.
+  const bound = gateway.map(({ agent, role, ...rest }) => ({
+    ...rest,
+    ...(agent === undefined ? { role: role ?? '' } : { agentId: AGENT }),
+  })) as Parameters<typeof rowsOf>[0]
+  const rows = policies.map((policy, position) => ({ ...policy, position }))
   const engine = new PolicyEngine()
-  engine.load(policies.map((policy, position) => ({ ...policy, position })))
+  engine.load([...rows, ...rowsOf(bound)])
   return engine
 }
 
@@ -257,4 +269,47 @@ test('08: roles, tags and metadata', async () => {
   expect(ask(engine, { ...query, url: 'https://warehouse.example.com/admin' }).allow).toBe(false)
   expect(answer(ask(engine, { ...query, tags: ['prod'] }))).toBe('allowed')
   expect(answer(ask(engine, { ...query, tags: ['prod'], meta: {} }))).toBe('outsider')
+})
+
+test('09: researchers search and read the sites that are listed, and say what for', async () => {
+  const engine = await engineOf('09-web-research.json')
+  const intent = 'market_research'
+  const who = { id: 'other', role: 'researcher' }
+  const searched = engine.decide(call('serpapi:search', { intent }, who))
+  expect(answer(searched)).toBe('allowed')
+  expect(searched.obligations).toMatchObject({
+    redact: ['set-cookie', 'api_key'],
+    truncate: ['snippet:200'],
+    pii: ['email', 'phone'],
+    block: ['BEGIN PRIVATE KEY'],
+    maxResponseBytes: 500_000,
+  })
+  expect(searched.obligations.quotas).toMatchObject([{ limit: 100, sliding: true }])
+  const refusal = (context: Parameters<typeof call>[1], to = 'serpapi:search') =>
+    answer(engine.decide(call(to, context, who)))
+  expect(refusal({})).toBe('INTENT_REQUIRED')
+  expect(refusal({ intent: 'gossip' })).toBe('INTENT_MISMATCH')
+  expect(refusal({ intent, requestBytes: 10_001 })).toBe('REQUEST_TOO_LARGE')
+  const read = (url: string) => refusal({ intent, target: fetchTarget(url) }, 'http_fetch:get')
+  expect(read('https://de.wikipedia.org/wiki/Brot')).toBe('allowed')
+  expect(read('https://notexample.com/')).toBe('DOMAIN_NOT_ALLOWED')
+  expect(read('https://private.example.com/')).toBe('DOMAIN_BLOCKED')
+  expect(engine.decide(call('gmail_send:send', { intent }, who)).allow).toBe(false)
+  expect(engine.decide(call('serpapi:search', { intent }, { ...who, role: 'x' })).allow).toBe(false)
+})
+
+test('10: the one agent writes to customers, by day', async () => {
+  const engine = await engineOf('10-mail-and-contacts.json')
+  const to = { recipients: ['customer.example'] }
+  const mail = (context: Parameters<typeof call>[1]) =>
+    engine.decide(call('gmail_send:send', { nowMs: NOON, ...context }))
+  const sent = mail(to)
+  expect(answer(sent)).toBe('allowed')
+  expect(sent.obligations.quotas).toMatchObject([{ limit: 10, sliding: true }])
+  expect(answer(mail({ recipients: ['customer.example', 'rival.example'] }))).toBe('GUARD')
+  expect(answer(mail({ ...to, nums: () => ({ '/subject#length': 101 }) }))).toBe('GUARD')
+  expect(answer(mail({ ...to, nowMs: NIGHT }))).toBe('SCHEDULE')
+  expect(answer(engine.decide(call('crm:find_contact', { nowMs: NOON })))).toBe('allowed')
+  expect(engine.decide(call('crm:add_note', { nowMs: NOON })).allow).toBe(false)
+  expect(engine.decide(call('gmail_send:send', to, { id: 'x', role: 'y' })).allow).toBe(false)
 })

@@ -13,6 +13,12 @@ const DEFERRED: Readonly<Record<string, string>> = {
   'vault §28.58': 'an hour of load does not fit CI; bench/soak.ts runs it on demand',
 }
 
+/** The wires that promise something, and how many lines each of them has. */
+const LISTS = [
+  { prefix: 'vault §28.', count: 58 },
+  { prefix: 'gateway §19.', count: 35 },
+] as const
+
 const ROOT = resolve(import.meta.dirname, '..')
 
 const listed = [
@@ -27,13 +33,24 @@ test('every promise has a test that cites it, or a reason why not', () => {
 
 test('nothing is deferred that has a test, and nothing is cited that is not listed', () => {
   expect(Object.keys(DEFERRED).filter((id) => proven.has(id) || !listed.includes(id))).toEqual([])
-  const ours = [...proven].filter((id) => id.startsWith('vault §28.'))
+  const ours = [...proven].filter((id) => LISTS.some(({ prefix }) => id.startsWith(prefix)))
   expect(ours.filter((id) => !listed.includes(id))).toEqual([])
 })
 
-test('all 58 lines of the vault are listed, each once', () => {
-  const wanted = Array.from({ length: 58 }, (_, index) => `vault §28.${index + 1}`)
-  expect(listed.filter((id) => id.startsWith('vault '))).toEqual(wanted)
+test.each(LISTS)('all $count lines of $prefix are listed, each once', ({ prefix, count }) => {
+  const wanted = Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`)
+  const [wire = ''] = prefix.split(' ')
+  expect(listed.filter((id) => id.startsWith(`${wire} `))).toEqual(wanted)
+})
+
+test('ids are read out of titles however many stand together', () => {
+  expect(idsOf('gateway §19.22: once')).toEqual(['gateway §19.22'])
+  expect(idsOf('vault §28.3, §28.5 and §28.7: x')).toEqual(
+    ['3', '5', '7'].map((line) => `vault §28.${line}`),
+  )
+  expect(idsOf('gateway §19.1 and vault §28.2: x')).toEqual(['vault §28.2', 'gateway §19.1'])
+  expect(idsOf('gateway §19.11, gateway §19.12: x')).toEqual(['gateway §19.11', 'gateway §19.12'])
+  expect(idsOf('a lease is dead')).toEqual([])
 })
 
 function testFiles(): string[] {
@@ -52,12 +69,17 @@ function titlesOf(file: string): string[] {
   const titles = text.matchAll(
     /\b(?:test|it|describe|eachStore)(?:\.\w+(?:\([^)]*\))?)*\(\s*[`'"]([^`'"]*§[^`'"]*)/g,
   )
-  return [...titles].flatMap(([, title]) =>
-    [...(title as string).matchAll(/vault §([\d.]*\d)((?:\s*(?:,|and)\s*§?[\d.]*\d)*)/g)].flatMap(
-      ([, first, more]) => [
-        `vault §${first}`,
-        ...[...(more as string).matchAll(/§?([\d.]*\d)/g)].map(([, id]) => `vault §${id}`),
-      ],
-    ),
-  )
+  return [...titles].flatMap(([, title = '']) => idsOf(title))
+}
+
+/** `vault §28.3, §28.5` → both; the name of the wire may be repeated. */
+function idsOf(title: string): string[] {
+  return LISTS.flatMap(({ prefix }) => {
+    const [wire = ''] = prefix.split(' ')
+    const cited = new RegExp(`${wire} §([\\d.]*\\d)((?:\\s*(?:,|and)\\s*§?[\\d.]*\\d)*)`, 'g')
+    return [...title.matchAll(cited)].flatMap(([, first = '', more = '']) => [
+      `${wire} §${first}`,
+      ...[...more.matchAll(/§?([\d.]*\d)/g)].map(([, id]) => `${wire} §${id}`),
+    ])
+  })
 }
