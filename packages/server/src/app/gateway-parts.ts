@@ -3,6 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'
 import { VERSION } from '@vestry/contract/version'
 import type { AdminVerb } from '../admin/verb.ts'
+import { KeptInjections } from '../egress/kept-injections.ts'
 import { agentVerbs } from '../gateway/admin/agent-verbs.ts'
 import { logVerbs } from '../gateway/admin/log-verbs.ts'
 import { policyVerbs } from '../gateway/admin/policy-verbs.ts'
@@ -124,6 +125,7 @@ export function assembleGateway(
     agents,
     credentials,
     egress: { ...vault.egress.deps, userAgent: '4Runr-Gateway/1.0' },
+    injections: new KeptInjections(),
     tools,
     tokens,
     journal,
@@ -190,6 +192,7 @@ export function assembleGateway(
       tokens.close()
       gateway.cache.clear()
       gateway.recent.clear()
+      gateway.injections.drop()
     },
     prune: async () => {
       await tokens.store.prune()

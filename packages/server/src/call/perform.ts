@@ -364,9 +364,10 @@ function record<T>(
 
 function detailOf<T>({ action, resource, context, detail }: ProtectedCall<T>): string {
   if (detail !== undefined) return detail
-  const what = action.replace(/^vault:/, '')
   const name = resourceName(resource)
-  const where = name === undefined ? '' : ` ${name.text}`
+  // Which tool says what was done; of a credential it takes the action to know.
+  const what = resource.kind === 'tool' ? '' : action.replace(/^vault:/, '')
+  const where = name === undefined ? '' : `${what === '' ? '' : ' '}${name.text}`
   const { target, method } = context
   return target === undefined ? what + where : `${what}${where} ${method ?? ''} ${target.host}`
 }

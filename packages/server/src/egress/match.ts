@@ -63,8 +63,14 @@ for (const char of '%\\&+\r\n') SPECIAL[char.charCodeAt(0)] = 1
 const ESCAPES = new Uint8Array(256)
 for (const char of '%\\&') ESCAPES[char.charCodeAt(0)] = 1
 
-/** The forms whose first character a byte may be, by byte. */
-type Beginners = readonly (Form[] | undefined)[]
+/** The forms whose first character a byte may be, by byte; and which bytes are worth a look. */
+interface Beginners {
+  readonly forms: readonly (Form[] | undefined)[]
+  readonly starts: Uint8Array
+}
+
+/** Needles that serve many replies are prepared once. */
+const prepared = new WeakMap<Needles, Matcher>()
 
 const NO_FORMS: readonly Form[] = []
 
@@ -73,10 +79,19 @@ export class Matcher {
   readonly #exact: Beginners
   readonly #folded: Beginners
 
-  constructor(needles: Needles) {
+  private constructor(needles: Needles) {
     this.#forms = needles.forms
     this.#exact = byFirst(needles.forms, EXACT, false)
     this.#folded = byFirst(needles.forms, FOLDED, true)
+  }
+
+  static of(needles: Needles): Matcher {
+    let matcher = prepared.get(needles)
+    if (matcher === undefined) {
+      matcher = new Matcher(needles)
+      prepared.set(needles, matcher)
+    }
+    return matcher
   }
 
   scan(data: Uint8Array, options: ScanOptions): Scan {
@@ -84,7 +99,7 @@ export class Matcher {
     if (this.#forms.length === 0) return { spans: [], decided: data.length }
     const canon = foldCase ? FOLDED : EXACT
     const beginners = foldCase ? this.#folded : this.#exact
-    const starts = startTable(beginners)
+    const { starts } = beginners
     const search: Search = { data, canon, foldCase, final }
     const spans: Span[] = []
     let decided = data.length
@@ -127,7 +142,7 @@ function candidates(
   beginners: Beginners,
   all: readonly Form[],
 ): readonly Form[] {
-  const plain = beginners[byte] ?? NO_FORMS
+  const plain = beginners.forms[byte] ?? NO_FORMS
   if (ESCAPES[byte] === 0) return plain
   // A run of back-slashes counts from its first; the later ones only when they are characters themselves.
   if (byte === BACKSLASH && at > 0 && data[at - 1] === BACKSLASH) return plain
@@ -135,7 +150,7 @@ function candidates(
   if (readings === CUT) return all
   let forms = plain
   for (const reading of readings) {
-    const more = beginners[firstByte(reading)]
+    const more = beginners.forms[firstByte(reading)]
     if (more !== undefined) forms = forms.length === 0 ? more : [...new Set([...forms, ...more])]
     // `\u0041` is an A; should it be a `u` after all, that `u` is a beginning of its own.
     if (reading.kind === 'point' && byte === BACKSLASH) break
@@ -306,13 +321,9 @@ function byFirst(forms: readonly Form[], canon: Canon, foldCase: boolean): Begin
     for (let byte = 0; byte < 256; byte += 1) if (sameAs[byte] === first) add(byte, form)
     if (form.kind === 'plain' && first === SPACE) add(PLUS, form)
   }
-  return lists
-}
-
-function startTable(beginners: Beginners): Uint8Array {
   const starts = Uint8Array.from(ESCAPES)
-  for (const [byte, forms] of beginners.entries()) if (forms !== undefined) starts[byte] = 1
-  return starts
+  for (const [byte, some] of lists.entries()) if (some !== undefined) starts[byte] = 1
+  return { forms: lists, starts }
 }
 
 function firstByte({ kind, value }: Reading): number {

@@ -22,7 +22,7 @@ export class Scrubber {
   readonly #places = new Map<string, number>()
 
   constructor(needles: Needles) {
-    this.#matcher = new Matcher(needles)
+    this.#matcher = Matcher.of(needles)
   }
 
   get redactions(): Redactions {

@@ -8,7 +8,8 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Note } from '../call/perform.ts'
 import { principalOf } from '../call/perform.ts'
 import { wasSent } from '../egress/failure.ts'
-import { buildInjection } from '../egress/injection.ts'
+import { buildInjection, type Injection } from '../egress/injection.ts'
+import type { Borrowed } from '../egress/kept-injections.ts'
 import { type EgressResult, type Grant, send } from '../egress/send.ts'
 import type { Target } from '../egress/url.ts'
 import type { Caller } from '../identity/caller.ts'
@@ -217,30 +218,45 @@ async function once(execution: Execution, leftMs: number): Promise<Json> {
   }
 }
 
-interface OpenedCredential extends Disposable {
+interface OpenedCredential extends Borrowed {
   readonly path: string
   readonly version: number
-  readonly injection: ReturnType<typeof buildInjection>
   readonly hosts: readonly string[]
 }
 
-/** Used here and wiped: nothing of it leaves but in the request itself. */
+/** Used here and given back: nothing of it leaves but in the request itself. */
 async function openCredential({ gateway, tool }: Execution): Promise<OpenedCredential | undefined> {
   const { credential } = tool
   if (credential === undefined) return undefined
-  const opened = await gateway.credentials.open(credential.path).catch((cause: unknown) => {
-    const absent = cause instanceof VestryError && cause.code === 'CREDENTIAL_NOT_FOUND'
-    throw absent ? notConfigured(tool, cause) : cause
-  })
-  using secret = opened.secret
-  const injection = buildInjection(credential.inject, secret)
+  const { path } = credential
+  const found = await gateway.credentials.find(path)
+  if (found === undefined || found.version === 0) throw notConfigured(tool)
+  void gateway.seal.keys // what is kept must not outlive the open vault either
+  const { version, settings } = found
+  const key = `${tool.digest} ${path} ${version}`
+  const borrowed =
+    gateway.injections.borrow(key) ??
+    gateway.injections.keep(key, await inject(gateway, tool, version))
   return {
-    path: credential.path,
-    version: opened.version,
-    injection,
-    hosts: opened.credential.settings.allowed_hosts ?? [],
-    [Symbol.dispose]: () => injection[Symbol.dispose](),
+    injection: borrowed.injection,
+    path,
+    version,
+    hosts: settings.allowed_hosts ?? [],
+    [Symbol.dispose]: () => borrowed[Symbol.dispose](),
   }
+}
+
+async function inject(gateway: Gateway, tool: Tool, version: number): Promise<Injection> {
+  const { credential } = tool
+  if (credential === undefined) throw notConfigured(tool)
+  const opened = await gateway.credentials
+    .open(credential.path, version)
+    .catch((cause: unknown) => {
+      const absent = cause instanceof VestryError && cause.code === 'CREDENTIAL_NOT_FOUND'
+      throw absent ? notConfigured(tool, cause) : cause
+    })
+  using secret = opened.secret
+  return buildInjection(credential.inject, secret)
 }
 
 export function notConfigured({ name, credential }: Tool, cause?: unknown): VestryError {

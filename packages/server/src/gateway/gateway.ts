@@ -1,5 +1,6 @@
 /** The parts the gateway's calls work with, put together once by app/. */
 import type { Stations } from '../call/perform.ts'
+import type { KeptInjections } from '../egress/kept-injections.ts'
 import type { EgressDeps } from '../egress/send.ts'
 import type { AgentStore } from '../identity/agent-store.ts'
 import type { Journal } from '../journal/journal.ts'
@@ -24,6 +25,7 @@ export interface Gateway {
   readonly agents: AgentStore
   readonly credentials: CredentialStore
   readonly egress: EgressDeps
+  readonly injections: KeptInjections
   readonly tools: ToolCatalogue
   readonly tokens: TokenDesk
   readonly journal: Journal

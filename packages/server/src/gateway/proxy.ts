@@ -3,7 +3,6 @@
  * with the provider as its effect. It goes on when the client hangs up, so that a retry finds its result.
  */
 import { randomBytes } from 'node:crypto'
-import { setTimeout as wait } from 'node:timers/promises'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import { type Note, type ProtectedCall, perform, type Settled } from '../call/perform.ts'
@@ -488,15 +487,15 @@ function outcomeUnknown(): VestryError {
   })
 }
 
+/** The call itself goes on when the time is up. */
 async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  const timer = new AbortController()
-  const late = wait(ms, undefined, { signal: timer.signal }).then(() => {
-    throw new VestryError('DEADLINE_EXCEEDED', 'the call goes on; ask again for its result')
-  })
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    reject(new VestryError('DEADLINE_EXCEEDED', 'the call goes on; ask again for its result'))
+  }, ms)
   try {
     return await Promise.race([work, late])
   } finally {
-    timer.abort()
-    late.catch(() => undefined)
+    clearTimeout(timer)
   }
 }

@@ -99,6 +99,7 @@ export class TokenDesk {
   close(): void {
     this.#keys = undefined
     this.#verifier.drop()
+    this.store.drop()
   }
 
   /** @throws VestryError as gateway contract §4.3 lists them for minting. */
