@@ -222,9 +222,9 @@ describe.skipIf('skip' in postgresOffer)(`the whole daemon on PostgreSQL${withou
     const secondAgain = await boot(two, options())
     const admin = await operator(two)
     expect((await admin.call('admin.cred.list')).credentials).toHaveLength(6)
-    const { policies } = await admin.call<{ policies: { id: string; format: string }[] }>(
-      'admin.policy.list',
-    )
+    const { policies } = (await admin.call('admin.policy.list')) as {
+      policies: { id: string; format: string }[]
+    }
     expect(policies.filter(({ format }) => format === 'vault').map(({ id }) => id)).toEqual([
       'vault:leases',
       'vault:later',

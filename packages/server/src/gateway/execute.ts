@@ -256,7 +256,8 @@ async function inject(gateway: Gateway, tool: Tool, version: number): Promise<In
       throw absent ? notConfigured(tool, cause) : cause
     })
   using secret = opened.secret
-  return buildInjection(credential.inject, secret)
+  const injection = buildInjection(credential.inject, secret) // with copies of its own
+  return injection
 }
 
 export function notConfigured({ name, credential }: Tool, cause?: unknown): VestryError {
