@@ -7,6 +7,7 @@ import type { AuditLog } from '../audit/log.ts'
 import type { AuditEntry } from '../audit/record.ts'
 import { actorOf, type Caller } from '../identity/caller.ts'
 import type { Limit, Limits } from '../limits/limits.ts'
+import type { WindowCharge } from '../limits/window.ts'
 import type { Decision, PolicyContext, PolicyEngine, PolicyRequest } from '../policy/engine.ts'
 import type { Approvals, Approved } from './approval.ts'
 import { callSummary } from './call-summary.ts'
@@ -71,7 +72,8 @@ export type Unseen = Pick<PolicyRequest, 'resource' | 'context'>
 export interface Settled<T> {
   /** More for the intent. */
   readonly data?: Readonly<Record<string, unknown>>
-  readonly effect: (note: Note) => T | Promise<T>
+  /** @param charged What this call used up of its windows, for work that goes on after it. */
+  readonly effect: (note: Note, charged: readonly WindowCharge[]) => T | Promise<T>
   /** Takes back what the effect made: its outcome could not be recorded, so nobody will get it. */
   readonly undo?: (made: T) => void
   /** Whether an effect that failed so has used nothing of what was charged; that is then given back. */
@@ -104,15 +106,16 @@ export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Pr
       await audit.append(record(call, decision, 'intent', settled.data), 'synced')
     }
     approved?.commit()
+    const charged = charge?.windows ?? []
     const begin = async (note: Note): Promise<T> => {
       const { unused, effect } = settled
       if (unused === undefined) {
         await charge?.commit()
-        return effect(note)
+        return effect(note, charged)
       }
       let used = true
       try {
-        return await effect(note)
+        return await effect(note, charged)
       } catch (error) {
         used = !unused(error)
         throw error
@@ -136,7 +139,7 @@ async function effectThenOutcome<T>(
   call: ProtectedCall<T>,
   decision: Decision,
   startedMs: number,
-  { begin, undo }: { begin: Settled<T>['effect']; undo?: Settled<T>['undo'] },
+  { begin, undo }: { begin: (note: Note) => T | Promise<T>; undo?: Settled<T>['undo'] },
 ): Promise<T> {
   const facts: Record<string, unknown> = {}
   const outcome = (code: string): AuditEntry => ({

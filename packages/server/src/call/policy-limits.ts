@@ -110,11 +110,29 @@ function exhausted(
       },
     )
   }
-  if (!quotas.some((quota) => quota.scope === scope && describeWindow(quota) === limit))
-    return error
-  return new VestryError('RATE_LIMITED', `The quota of "${scope}", ${limit}, is used up`, {
-    ...(error.hint !== undefined && { hint: error.hint }),
-    context: { ...error.context, quota: true },
-    cause: error,
-  })
+  const quota = quotas.find((one) => one.scope === scope && describeWindow(one) === limit)
+  if (quota === undefined) return error
+  const { retry_after_ms } = error.context
+  const seconds = typeof retry_after_ms === 'number' ? Math.ceil(retry_after_ms / 1000) : undefined
+  const { limit: count, lengthMs } = quota
+  return new VestryError(
+    'RATE_LIMITED',
+    `the quota of ${count} in ${duration(lengthMs)} is used up`,
+    {
+      hint: seconds === undefined ? 'Ask an operator' : `Try again in ${duration(seconds * 1000)}`,
+      context: { ...error.context, quota: true },
+      cause: error,
+    },
+  )
 }
+
+/** In the largest unit that divides it: `24 h`, `90 s`. */
+function duration(ms: number): string {
+  for (const [unit, length] of UNITS) if (ms % length === 0) return `${ms / length} ${unit}`
+  return `${Math.ceil(ms / 1000)} s`
+}
+
+const UNITS: readonly (readonly [string, number])[] = [
+  ['h', 3_600_000],
+  ['min', 60_000],
+]

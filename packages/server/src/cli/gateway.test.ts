@@ -143,7 +143,7 @@ describe('tokens', () => {
 
     const traced = await cli.vestry(['trace', json.token_id])
     expect(traced.out).toMatch(/^└─ token\.mint {2}token\.mint scout/m)
-    expect(traced.out).toMatch(/^ {3}└─ tool\.call {2}tool:call crm:contact/m)
+    expect(traced.out).toMatch(/^ {3}└─ tool\.call {2}crm:contact/m)
 
     const pasted = await cli.vestry(['token', 'revoke', json.agent_token])
     expect(pasted.exitCode).toBe(2)
@@ -197,7 +197,7 @@ describe('what was recorded of a call', () => {
     expect(out).not.toContain(KEY)
     const [, decision = ''] = /(dec_\w+)$/m.exec(out.split('tool.call')[1] ?? '') ?? []
     for (const id of [decision, 'order-4711'])
-      expect((await cli.vestry(['why', id])).out).toMatch(/^ALLOWED {2}agent:scout {2}tool:call/)
+      expect((await cli.vestry(['why', id])).out).toMatch(/^ALLOWED {2}agent:scout {2}crm:contact/)
   })
 
   test('an answer from the cache says so', async () => {
@@ -224,8 +224,8 @@ describe('what was recorded of a call', () => {
     expect(shown.out).toContain('"id": "c1"')
     expect(shown.out).not.toContain(KEY)
     const { out } = await cli.vestry(['trace', id])
-    expect(out).toMatch(/^ {3}└─ tool\.submit {2}tool:call crm:create/m)
-    expect(out).toMatch(/^ {6}└─ tool\.call {2}tool:call crm:create/m)
+    expect(out).toMatch(/^ {3}└─ tool\.submit {2}crm:create/m)
+    expect(out).toMatch(/^ {6}└─ tool\.call {2}crm:create/m)
     expect(out).toMatch(/upstream {2}127\.0\.0\.1\/contacts {2}200/)
     const unknown = await cli.json(['job', 'show', `${id.slice(0, -4)}none`])
     expect(unknown.json.error).toMatchObject({

@@ -9,6 +9,7 @@ import { perform } from '../call/perform.ts'
 import { newCaller } from '../identity/caller.ts'
 import type { Execution as Journaled } from '../journal/execution.ts'
 import type { Held, Runner } from '../journal/held.ts'
+import type { WindowCharge } from '../limits/window.ts'
 import { type Gateway, JOURNAL_KIND } from './gateway.ts'
 import type { Identity } from './idempotency.ts'
 import type { Intent } from './intent.ts'
@@ -56,6 +57,8 @@ interface JobInput {
   readonly intent: Intent
   readonly token: TokenClaims
   readonly idempotencyKey?: string
+  /** What accepting it used up; given back should the provider never hear of it. */
+  readonly charged: readonly WindowCharge[]
 }
 
 /** @throws VestryError as a synchronous call would, and QUEUE_FULL. */
@@ -79,7 +82,7 @@ export async function submitJob(
     data: { ...prepared.data, ...keyData(identity) },
     settle: () => ({
       unused: () => true, // nothing was accepted, so nothing was used
-      effect: async (note) => {
+      effect: async (note, charged) => {
         const { found } = prepared
         if (found === undefined) throw new VestryError('UNKNOWN_TOOL')
         const reserved = await gateway.journal.reserve({
@@ -91,7 +94,7 @@ export async function submitJob(
           subject: `${call.tool}:${call.action}`,
           mode: 'queued',
           repeatable: isRepeatable(found.action, identity),
-          input: Buffer.from(JSON.stringify(inputOf(call))),
+          input: Buffer.from(JSON.stringify(inputOf(call, charged))),
           retainMs: retain,
         })
         const { id } = reserved.execution
@@ -122,7 +125,7 @@ function submitted(gateway: Gateway, { fingerprint }: Identity, known: Journaled
   }
 }
 
-function inputOf(call: ToolCall): JobInput {
+function inputOf(call: ToolCall, charged: readonly WindowCharge[]): JobInput {
   const { caller, idempotencyKey } = call
   return {
     v: 1,
@@ -138,6 +141,7 @@ function inputOf(call: ToolCall): JobInput {
     intent: call.intent,
     token: call.token,
     ...(idempotencyKey !== undefined && { idempotencyKey }),
+    charged,
   }
 }
 
@@ -163,6 +167,13 @@ const WAIT_MS = 1_000
 /** A job that takes the process down with it is not begun again and again. */
 const MAX_ATTEMPTS = 5
 
+interface JobProgress {
+  /** From then on the effect ends its execution itself. */
+  begun: boolean
+  /** The provider has not heard of it. */
+  unused: () => boolean
+}
+
 async function runJob(gateway: Gateway, held: Held, signal: AbortSignal): Promise<void> {
   const bytes = await held.input()
   if (bytes === undefined) throw new VestryError('STORE_CORRUPT', 'the job has lost its input')
@@ -171,19 +182,21 @@ async function runJob(gateway: Gateway, held: Held, signal: AbortSignal): Promis
     throw new VestryError('STORE_CORRUPT', 'the job names another agent than its input')
   if (held.attempt > MAX_ATTEMPTS)
     throw new VestryError('OUTCOME_UNKNOWN', 'it was begun too often')
-  const progress = { begun: false }
+  const progress: JobProgress = { begun: false, unused: () => true }
   for (;;) {
     try {
       return await decideAndRun(gateway, held, input, signal, progress)
     } catch (error) {
-      if (progress.begun) throw error // the effect has ended its execution itself
       const { code } = asVestryError(error)
-      if (PASSING.has(code)) {
+      if (!progress.begun && PASSING.has(code)) {
         await wait(WAIT_MS, undefined, { signal })
         continue
       }
-      const output = storedError(error, metadataOf(held, input))
-      await held.fail({ code, reached: false, output })
+      if (!progress.begun) {
+        const output = storedError(error, metadataOf(held, input))
+        await held.fail({ code, reached: false, output })
+      }
+      if (progress.unused()) await gateway.stations.limits.refund(input.charged)
       throw error
     }
   }
@@ -194,7 +207,7 @@ async function decideAndRun(
   held: Held,
   input: JobInput,
   signal: AbortSignal,
-  progress: { begun: boolean },
+  progress: JobProgress,
 ): Promise<void> {
   const call = await callOf(gateway, input)
   const prepared = prepareCall(gateway, call)
@@ -217,9 +230,10 @@ async function decideAndRun(
       return {
         ...settled,
         data: await usedCredential(gateway, prepared),
-        effect: (note) => {
+        effect: (note, charged) => {
           progress.begun = true
-          return settled.effect(note)
+          progress.unused = () => settled.unused?.(undefined) ?? false
+          return settled.effect(note, charged)
         },
       }
     },

@@ -401,9 +401,9 @@ function reserved(
   let begun = false
   return {
     data: { execution: executionTag(gateway, held.id) },
-    effect: (note) => {
+    effect: (note, charged) => {
       begun = true
-      return effect(note)
+      return effect(note, charged)
     },
     held: {
       [Symbol.dispose]: () => {

@@ -36,6 +36,8 @@ export interface LimitsDeps {
 
 /** Holds what was charged until the work is over. Disposing releases what was not committed. */
 export interface Reservation extends AsyncDisposable {
+  /** What was charged to windows, for work that goes on after this reservation: see {@link Limits.refund}. */
+  readonly windows: readonly WindowCharge[]
   /**
    * Keeps the charges. Windows and buckets are final already; budgets become what the work took.
    *
@@ -109,6 +111,11 @@ export class Limits {
     }
   }
 
+  /** Gives back what a committed reservation charged: the work it was for will not happen after all. */
+  async refund(windows: readonly WindowCharge[]): Promise<void> {
+    if (windows.length > 0) await this.#refund({ windows, holds: [] })
+  }
+
   /** Removes what no longer counts. Call it now and then, once a minute is plenty. */
   async prune(): Promise<void> {
     await this.#store.write(async (trx) => {
@@ -156,7 +163,7 @@ export class Limits {
       this.giveBack(buckets)
       await this.#refund(charges)
     }
-    return { commit, release, [Symbol.asyncDispose]: release }
+    return { windows: charges.windows, commit, release, [Symbol.asyncDispose]: release }
   }
 
   async #settle(holds: readonly BudgetHold[], actual: (hold: BudgetHold) => number): Promise<void> {
