@@ -20,12 +20,16 @@ const MANY = 10_000
 
 const upstream = await startScript('./gateway-upstream.ts', [])
 const upstreamOrigin = `http://127.0.0.1:${upstream.line.split(' ')[1] ?? ''}`
+const relay = await startScript('./gateway-relay.ts', [upstreamOrigin])
+const relayOrigin = `http://127.0.0.1:${relay.line.split(' ')[1] ?? ''}`
 const home = temporaryHome({
   http: { port: 0 },
   egress: { allow_cidrs: ['127.0.0.1/32'] },
   gateway: {
     mode: 'live',
     cache_enabled: false,
+    // Else 16 callers would measure the queue in front of ten places.
+    cb_bulkhead_concurrency: 64,
     tools: {
       bench: {
         description: 'The upstream of this benchmark',
@@ -63,6 +67,7 @@ try {
 
   const direct = { origin: upstreamOrigin, request: directRequest }
   const gateway = { origin: ready.http, request: (n: number) => gatewayRequest(token, n) }
+  const relayed = { origin: relayOrigin, request: (n: number) => gatewayRequest(token, n) }
   const plain = { origin: ready.http, request: (n: number) => gatewayRequest(withoutQuota, n) }
   const measure = (
     load: Pick<HttpLoad, 'origin' | 'request'>,
@@ -72,10 +77,12 @@ try {
   const one: object[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
     const bare = await measure(direct, 1)
+    const bareRelay = await measure(relayed, 1)
     const full = await measure(gateway, 1)
     const noQuota = await measure(plain, 1)
     one.push({
       direct: bare,
+      relay: bareRelay,
       gateway: full,
       without_quota: noQuota,
       added_p50_ms: (full.p50 - bare.p50) / 1000,
@@ -83,7 +90,9 @@ try {
     })
   }
   const bare16 = await measure(direct, 16)
+  const relay16 = await measure(relayed, 16)
   const full16 = await measure(gateway, 16)
+  const plain16 = await measure(plain, 16)
 
   const smallest = await measure(gateway, 1)
   await fill(admin, MANY)
@@ -95,8 +104,11 @@ try {
     one_connection: one,
     sixteen_connections: {
       direct: bare16,
+      relay: relay16,
       gateway: full16,
-      share: full16.perSecond / bare16.perSecond,
+      without_quota: plain16,
+      share_of_direct: full16.perSecond / bare16.perSecond,
+      share_of_relay: full16.perSecond / relay16.perSecond,
     },
     growth: {
       few: smallest,
@@ -107,6 +119,7 @@ try {
   })
 } finally {
   await stop(daemon)
+  await stop(relay)
   await stop(upstream)
   removeHome(home)
 }

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 type Json = Record<string, unknown>
+type Measured = { perSecond: number; p50: number; p99: number }
 
 const root = new URL('../', import.meta.url)
 const json = (name: string): Json =>
@@ -17,6 +18,36 @@ const rounds = retrieve['rounds'] as Record<string, number>[]
 const single = retrieve['one_connection'] as Record<string, number>
 const { cpu, cores, memory_gib, node } = retrieve['machine'] as Json
 const part = (name: string): Record<string, number> => targets[name] as Record<string, number>
+
+const gateway = json('gateway')
+const journal = json('journal')
+const one = gateway['one_connection'] as Record<string, Measured & number>[]
+const sixteen = gateway['sixteen_connections'] as Record<string, Measured>
+const growth = gateway['growth'] as {
+  few: Measured
+  ten_thousand_agents_and_policies: Measured
+  ratio: number
+}
+const added = one.map((round) => Number(round['added_p50_ms']))
+const gatewayVerdict = added.some((ms) => ms <= 0.4) ? '' : '**Not reached.**'
+const gatewayRows = one
+  .map((round) => {
+    const p50 = (name: string) => round[name]?.p50
+    return `| | ${p50('direct')} | ${p50('relay')} | ${p50('gateway')} | ${p50('without_quota')} | ${round['added_p50_ms']} | ${round['added_p50_ms_without_quota']} |`
+  })
+  .join('\n')
+const gateway16 = (name: string): string => {
+  const { perSecond, p50, p99 } = sixteen[name] as Measured
+  return `| ${name.replace('_', ' ')} | ${perSecond} | ${p50} | ${p99} |`
+}
+const pickup = journal['pickup'] as Record<string, number>
+const jobsPerSecond = journal['per_second'] as Record<string, number>
+const jobRows = [
+  `| pick-up of a queued job on SQLite | p50 ≤ 50 ms | p50 ${pickup['p50_ms']} ms, p99 ${pickup['p99_ms']} ms |`,
+  `| jobs, reserved, begun, sent and ended durably, 4 at once | ≥ 1 000/s | ${jobsPerSecond['queued_concurrency_4']}/s |`,
+  `| the same, 32 at once | – | ${jobsPerSecond['queued_concurrency_32']}/s |`,
+  `| baseline: the same rows inserted and updated bare | – | ${jobsPerSecond['bare_insert_and_update']}/s |`,
+].join('\n')
 
 const page = `# Benchmarks
 
@@ -60,6 +91,33 @@ ${rows(scaling['by_policies'], 'policies')}
 | agents | p50 µs | growth |
 |---|---|---|
 ${rows(scaling['by_agents'], 'agents')}
+
+## A tool call through the gateway
+
+Policy with guards, a quota, a credential of the vault, response filters and both audit records on; the upstream is a
+local server, asked directly, through a relay made of the same HTTP libraries and nothing else, and through the gateway.
+Bar: the p50 of one connection grows by at most 0.4 ms. ${gatewayVerdict}
+
+| one connection | direct p50 µs | relay p50 µs | gateway p50 µs | without quota p50 µs | added ms | added without quota ms |
+|---|---|---|---|---|---|---|
+${gatewayRows}
+
+| 16 connections | per second | p50 µs | p99 µs |
+|---|---|---|---|
+${['direct', 'relay', 'gateway', 'without_quota'].map((name) => gateway16(name)).join('\n')}
+
+| agents and policies | p50 µs | growth |
+|---|---|---|
+| few | ${growth.few.p50} | 1 |
+| 10 000 of each | ${growth.ten_thousand_agents_and_policies.p50} | ${growth.ratio} |
+
+What dominates: [decisions/gateway-latency.md](decisions/gateway-latency.md).
+
+## Jobs
+
+| what | bar | measured |
+|---|---|---|
+${jobRows}
 
 ## Start and memory
 

@@ -72,8 +72,9 @@ export async function execute(execution: Execution): Promise<Executed> {
   const hit = key === undefined ? undefined : gateway.cache.get(key, gateway.now())
   if (caches) gateway.metrics.cache(tool.name, action.name, hit !== undefined)
   const raw = hit ?? (await produce({ ...execution, params }))
-  // Another agent may not go where a redirect led this one.
-  if (key !== undefined && hit === undefined && !execution.progress.redirected)
+  // Another agent may not go where a redirect led this one; and once sealed, nothing stays in memory.
+  const keeps = !execution.progress.redirected && gateway.seal.state === 'unsealed'
+  if (key !== undefined && hit === undefined && keeps)
     gateway.cache.set(key, raw, action.cacheMs, gateway.now())
   execution.note({ cached: hit !== undefined })
   return { data: filtered(execution, raw), cached: hit !== undefined }
@@ -205,6 +206,7 @@ async function once(execution: Execution, leftMs: number): Promise<Json> {
     },
     gateway.egress,
   )
+  execution.progress.contacted = true
   note(upstreamFacts(reply, opened))
   if (reply.redirects > 0) execution.progress.redirected = true
   const { status, headers, body, url } = reply

@@ -22,7 +22,7 @@ export async function recordCall({ stations }: Gateway, event: Event): Promise<v
 }
 
 function replayEntry(call: ToolCall): AuditEntry {
-  const { caller, tool, action, requestId, correlationId, agentId } = call
+  const { caller, tool, action, requestId, correlationId } = call
   return {
     action: 'tool.replay',
     phase: 'single',
@@ -43,17 +43,15 @@ function replayEntry(call: ToolCall): AuditEntry {
       tool,
       action,
       correlation_id: correlationId,
-      agent_id: agentId,
       token: call.token.id,
     },
   }
 }
 
 function refusalEntry(event: Extract<Event, { error: unknown }>): AuditEntry | undefined {
-  const { code, context } = asVestryError(event.error)
+  const { code } = asVestryError(event.error)
   // A flood must not fill the log; the limiter's own summary counts these.
   if (code === 'RATE_LIMITED' || code === 'AUDIT_UNAVAILABLE') return undefined
-  const agentId = context['agent_id']
   return {
     action: 'tool.call',
     phase: 'single',
@@ -67,7 +65,6 @@ function refusalEntry(event: Extract<Event, { error: unknown }>): AuditEntry | u
       tool: event.body.tool,
       action: event.body.action,
       correlation_id: event.correlationId,
-      ...(typeof agentId === 'string' && { agent_id: agentId }),
     },
   }
 }

@@ -1,17 +1,16 @@
 /** Where tokens are given out and looked at: the limits, the proofs, the registry and the records of both. */
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { VestryError } from '@vestry/contract/errors'
-import { newRequestId } from '@vestry/contract/ids'
 import type { AuditLog } from '../audit/log.ts'
 import type { Agent } from '../identity/agent.ts'
 import type { AgentStore } from '../identity/agent-store.ts'
-import { actorOf, newCaller } from '../identity/caller.ts'
 import type { Seal } from '../seal/seal.ts'
 import type { CredentialStore } from '../vault/credential-store.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { GatewaySettings } from './settings.ts'
 import { type MintDeps, type Minted, mint, mintingAgent } from './tokens/mint.ts'
 import type { MintLimits } from './tokens/mint-limits.ts'
+import { mintRecord, refusedMintRecord } from './tokens/mint-record.ts'
 import { readMintRequest } from './tokens/mint-request.ts'
 import type { NonceStore } from './tokens/nonce-store.ts'
 import { checkProof } from './tokens/proof.ts'
@@ -104,10 +103,22 @@ export class TokenDesk {
 
   /** @throws VestryError as gateway contract §4.3 lists them for minting. */
   async mint(call: MintCall): Promise<Minted> {
+    const asker: { agent?: Agent } = {}
+    try {
+      return await this.#mint(call, asker)
+    } catch (error) {
+      const refusal = refusedMintRecord(call, asker.agent, error)
+      if (refusal !== undefined) await this.#deps.audit.append(refusal, 'written')
+      throw error
+    }
+  }
+
+  async #mint(call: MintCall, asker: { agent?: Agent }): Promise<Minted> {
     const { settings, agents, limits, nonces, now } = this.#deps
     limits.admitPeer(call.address)
     const request = readMintRequest(call.json, call.intent)
     const agent = await mintingAgent(request.agentId, agents)
+    asker.agent = agent
     const how = await proveAgent(agent, call, call.proof, {
       agents,
       nonces,
@@ -116,41 +127,8 @@ export class TokenDesk {
     })
     limits.admitAgent(agent.id)
     const minted = await mint(agent, request, this.mintDeps())
-    const { token } = minted
-    const peer = { transport: 'http' as const, address: call.address }
-    const principal = { kind: 'agent' as const, agent }
-    const caller = newCaller({ principal, peer, txn: token.txn }, call.traceparent)
     // An identity nobody recorded must not act: the token goes out only after this.
-    await this.#deps.audit.append(
-      {
-        action: 'token.mint',
-        phase: 'single',
-        detail: `token for ${token.tools.join(', ') || 'nothing'}`.slice(0, 160).toWellFormed(),
-        success: true,
-        actor: actorOf(principal),
-        source: 'gateway',
-        agent: agent.name,
-        request_id: newRequestId(),
-        txn: token.txn,
-        span: {
-          trace_id: caller.trace.traceId,
-          span_id: caller.trace.spanId,
-          parent_span_id: caller.trace.parentSpanId,
-        },
-        outcome: { code: 'OK', duration_ms: 0 },
-        data: {
-          token: token.tokenId,
-          tools: token.tools,
-          permissions: token.permissions,
-          expires_at: minted.reply.expires_at,
-          proof: how,
-          agent_id: agent.id,
-          correlation_id: call.correlationId,
-          ...(token.intent !== undefined && { intent: token.intent }),
-        },
-      },
-      'synced',
-    )
+    await this.#deps.audit.append(mintRecord(call, agent, minted, how), 'synced')
     this.#deps.metrics().minted()
     return minted
   }
@@ -225,8 +203,8 @@ export class TokenDesk {
         if (error.expiresAtMs !== undefined) onExpired(error.expiresAtMs)
       } else {
         metrics.securityEvent('token_rejected')
-        this.#deps.limits.countRejection(address)
       }
+      this.#deps.limits.countRejection(address)
       throw error
     }
   }

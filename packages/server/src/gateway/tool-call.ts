@@ -115,7 +115,6 @@ export function prepareCall(deps: PrepareDeps, call: ToolCall): PreparedCall {
       action,
       ...(digest !== '' && { digest }),
       correlation_id: call.correlationId,
-      agent_id: call.agentId,
       token: call.token.id,
       ...(call.intent.intent !== undefined && { intent: call.intent.intent }),
       ...(target !== undefined && {

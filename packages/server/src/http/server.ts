@@ -7,7 +7,7 @@ import { asVestryError, ERRORS, VestryError } from '@vestry/contract/errors'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { ApiKeyStore } from '../identity/api-key-store.ts'
 import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
-import { correlationOfRequest } from './correlation.ts'
+import { correlationOf, correlationOfRequest } from './correlation.ts'
 
 export interface HttpDeps {
   readonly version: string
@@ -23,6 +23,8 @@ export interface HttpDeps {
   readonly checks: () => Promise<Record<string, unknown>>
 }
 
+const MAX_CONNECTIONS = 4_096
+
 export function createHttp(deps: HttpDeps): FastifyInstance {
   const app = fastify({
     keepAliveTimeout: 65_000,
@@ -31,7 +33,8 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     forceCloseConnections: 'idle',
     // Ids in paths are longer than the router expects.
     routerOptions: { maxParamLength: 512 },
-    http: { maxHeaderSize: 65_536 },
+    // A missing host is refused below, where the refusal is readable.
+    http: { maxHeaderSize: 65_536, requireHostHeader: false },
     // Paths that cannot be decoded never reach a hook or a handler.
     frameworkErrors: (_error, request, given) => {
       const reply = given as unknown as FastifyReply // the same, without what routes declare
@@ -54,16 +57,40 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     clientErrorHandler: (error, socket) => {
       if (!socket.writable) return
       const { status, message } = clientError(error)
-      const body = JSON.stringify({ error: message, code: 'BAD_REQUEST' })
+      const { id } = correlationOf(undefined, deps.now())
+      const body = JSON.stringify({ error: message, code: 'BAD_REQUEST', correlation_id: id })
       socket.end(
         `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
-          `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+          `X-Correlation-Id: ${id}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       )
     },
   })
 
+  // The platform's own refusal has no body.
+  app.server.on('checkExpectation', (request, response) => {
+    const { id } = correlationOfRequest(request, deps.now())
+    const refusal = { error: 'Expectation failed', code: 'BAD_REQUEST', correlation_id: id }
+    const body = JSON.stringify(refusal)
+    response.writeHead(417, {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': Buffer.byteLength(body),
+      'x-correlation-id': id,
+      connection: 'close',
+    })
+    response.end(body)
+  })
+
+  // The next one is closed at once: descriptors are needed elsewhere too.
+  app.server.maxConnections = MAX_CONNECTIONS
+
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-correlation-id', correlationOfRequest(request, deps.now()).id)
+  })
+
+  // Later than the hooks above, so that every part knows the request when it renders this.
+  app.addHook('preValidation', async (request) => {
+    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined)
+      throw new VestryError('BAD_REQUEST', 'the Host header is missing')
   })
 
   for (const prefix of ['', '/api']) {
@@ -97,12 +124,10 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
 
   app.setErrorHandler((error, _request, reply) => {
     const status = statusOf(error)
-    const known = asVestryError(error)
-    const message =
-      status < 500 && !(error instanceof VestryError) ? (error as Error).message : known.message
+    const known = asVestryError(status < 500 ? fromFramework(error, status) : error)
     return reply
       .status(status)
-      .send({ error: message, code: known.code, ...(known.hint && { hint: known.hint }) })
+      .send({ error: known.message, code: known.code, ...(known.hint && { hint: known.hint }) })
   })
   return app
 }
@@ -136,6 +161,12 @@ function clientError(error: Error & { code?: string }): { status: string; messag
 
 async function authenticate({ apiKeys }: HttpDeps, request: FastifyRequest): Promise<void> {
   await apiKeys.authenticateBearer(request.headers.authorization)
+}
+
+/** What the HTTP library refuses by itself, in our words. */
+function fromFramework(error: unknown, status: number): unknown {
+  if (error instanceof VestryError) return error
+  return new VestryError(status === 413 ? 'REQUEST_TOO_LARGE' : 'BAD_REQUEST')
 }
 
 function statusOf(error: unknown): number {

@@ -26,7 +26,7 @@ export function agentVerbs(gateway: Gateway): AdminVerb[] {
       run: async ({ params, note }) => {
         const request = readAgentRequest(params.body, now())
         const { value: agent, generation, privateKey } = await createAgent(request, { agents, now })
-        note({ generation, agent_id: agent.id })
+        note({ generation, agent: agent.name })
         metrics.agentCreated()
         const result = { agent_id: agent.id }
         if (privateKey === undefined) return result
@@ -93,7 +93,7 @@ export function agentVerbs(gateway: Gateway): AdminVerb[] {
           },
           tokens.mintDeps(),
         )
-        note({ token: token.tokenId, txn: token.txn, agent_id: agent.id })
+        note({ token: token.tokenId, txn: token.txn, agent: agent.name })
         return { ...reply, txn: token.txn }
       },
     }),

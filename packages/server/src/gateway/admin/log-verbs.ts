@@ -38,8 +38,9 @@ export function logVerbs(gateway: Gateway, index: AuditIndex): AdminVerb[] {
       event: 'admin.read',
       params: z.strictObject({ limit: z.coerce.number().int().min(1).max(1_000).default(20) }),
       run: async ({ params }) => {
+        const ids = await agentIds(gateway)
         const logs = (await records(params.limit, isOutcome)).map((record) =>
-          requestLog(gateway, record),
+          requestLog(gateway, ids, record),
         )
         return { logs, total: logs.length, timestamp: new Date(gateway.now()).toISOString() }
       },
@@ -55,14 +56,25 @@ export function logVerbs(gateway: Gateway, index: AuditIndex): AdminVerb[] {
       }),
       run: async ({ params }) => {
         const { policyId, agentId, limit } = params
+        const ids = await agentIds(gateway)
         const logs = (await records(limit * LOOK_THROUGH, isDecision))
-          .map(policyLog)
+          .map((record) => policyLog(ids, record))
           .filter((log) => policyId === undefined || log.policyId === policyId)
           .filter((log) => agentId === undefined || log.agentId === agentId)
         return { logs: logs.slice(0, limit) }
       },
     }),
   ]
+}
+
+type AgentIds = ReadonlyMap<string | undefined, string>
+
+/** By name. The log itself holds no ids: they are all that an unsigned token request needs. */
+async function agentIds({ agents }: Gateway): Promise<AgentIds> {
+  const all = await agents.list({ revoked: true })
+  // Whoever has a name now counts before whoever had it once.
+  const living = all.filter(({ status }) => status !== 'revoked')
+  return new Map([...all, ...living].map(({ name, id }) => [name, id]))
 }
 
 function isOutcome({ action, phase }: AuditRecord): boolean {
@@ -73,14 +85,18 @@ function isDecision({ decision, data }: AuditRecord): boolean {
   return decision !== undefined && data?.['tool'] !== undefined
 }
 
-function requestLog({ settings }: Gateway, record: AuditRecord): Record<string, unknown> {
-  const { data = {}, outcome, success, timestamp, seq } = record
+function requestLog(
+  { settings }: Gateway,
+  ids: AgentIds,
+  record: AuditRecord,
+): Record<string, unknown> {
+  const { agent, data = {}, outcome, success, timestamp, seq } = record
   const code = outcome?.code ?? 'OK'
   const failed = code === 'OK' ? undefined : statusOfCode(record, settings.policy_denial_status)
   return {
     id: String(seq),
     corrId: data['correlation_id'] ?? null,
-    agentId: data['agent_id'] ?? null,
+    agentId: ids.get(agent) ?? null,
     tool: data['tool'] ?? null,
     action: data['action'] ?? null,
     responseTime: Math.round(outcome?.duration_ms ?? 0),
@@ -113,11 +129,14 @@ interface PolicyLog {
   readonly [more: string]: unknown
 }
 
-function policyLog({ seq, decision, data = {}, timestamp }: AuditRecord): PolicyLog {
+function policyLog(
+  ids: AgentIds,
+  { seq, agent, decision, data = {}, timestamp }: AuditRecord,
+): PolicyLog {
   return {
     id: String(seq),
     policyId: sourcePolicy(decision?.policies) ?? 'default',
-    agentId: data['agent_id'] ?? null,
+    agentId: ids.get(agent) ?? null,
     tool: data['tool'] ?? null,
     action: data['action'] ?? null,
     decision: decision?.allow === true ? 'allow' : 'deny',
