@@ -33,7 +33,7 @@ import { DEFAULT_AGENT_REQUESTS } from '../vault/vault-limits.ts'
 import { type Parts, requestRate } from './assemble.ts'
 
 const RECENT_ANSWERS = 10_000
-const JOB_COUNTS_EVERY_MS = 1_000
+const TICK_MS = 1_000
 
 export interface GatewayPart {
   readonly gateway: Gateway
@@ -47,8 +47,8 @@ export interface GatewayPart {
   /** Sealed: nothing of it stays in memory. */
   close(): Promise<void>
   prune(): Promise<void>
-  /** For `/ready`. */
-  checks(): Promise<Record<string, unknown>>
+  /** For `/ready`: whether calls can be served as far as this knows, and what else there is to say. */
+  checks(): Promise<{ able: boolean; facts: Record<string, unknown> }>
 }
 
 export function assembleGateway(
@@ -75,6 +75,7 @@ export function assembleGateway(
   const guard = rowGuard(() => seal.keys)
   const tools = configuredTools(settings.tools)
   const toolStore = new ToolStore({ store, guard, now, taken: (name) => tools.isFixed(name) })
+  const nonces = new NonceStore({ store, now })
   const tokens = new TokenDesk({
     settings,
     production: !dev,
@@ -82,7 +83,7 @@ export function assembleGateway(
     credentials,
     agents,
     store: new TokenStore({ store, guard, now }),
-    nonces: new NonceStore({ store, now }),
+    nonces,
     limits: new MintLimits({
       limits,
       settings: {
@@ -101,7 +102,7 @@ export function assembleGateway(
     keys: () => seal.keys,
     now,
     owner: randomBytes(12).toString('hex'),
-    warn: (message) => options.warn(message),
+    warn: (message, cause) => options.warn(`${message}: ${traceOf(cause)}`),
   })
   const breakers = new Breakers({
     threshold: settings.cb_fail_threshold,
@@ -117,6 +118,7 @@ export function assembleGateway(
     startedAtMs: options.startedAtMs,
     legacyAliases: settings.metrics_legacy_aliases,
   })
+  const ending = new AbortController()
   const gateway: Gateway = {
     settings,
     dev,
@@ -142,26 +144,47 @@ export function assembleGateway(
     requestRate: requestRate(config.limits.agent_requests, DEFAULT_AGENT_REQUESTS, dev),
     metrics,
     draining: options.draining,
+    ending: ending.signal,
     now,
     onInternalError: (requestId, error) =>
-      options.warn(
-        `internal error in ${requestId}: ${error instanceof Error ? error.stack : String(error)}`,
-      ),
+      options.warn(`internal error in ${requestId}: ${traceOf(error)}`),
   }
   journal.register(JOURNAL_KIND, jobRunner(gateway))
 
-  const loadTools = async (): Promise<void> => {
+  const readTools = async (): Promise<void> => {
     const { tools: added, refused } = await toolStore.load()
     for (const hidden of tools.replaceOperatorTools(added))
       options.warn(`tool '${hidden}' is hidden by a built-in or configured tool of that name`)
     for (const { name, problem } of refused)
       options.warn(`tool '${name}' cannot be used: ${problem}; add it again`)
   }
+  let reading: Promise<void> = Promise.resolve()
+  /** One at a time: the last one to end is the last one that read. */
+  const loadTools = (): Promise<void> => {
+    const mine = reading.then(readTools)
+    reading = mine.catch(() => undefined)
+    return mine
+  }
+  let toolsUnknown = false
+  /** What cannot be read may have been taken away, so none of it is served until it can be. */
+  const followTools = async (): Promise<void> => {
+    toolsUnknown = false
+    try {
+      await loadTools()
+    } catch {
+      toolsUnknown = true
+      tools.replaceOperatorTools([])
+    }
+  }
+  const everySecond = (): void => {
+    countJobs().catch(() => undefined)
+    if (toolsUnknown) void followTools()
+  }
   const countJobs = async (): Promise<void> => {
     const { queued, reserved, sent } = await journal.counts(JOURNAL_KIND)
     jobs = { queued, running: reserved + sent }
   }
-  let counting: NodeJS.Timeout | undefined
+  let ticking: NodeJS.Timeout | undefined
   if (settings.agent_auth_mode === 'legacy' && !dev)
     options.warn('gateway: token requests need no signature (gateway.agent_auth_mode: legacy)')
   return {
@@ -178,16 +201,18 @@ export function assembleGateway(
       await journal.recover()
       journal.start()
       await countJobs()
-      counting = setInterval(() => countJobs().catch(() => undefined), JOB_COUNTS_EVERY_MS).unref()
+      ticking = setInterval(everySecond, TICK_MS).unref()
     },
     onChange: (changed) => {
-      if (changed.includes('tool')) loadTools().catch(() => tools.replaceOperatorTools([]))
+      if (changed.includes('tool')) void followTools()
     },
     drain: async (budgetMs) => {
       await Promise.all([gateway.flights.settled(budgetMs), journal.stop(budgetMs)])
+      // Whoever still waits gets an answer, and not only a closed connection.
+      ending.abort(new VestryError('SHUTTING_DOWN'))
     },
     close: async () => {
-      clearInterval(counting)
+      clearInterval(ticking)
       await journal.stop(SEAL_BUDGET_MS)
       tokens.close()
       gateway.cache.clear()
@@ -197,25 +222,32 @@ export function assembleGateway(
     prune: async () => {
       await tokens.store.prune()
       await journal.prune()
-      await pruneNonces()
+      await nonces.prune()
     },
-    checks: async () => ({
-      checks: {
-        database: true,
-        circuitBreakers: Object.fromEntries(
-          tools.list().map(({ name }) => [name, breakers.state(name, now()) !== 'open']),
-        ),
-        cache: true,
-      },
-      details: { version: VERSION },
-      jobs,
-      mode: settings.mode ?? (dev ? 'mock' : 'live'),
-    }),
+    checks: async () => {
+      const database = await store.generation().then(
+        () => true,
+        () => false,
+      )
+      // An open breaker is one provider's trouble, and no reason to send calls of other tools elsewhere.
+      const circuitBreakers = Object.fromEntries(
+        tools.list().map(({ name }) => [name, breakers.state(name, now()) !== 'open']),
+      )
+      return {
+        able: database,
+        facts: {
+          checks: { database, circuitBreakers, cache: settings.cache_enabled },
+          details: { version: VERSION },
+          jobs,
+          mode: settings.mode ?? (dev ? 'mock' : 'live'),
+        },
+      }
+    },
   }
+}
 
-  async function pruneNonces(): Promise<void> {
-    await new NonceStore({ store, now }).prune()
-  }
+function traceOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 /** What runs while the vault is being sealed cannot go on for long: the keys are about to go. */

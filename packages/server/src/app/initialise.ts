@@ -112,16 +112,16 @@ export async function initialise(deps: {
     const { token } = await apiKeys.add({ name: 'first admin key', role: 'owner' })
     using key = token
     writeFileSync(home.adminKey, key.bytes, { mode: 0o600, flag: 'wx' })
+    if (deps.defaultPolicies) {
+      const policies = new PolicyStore({ store, ...guard, now, maxTtl: 0 })
+      await policies.gateway.add([...DEFAULT_ROLE_POLICIES])
+    }
     await store.write((trx) =>
       trx
         .insertInto('meta')
         .values({ key: FINISHED_KEY, value: String(now()) })
         .execute(),
     )
-    if (deps.defaultPolicies) {
-      const policies = new PolicyStore({ store, ...guard, now, maxTtl: 0 })
-      await policies.gateway.add([...DEFAULT_ROLE_POLICIES])
-    }
     return { ...made, operatorKeyFile: keyFile, adminKeyFile: home.adminKey }
   } catch (error) {
     for (const { shares } of made.shares) for (const share of shares) share[Symbol.dispose]()

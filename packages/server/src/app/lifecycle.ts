@@ -108,6 +108,12 @@ export function createLifecycle(
     options.onState()
   }
 
+  /** What a sealing still clears away must not be what this opens. */
+  const afterSealing = async (): Promise<void> => {
+    await sealing?.catch(() => undefined)
+    await openUp()
+  }
+
   const dropKeys = (): void => {
     audit.setSigner(undefined)
     parts.agents.drop()
@@ -160,16 +166,20 @@ export function createLifecycle(
   return {
     unsealed: () => {
       if (open) return Promise.resolve()
-      opening ??= openUp().finally(() => {
+      opening ??= afterSealing().finally(() => {
         opening = undefined
       })
       return opening
     },
     seal: (reason) => {
-      sealing ??= sealNow(reason).finally(() => {
-        sealing = undefined
-      })
-      return sealing
+      // Every order counts: the vault may have been opened again while the last one was still clearing up.
+      const both = Promise.all([sealing, sealNow(reason)])
+        .then(() => undefined)
+        .finally(() => {
+          if (sealing === both) sealing = undefined
+        })
+      sealing = both
+      return both
     },
     reloadPolicies: async () => {
       await reload.settled()

@@ -41,6 +41,8 @@ export interface Gateway {
   readonly requestRate: { readonly perSecond: number; readonly burst: number } | undefined
   readonly metrics: GatewayMetrics
   readonly draining: () => boolean
+  /** Aborted when a stop has waited for calls long enough. */
+  readonly ending: AbortSignal
   /** Epoch ms. */
   readonly now: () => number
   readonly onInternalError: (requestId: string, error: unknown) => void

@@ -19,6 +19,7 @@ import {
   conflict,
   effectOf,
   executionTag,
+  isBrokenOff,
   isRepeatable,
   keyData,
   newExecutionId,
@@ -145,6 +146,10 @@ function inputOf(call: ToolCall, charged: readonly WindowCharge[]): JobInput {
   }
 }
 
+function readInput(bytes: Uint8Array): JobInput {
+  return JSON.parse(Buffer.from(bytes).toString('utf8')) as JobInput // sealed by us
+}
+
 /** Runs queued jobs. What the chain refuses now, the job fails with. */
 export function jobRunner(gateway: Gateway): Runner {
   const { settings } = gateway
@@ -152,11 +157,17 @@ export function jobRunner(gateway: Gateway): Runner {
     concurrency: settings.job_concurrency,
     queueMax: settings.job_queue_max,
     run: async (held, signal) => {
-      const failure = await runJob(gateway, held, signal).then(
-        () => undefined,
-        (error: unknown) => asVestryError(error),
-      )
-      gateway.metrics.job(failure === undefined ? 'done' : 'failed')
+      try {
+        await runJob(gateway, held, signal)
+      } catch (error) {
+        // Not an end: it runs again, or counts as unknown, once the vault is open again.
+        if (isBrokenOff(gateway, signal)) throw new VestryError('SHUTTING_DOWN')
+        gateway.metrics.job('failed')
+        if (asVestryError(error).code === 'INTERNAL_ERROR')
+          gateway.onInternalError(`a job of ${held.subject}`, error)
+        throw error
+      }
+      gateway.metrics.job('done')
     },
   }
 }
@@ -177,7 +188,7 @@ interface JobProgress {
 async function runJob(gateway: Gateway, held: Held, signal: AbortSignal): Promise<void> {
   const bytes = await held.input()
   if (bytes === undefined) throw new VestryError('STORE_CORRUPT', 'the job has lost its input')
-  const input = JSON.parse(Buffer.from(bytes).toString('utf8')) as JobInput // sealed by us
+  const input = readInput(bytes)
   if (input.agentId !== held.agentId)
     throw new VestryError('STORE_CORRUPT', 'the job names another agent than its input')
   if (held.attempt > MAX_ATTEMPTS)
@@ -187,6 +198,7 @@ async function runJob(gateway: Gateway, held: Held, signal: AbortSignal): Promis
     try {
       return await decideAndRun(gateway, held, input, signal, progress)
     } catch (error) {
+      if (isBrokenOff(gateway, signal)) throw error
       const { code } = asVestryError(error)
       if (!progress.begun && PASSING.has(code)) {
         await wait(WAIT_MS, undefined, { signal })
@@ -306,10 +318,14 @@ export async function readJob(
   }
 }
 
-/** @returns whether it will not run. @throws VestryError JOB_NOT_FOUND */
+/** What it was charged is given back. @returns whether it will not run. @throws VestryError JOB_NOT_FOUND */
 export async function cancelJob(gateway: Gateway, id: string, agentId: string): Promise<boolean> {
   const found = await findJob(gateway, id, agentId)
-  return gateway.journal.cancel(found.id, 'CANCELLED')
+  const input = await gateway.journal.input(found.id)
+  const cancelled = await gateway.journal.cancel(found.id, 'CANCELLED')
+  if (cancelled && input !== undefined)
+    await gateway.stations.limits.refund(readInput(input).charged)
+  return cancelled
 }
 
 async function findJob(gateway: Gateway, id: string, agentId?: string): Promise<Journaled> {

@@ -26,6 +26,7 @@ export interface Answer {
 interface StoredError {
   readonly code: ErrorCode
   readonly message: string
+  readonly hint?: string
   readonly context: Record<string, unknown>
 }
 
@@ -38,8 +39,8 @@ export function storedAnswer(data: Json, metadata: Metadata): Uint8Array {
 }
 
 export function storedError(error: unknown, metadata: Metadata): Uint8Array {
-  const { code, message, context } = asVestryError(error)
-  const kept = { code, message, context }
+  const { code, message, hint, context } = asVestryError(error)
+  const kept = { code, message, ...(hint !== undefined && { hint }), context }
   return Buffer.from(JSON.stringify({ error: kept, metadata } satisfies Stored))
 }
 
@@ -49,7 +50,8 @@ export function readStored(
 ): { metadata: Metadata } & ({ data: Json } | { error: VestryError }) {
   const stored = JSON.parse(Buffer.from(bytes).toString('utf8')) as Stored // sealed by us
   if ('data' in stored) return stored
-  const { code, message, context } = stored.error
+  const { code, message, hint, context } = stored.error
   const known: ErrorCode = Object.hasOwn(ERRORS, code) ? code : 'INTERNAL_ERROR'
-  return { metadata: stored.metadata, error: new VestryError(known, message, { context }) }
+  const error = new VestryError(known, message, { ...(hint !== undefined && { hint }), context })
+  return { metadata: stored.metadata, error }
 }

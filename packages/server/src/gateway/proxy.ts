@@ -3,14 +3,14 @@
  * with the provider as its effect. It goes on when the client hangs up, so that a retry finds its result.
  */
 import { randomBytes } from 'node:crypto'
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import { type Note, type ProtectedCall, perform, type Settled } from '../call/perform.ts'
 import type { Correlation } from '../http/correlation.ts'
 import { readStrictJson } from '../http/strict-json.ts'
 import type { Agent } from '../identity/agent.ts'
 import { newCaller } from '../identity/caller.ts'
-import type { Execution as Journaled } from '../journal/execution.ts'
+import { hasEnded, type Execution as Journaled } from '../journal/execution.ts'
 import type { Held } from '../journal/held.ts'
 import type { Decision } from '../policy/engine.ts'
 import { TOOL_RANKS } from '../policy/tool-ranks.ts'
@@ -83,7 +83,7 @@ export async function proxy(gateway: Gateway, request: ProxyRequest): Promise<Pr
   const keyed = { ...call, idempotencyKey: identity.explicit }
   if (body.queued) return { kind: 'job', job: await submitOnce(gateway, keyed, identity) }
   const landed = joinOrStart(gateway, keyed, identity)
-  const answer = await within(landed, request.answerWithinMs ?? ANSWER_WITHIN_MS)
+  const answer = await within(landed, request.answerWithinMs ?? ANSWER_WITHIN_MS, gateway.ending)
   return { kind: 'answer', answer }
 }
 
@@ -169,19 +169,18 @@ function joinOrStart(gateway: Gateway, call: ToolCall, identity: Identity): Prom
 
 /** Looks for what came of the same call before; runs it when nothing did. */
 async function answerOnce(gateway: Gateway, call: ToolCall, identity: Identity): Promise<Answer> {
-  const earlier = await earlierAnswer(gateway, call, identity)
-  if (earlier !== undefined) return replayed(gateway, call, earlier)
-  const prepared = prepareCall(gateway, call)
-  try {
-    const answer = await runCall(gateway, prepared, identity)
-    remember(gateway, prepared, identity, answer)
-    return answer
-  } catch (error) {
-    if (!(error instanceof AlreadyReserved)) throw error
-    // Another node was quicker: its result is ours.
-    const other = await fromJournal(gateway, identity, error.execution)
-    if (other === undefined) throw outcomeUnknown()
-    return replayed(gateway, call, other)
+  for (;;) {
+    const earlier = await earlierAnswer(gateway, call, identity)
+    if (earlier !== undefined) return replayed(gateway, call, earlier)
+    const prepared = prepareCall(gateway, call)
+    try {
+      const answer = await runCall(gateway, prepared, identity)
+      remember(gateway, prepared, identity, answer)
+      return answer
+    } catch (error) {
+      // Another node was quicker: its result is ours, and if it has none that counts, the turn is.
+      if (!(error instanceof AlreadyReserved)) throw error
+    }
   }
 }
 
@@ -204,15 +203,13 @@ async function earlierAnswer(
  *
  * @throws VestryError IDEMPOTENCY_CONFLICT, OUTCOME_UNKNOWN, or the error it ended with.
  */
-export async function fromJournal(
+async function fromJournal(
   { journal }: Pick<Gateway, 'journal'>,
   { fingerprint }: Identity,
   found: Journaled,
 ): Promise<Answer | undefined> {
   if (found.fingerprint !== fingerprint) throw conflict()
-  const ended = hasEnded(found)
-    ? found
-    : await journal.wait(found.id, AbortSignal.timeout(ANSWER_WITHIN_MS))
+  const ended = hasEnded(found) ? found : await journal.wait(found.id, answerTime())
   if (ended.state === 'unknown') throw outcomeUnknown()
   if (ended.state === 'failed' && (!ended.reached || ended.repeatable)) return undefined
   const bytes = await journal.output(ended.id)
@@ -222,8 +219,11 @@ export async function fromJournal(
   return { data: stored.data, metadata: stored.metadata, replayed: true }
 }
 
-function hasEnded({ state }: Journaled): boolean {
-  return state === 'done' || state === 'failed' || state === 'unknown'
+/** Aborted with what those who waited so long are told. */
+function answerTime(): AbortSignal {
+  const time = new AbortController()
+  setTimeout(() => time.abort(late()), ANSWER_WITHIN_MS).unref()
+  return time.signal
 }
 
 /** Walks the stations. The effect's result is durable before anybody hears of it. */
@@ -381,14 +381,36 @@ export function effectOf(
     effect: async (note) => {
       if (held === undefined) return run(note)
       const answer = await run(note).catch(async (error: unknown) => {
-        const code = error instanceof VestryError ? error.code : 'INTERNAL_ERROR'
+        // A job that was broken off has not ended: the journal says what becomes of it.
+        if (signal !== undefined && isBrokenOff(gateway, signal)) throw error
+        const { code } = asVestryError(error)
         const output = storedError(error, metadata(false))
-        await held.fail({ code, reached: progress.contacted, output })
+        // A store that is away gets it later; whoever took the run over knows better.
+        const reached = progress.contacted && !TURNED_AWAY.has(code)
+        await held.fail({ code, reached, output }).catch(() => undefined)
         throw error
       })
-      await held.finish(storedAnswer(answer.data, answer.metadata))
+      await finish(held, storedAnswer(answer.data, answer.metadata))
       return answer
     },
+  }
+}
+
+/** The provider did nothing, and the same request may fare better later: its key is free for that. */
+const TURNED_AWAY: ReadonlySet<string> = new Set(['UPSTREAM_RATE_LIMITED', 'UPSTREAM_AUTH'])
+
+/** The vault is being sealed, or the process is about to end. */
+export function isBrokenOff({ seal }: Pick<Gateway, 'seal'>, { aborted }: AbortSignal): boolean {
+  return aborted || seal.state !== 'unsealed'
+}
+
+/** @throws VestryError What a repetition will be told, too, if the run was given up or taken over meanwhile. */
+async function finish(held: Held, output: Uint8Array): Promise<void> {
+  try {
+    await held.finish(output)
+  } catch (error) {
+    if (asVestryError(error).code !== 'CONFLICT') throw error
+    throw held.repeatable ? new VestryError('SHUTTING_DOWN') : outcomeUnknown()
   }
 }
 
@@ -422,6 +444,7 @@ function remember(
   answer: Answer,
 ): void {
   if (identity.key === undefined || isDurable(identity, found?.action)) return
+  if (gateway.seal.state !== 'unsealed') return // sealed meanwhile: nothing stays in memory
   gateway.recent.set(identity.key, answer as unknown as Json, IMPLICIT_TTL_MS, gateway.now())
 }
 
@@ -488,14 +511,19 @@ function outcomeUnknown(): VestryError {
 }
 
 /** The call itself goes on when the time is up. */
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    reject(new VestryError('DEADLINE_EXCEEDED', 'the call goes on; ask again for its result'))
-  }, ms)
+async function within<T>(work: Promise<T>, ms: number, ending: AbortSignal): Promise<T> {
+  const { promise: over, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(late()), ms)
+  const end = () => reject(ending.reason)
+  ending.addEventListener('abort', end)
   try {
-    return await Promise.race([work, late])
+    return await Promise.race([work, over])
   } finally {
     clearTimeout(timer)
+    ending.removeEventListener('abort', end)
   }
+}
+
+function late(): VestryError {
+  return new VestryError('DEADLINE_EXCEEDED', 'the call goes on; ask again for its result')
 }

@@ -17,6 +17,11 @@ type Event =
 
 /** Written, not awaited on disk: nothing happened that it would have to precede. */
 export async function recordCall({ stations }: Gateway, event: Event): Promise<void> {
+  if ('error' in event) {
+    const { code, context } = asVestryError(event.error)
+    // A flood must not fill the log: it is summed up.
+    if (code === 'RATE_LIMITED') stations.refused('anonymous', String(context['scope'] ?? ''))
+  }
   const entry = 'replay' in event ? replayEntry(event.call) : refusalEntry(event)
   if (entry !== undefined) await stations.audit.append(entry, 'written')
 }
@@ -50,7 +55,6 @@ function replayEntry(call: ToolCall): AuditEntry {
 
 function refusalEntry(event: Extract<Event, { error: unknown }>): AuditEntry | undefined {
   const { code } = asVestryError(event.error)
-  // A flood must not fill the log; the limiter's own summary counts these.
   if (code === 'RATE_LIMITED' || code === 'AUDIT_UNAVAILABLE') return undefined
   return {
     action: 'tool.call',

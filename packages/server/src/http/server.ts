@@ -19,8 +19,8 @@ export interface HttpDeps {
   readonly loopback: boolean
   readonly maxBodyBytes: number
   readonly state: () => { sealed: boolean; auditAvailable: boolean; draining: boolean }
-  /** What other parts say of themselves at `/ready`. */
-  readonly checks: () => Promise<Record<string, unknown>>
+  /** What other parts say of themselves at `/ready`, and whether they can work. */
+  readonly checks: () => Promise<{ able: boolean; facts: Readonly<Record<string, unknown>> }>
 }
 
 const MAX_CONNECTIONS = 4_096
@@ -103,14 +103,15 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
 
   app.get('/ready', async (_request, reply) => {
     const { sealed, auditAvailable, draining } = deps.state()
-    const ready = !sealed && auditAvailable && !draining
+    const { able, facts } = await deps.checks()
+    const ready = !sealed && auditAvailable && !draining && able
     return reply.status(ready ? 200 : 503).send({
       ready,
       timestamp: new Date(deps.now()).toISOString(),
       sealed,
       audit_available: auditAvailable,
       draining,
-      ...(await deps.checks()),
+      ...facts,
     })
   })
 

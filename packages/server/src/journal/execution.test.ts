@@ -51,19 +51,29 @@ test('a forgotten execution yields its key to any request', () => {
 })
 
 test('what was sent and must not repeat has an unknown outcome, however it was interrupted', () => {
-  for (const mode of ['inline', 'queued'] as const)
+  for (const mode of ['inline', 'queued'] as const) {
     expect(afterInterruption({ mode, state: 'sent', repeatable: false }).state).toBe('unknown')
-  expect(withoutResult({ sent: true, repeatable: false }, 'VAULT_LOCKED').state).toBe('unknown')
+    const lost = { mode, sent: true, repeatable: false }
+    expect(withoutResult(lost, 'VAULT_LOCKED').state).toBe('unknown')
+  }
 })
 
 test('a result that cannot be kept may be fetched again where that does no harm', () => {
-  expect(withoutResult({ sent: true, repeatable: true }, 'VAULT_LOCKED')).toEqual({
+  expect(withoutResult({ mode: 'inline', sent: true, repeatable: true }, 'VAULT_LOCKED')).toEqual({
     state: 'failed',
     reached: true,
     errorCode: 'VAULT_LOCKED',
   })
-  expect(withoutResult({ sent: false, repeatable: false }, 'VAULT_LOCKED')).toMatchObject({
+  expect(
+    withoutResult({ mode: 'inline', sent: false, repeatable: false }, 'VAULT_LOCKED'),
+  ).toMatchObject({
     state: 'failed',
     reached: false,
   })
+})
+
+test('one that a worker ran while the vault was sealed waits until it is open', () => {
+  const run = { mode: 'queued', sent: true, repeatable: true } as const
+  expect(withoutResult(run, 'VAULT_LOCKED')).toEqual({ state: 'reserved' })
+  expect(withoutResult(run, 'RESPONSE_TOO_LARGE')).toMatchObject({ state: 'failed', reached: true })
 })

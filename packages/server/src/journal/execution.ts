@@ -108,9 +108,12 @@ export function afterInterruption({
 
 /** What becomes of one that happened and whose result cannot be kept. */
 export function withoutResult(
-  { sent, repeatable }: { readonly sent: boolean; readonly repeatable: boolean },
+  { mode, sent, repeatable }: Pick<Execution, 'mode' | 'repeatable'> & { readonly sent: boolean },
   errorCode: ErrorCode,
 ): Outcome {
+  // Sealed while it ran: nobody waits for it now, so it has time until the vault is open again.
+  if (mode === 'queued' && errorCode === 'VAULT_LOCKED')
+    return afterInterruption({ mode, state: sent ? 'sent' : 'reserved', repeatable })
   if (sent && !repeatable) return { state: 'unknown', errorCode: 'OUTCOME_UNKNOWN' }
   return { state: 'failed', reached: sent, errorCode }
 }

@@ -80,7 +80,8 @@ export class HeldRun implements Held {
       sealed = sealContent(keys(), 'execution-output', this.id, output)
     } catch (cause) {
       const { code } = asVestryError(cause)
-      await this.#end(withoutResult({ sent: this.#sent, repeatable: this.repeatable }, code), null)
+      const { mode, repeatable } = this
+      await this.#end(withoutResult({ mode, sent: this.#sent, repeatable }, code), null)
       throw cause
     }
     await this.#end({ state: 'done' }, sealed)

@@ -56,6 +56,9 @@ export interface Runner {
   readonly queueMax?: number
   /** `cancel` may abort a body that runs. */
   readonly cancellable?: boolean
-  /** Ends the execution by `finish` or `fail`; if it throws instead, it fails with that error's code. */
+  /**
+   * Ends the execution by `finish` or `fail`; if it throws instead, it fails with that error's code. What throws
+   * SHUTTING_DOWN is treated as after a crash.
+   */
   run(execution: Held, signal: AbortSignal): Promise<void>
 }

@@ -68,7 +68,7 @@ export class Journal implements AsyncDisposable {
       keys,
       now,
       owner: deps.owner,
-      input: (id) => this.#input(id),
+      input: (id) => this.input(id),
       onEnd: (id) => void this.#waiters.check(id),
     })
     // One process hears of its own executions without the store's help.
@@ -112,6 +112,12 @@ export class Journal implements AsyncDisposable {
   /** At once on SQLite. */
   get(id: string): Found {
     return this.#reads.get(id)
+  }
+
+  /** What an open one was reserved with. @throws VestryError SEAL_BROKEN, VAULT_LOCKED, STORE_UNAVAILABLE. */
+  async input(id: string): Promise<Uint8Array | undefined> {
+    const sealed = await this.#reads.input(id)
+    return sealed && openContent(this.#deps.keys(), 'execution-input', id, sealed)
   }
 
   /**
@@ -214,6 +220,7 @@ export class Journal implements AsyncDisposable {
   }
 
   async #claim(kind: string, limit: number): Promise<HeldRun[]> {
+    this.#deps.keys() // while sealed nothing could be read, so nothing is taken from other nodes
     const nowMs = this.#deps.now()
     const claimed = await claim(this.#deps.store, kind, limit, this.#lease(nowMs), nowMs)
     return claimed.map((row) => this.#hold(row))
@@ -222,11 +229,6 @@ export class Journal implements AsyncDisposable {
   #hold(row: ExecutionRow): HeldRun {
     this.#keepTime()
     return this.#held.hold(row)
-  }
-
-  async #input(id: string): Promise<Uint8Array | undefined> {
-    const sealed = await this.#reads.input(id)
-    return sealed && openContent(this.#deps.keys(), 'execution-input', id, sealed)
   }
 
   #lease(nowMs: number): Lease {

@@ -107,11 +107,11 @@ export class Worker {
       if (run.isOpen) throw new Error('A runner returned without ending its execution')
     } catch (error) {
       if (!run.isOpen) return // it has its end; what came after changes nothing
-      if (this.#stopped && wasStopped(run.signal)) {
+      const named = asVestryError(error)
+      if (isStop(named) || (this.#stopped && wasStopped(run.signal))) {
         await this.#deps.giveUp([run])
         return
       }
-      const named = asVestryError(error)
       if (named.code === 'INTERNAL_ERROR') this.#deps.warn(`A run of ${run.subject} failed`, error)
       // A store that is away gets it later.
       await run.fail({ code: named.code, reached: run.isSent }).catch(() => undefined)
@@ -120,5 +120,9 @@ export class Worker {
 }
 
 function wasStopped({ aborted, reason }: AbortSignal): boolean {
-  return aborted && asVestryError(reason).code === 'SHUTTING_DOWN'
+  return aborted && isStop(asVestryError(reason))
+}
+
+function isStop({ code }: VestryError): boolean {
+  return code === 'SHUTTING_DOWN'
 }

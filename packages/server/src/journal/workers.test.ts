@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { eachStore } from '../store/test-store.ts'
 import type { Held, Runner } from './held.ts'
 import type { Journal } from './journal.ts'
-import { bytes, queued, TestClock, testJournal, text, until } from './test-journal.ts'
+import { bytes, queued, TestClock, testJournal, testKeys, text, until } from './test-journal.ts'
 
 const code = (value: string) => expect.objectContaining({ code: value })
 const never = new AbortController().signal
@@ -54,6 +54,37 @@ eachStore('workers', (at) => {
     const end = await journal.wait(execution.id, never)
     expect(end).toMatchObject({ state: 'done', attempts: 1, owned: false })
     expect(text(await journal.output(execution.id))).toBe('hello 1')
+  })
+
+  test('a sealed node takes nothing, and gives back what it had begun', async () => {
+    const keys = testKeys()
+    let sealed = false
+    await using journal = testJournal({
+      store: at.store,
+      pollMs: 5,
+      keys: () => {
+        if (sealed) throw new VestryError('VAULT_LOCKED')
+        return keys
+      },
+    })
+    const attempts: number[] = []
+    journal.register('gateway', {
+      concurrency: 1,
+      async run(execution) {
+        attempts.push(execution.attempt)
+        if (execution.attempt > 1) return execution.finish(bytes('done'))
+        sealed = true
+        throw new VestryError('SHUTTING_DOWN')
+      },
+    })
+    journal.start()
+    const { execution } = await journal.reserve(queued({ input: bytes('hello') }))
+    await until(async () => sealed && !(await journal.get(execution.id))?.owned)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(await journal.get(execution.id)).toMatchObject({ state: 'reserved', attempts: 1 })
+    sealed = false
+    expect(await journal.wait(execution.id, never)).toMatchObject({ state: 'done' })
+    expect(attempts).toEqual([1, 2])
   })
 
   test('what was queued before the start runs after it, the longest waiting first', async () => {

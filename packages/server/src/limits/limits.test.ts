@@ -164,6 +164,19 @@ eachStore('limits', (at) => {
     expect(await budgetUse(at.store.db, 'tokens')).toEqual({ reserved: 0, spent: 1_000 })
   })
 
+  test('what cannot be given back stays charged, and does not hide why', async () => {
+    clock.ms = 5_500_000
+    const store = await at.open()
+    const l = limits(store)
+    const work = async () => {
+      await using _unused = await l.reserve([window({ key: 'lost', limit: 1 })])
+      await store.close()
+      throw new Error('the reason')
+    }
+    await expect(work()).rejects.toThrow('the reason')
+    await expect(limits().reserve([window({ key: 'lost', limit: 1 })])).rejects.toEqual(refused())
+  })
+
   test('charges outlive the process', async () => {
     clock.ms = 6_000_000
     for (let n = 0; n < 3; n += 1) await limits().reserve([window()])

@@ -163,7 +163,13 @@ export class Limits {
       this.giveBack(buckets)
       await this.#refund(charges)
     }
-    return { windows: charges.windows, commit, release, [Symbol.asyncDispose]: release }
+    return {
+      windows: charges.windows,
+      commit,
+      release,
+      // What cannot be given back stays charged; that must not hide why it should have been.
+      [Symbol.asyncDispose]: () => release().catch(() => undefined),
+    }
   }
 
   async #settle(holds: readonly BudgetHold[], actual: (hold: BudgetHold) => number): Promise<void> {

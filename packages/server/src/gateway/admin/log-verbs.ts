@@ -111,9 +111,10 @@ function requestLog(
   }
 }
 
-function statusOfCode({ decision, outcome }: AuditRecord, denialStatus: number): number {
-  if (decision?.allow === false) return denialStatus
+function statusOfCode({ outcome }: AuditRecord, denialStatus: number): number {
   const code = outcome?.code ?? ''
+  // Also of a reply that was withheld, which policy had allowed to be fetched.
+  if (code === 'ACCESS_DENIED') return denialStatus
   return isErrorCode(code)
     ? errorReply(new VestryError(code), '', { denialStatus }).status
     : ERRORS.INTERNAL_ERROR.status

@@ -30,8 +30,7 @@ export function toolVerbs(
   reload: () => Promise<void>,
 ): AdminVerb[] {
   const { tools, credentials, now, chaos, metrics } = gateway
-  const pathOf = (name: string) =>
-    tools.list().find((tool) => tool.name === name)?.credential?.path ?? `tools/${name}`
+  const pathOf = (name: string) => tools.get(name)?.credential?.path ?? `tools/${name}`
   return [
     verb({
       name: 'tool.list',
@@ -269,7 +268,7 @@ async function describeTool(gateway: Gateway, tool: Tool): Promise<Record<string
 }
 
 function toolNamed({ tools }: Gateway, name: string): Tool {
-  const tool = tools.list().find((one) => one.name === name)
+  const tool = tools.get(name)
   if (tool !== undefined) return tool
   throw new VestryError('NOT_FOUND', `there is no tool '${name}'`, {
     hint: 'See "vestry tool list"',

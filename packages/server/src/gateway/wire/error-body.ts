@@ -136,9 +136,10 @@ function denialReply(
 export function denialOf({ code, context }: VestryError): string | undefined {
   if (code === 'SSRF_BLOCKED') return 'DOMAIN_BLOCKED'
   if (code === 'APPROVAL_REQUIRED') return 'APPROVAL_REQUIRED'
-  // Only tools are denied by policy here; operators are refused like anybody without the right.
-  if (code !== 'ACCESS_DENIED' || context['tool'] === undefined) return undefined
+  if (code !== 'ACCESS_DENIED') return undefined
   const reason = String(context['reason_code'] ?? '')
+  // Only tools are denied by policy here; operators are refused like anybody without the right.
+  if (context['tool'] === undefined && reason !== 'denied_by_operator') return undefined
   if (REASONS.has(reason)) return reason
   return UNPERMITTED.test(reason) ? 'SCOPE_NOT_ALLOWED' : 'GUARD'
 }
