@@ -94,6 +94,7 @@ export function assembleGateway(
     }),
     audit,
     metrics: () => gateway.metrics,
+    refused: vault.stations.refused,
     now,
     serverZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   })
@@ -113,6 +114,7 @@ export function assembleGateway(
   let jobs = { queued: 0, running: 0 }
   const metrics = defineGatewayMetrics(options.registry, {
     tools: () => tools.list(),
+    isTool: (tool, action) => tools.find(tool, action) !== undefined,
     breakerState: (tool) => breakers.state(tool, now()),
     jobs: () => jobs,
     startedAtMs: options.startedAtMs,

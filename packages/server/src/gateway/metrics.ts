@@ -37,6 +37,7 @@ export function defineGatewayMetrics(
   registry: Registry,
   deps: {
     tools: () => readonly Tool[]
+    isTool: (tool: string, action: string) => boolean
     breakerState: (tool: string) => BreakerState
     jobs: () => { queued: number; running: number }
     startedAtMs: number
@@ -133,8 +134,7 @@ export function defineGatewayMetrics(
   const legacy = deps.legacyAliases ? legacyCounters(registry) : undefined
   /** Labels come from what exists, never from what callers write. */
   const known = (tool: string, action: string): [string, string] => {
-    const found = deps.tools().find(({ name }) => name === tool)
-    return found?.actions.has(action) === true ? [tool, action] : [UNKNOWN, UNKNOWN]
+    return deps.isTool(tool, action) ? [tool, action] : [UNKNOWN, UNKNOWN]
   }
   return {
     request: (tool, action, status, ms) => {

@@ -34,6 +34,8 @@ export interface TokenDeskDeps {
   readonly limits: MintLimits
   readonly audit: AuditLog
   readonly metrics: () => GatewayMetrics
+  /** Counts a refusal by rate limit for the summary in the log. */
+  readonly refused: (actor: string, scope: string) => void
   readonly now: () => number
   /** IANA zone of this process. */
   readonly serverZone: string
@@ -107,7 +109,12 @@ export class TokenDesk {
     try {
       return await this.#mint(call, asker)
     } catch (error) {
-      const refusal = refusedMintRecord(call, asker.agent, error)
+      const { agent } = asker
+      if (error instanceof VestryError && error.code === 'RATE_LIMITED') {
+        const actor = agent === undefined ? 'anonymous' : `agent:${agent.name}`
+        this.#deps.refused(actor, String(error.context['scope']))
+      }
+      const refusal = refusedMintRecord(call, agent, error)
       if (refusal !== undefined) await this.#deps.audit.append(refusal, 'written')
       throw error
     }
@@ -226,6 +233,7 @@ export class TokenDesk {
     const { secret } = await this.#deps.credentials.open(path).catch((cause: unknown) => {
       throw new VestryError('CONFIG_INVALID', `gateway: there is no credential '${path}'`, {
         cause,
+        hint: 'Start without the setting, add the credential, then set it again',
       })
     })
     using value = secret

@@ -105,15 +105,17 @@ export function agentVerbs(gateway: Gateway): AdminVerb[] {
         agent: z.string().min(1).max(128).optional(),
         limit: z.int().min(1).max(MAX_LISTED).default(100),
         live: z.boolean().default(false),
+        revoked: z.boolean().default(true),
         form: z.enum(['agent', 'admin']).default('agent'),
       }),
       run: async ({ params }) => {
-        const { agent, limit, live, form } = params
+        const { agent, limit, live, revoked, form } = params
         const agentId = agent === undefined ? undefined : (await existing(gateway, agent)).id
         const found = await tokens.store.list({ ...(agentId !== undefined && { agentId }), limit })
         const nowMs = now()
         const shown = found.filter(
-          ({ revokedAt, expiresAt }) => !live || (revokedAt === undefined && expiresAt > nowMs),
+          ({ revokedAt, expiresAt }) =>
+            (revokedAt === undefined || (revoked && !live)) && (!live || expiresAt > nowMs),
         )
         return {
           tokens: shown.map((token) =>

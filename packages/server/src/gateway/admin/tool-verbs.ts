@@ -4,6 +4,7 @@ import { newRequestId } from '@vestry/contract/ids'
 import * as z from 'zod'
 import { type AdminVerb, verb } from '../../admin/verb.ts'
 import { newCaller } from '../../identity/caller.ts'
+import { TOOL_RANKS } from '../../policy/tool-ranks.ts'
 import { CHAOS_MODES } from '../chaos.ts'
 import { type Gateway, JOURNAL_KIND } from '../gateway.ts'
 import { readJob, statusOf } from '../jobs.ts'
@@ -336,6 +337,7 @@ async function testTool(
           action: 'tool:call',
           resource,
           context,
+          unpermittedRank: TOOL_RANKS.unpermitted,
         })
   return {
     tool: asked.tool,
