@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Home } from '../../packages/server/src/app/home.ts'
 import { operator, temporaryHome } from '../harness/boot.ts'
 import { RawClient } from '../harness/raw-client.ts'
 import { type Providers, startProviders } from '../old-clients/gateway/fake-providers.ts'
@@ -12,6 +13,11 @@ import { ALL_TOOLS, type GatewayNode, type HttpAnswer, LETTER, startNode } from 
 const SPEC = { scopes: ALL_TOOLS }
 const newKey = () => `idemp_${randomUUID()}`
 const newLetter = () => ({ ...LETTER, subject: `letter ${randomUUID()}` })
+const recordsOf = ({ dir }: Home) =>
+  readFileSync(`${dir}/audit/audit.jsonl`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
 
 describe('an effect that happened and whose answer is withheld', () => {
   const home = temporaryHome()
@@ -122,10 +128,7 @@ test('a flood of guesses leaves a record each until it is limited, then one that
     await using node = await startNode(home)
     for (let n = 0; n < 70; n += 1) await node.call('e30=.00', 'serpapi:search', { q: 'a' })
   }
-  const records = readFileSync(`${home.dir}/audit/audit.jsonl`, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
+  const records = recordsOf(home)
   const refused = records.filter(({ source, success }) => source === 'gateway' && !success)
   expect(refused.length).toBeLessThanOrEqual(61)
   const sums = records.filter(({ data }) => data?.scope === 'rejected tokens of an address')
@@ -210,6 +213,41 @@ test('what an operator said no to is denied by policy, and says how to find out 
   const { logs } = await node.asAdmin('GET', '/api/proxy/logs')
   expect(logs[0]).toMatchObject({ statusCode: 400, errorMessage: 'ACCESS_DENIED' })
   admin.destroy()
+})
+
+test('a permit that wants a reason lets nobody call a tool without one, and the record has it', async () => {
+  using home = temporaryHome()
+  await using node = await startNode(home)
+  const { token } = await node.caller()
+  const admin = await operator(home)
+  const text =
+    '@id("why") @require_reason("true") permit (principal, action == Action::"tool:call", resource);'
+  await admin.call('admin.policy.put', { files: [{ name: 'why.cedar', text }] })
+  admin.destroy()
+  const send = (fields: Record<string, unknown>) =>
+    node.call(token, 'gmail_send:send', newLetter(), fields)
+  for (const fields of [{}, { reason: null }, { async: true }]) {
+    expect(await send(fields)).toMatchObject({
+      status: 400,
+      json: {
+        code: 'POLICY_GUARD',
+        reason: 'a reason is required for this action',
+        hint: expect.stringContaining('"reason"'),
+      },
+    })
+  }
+  for (const reason of ['', 'a'.repeat(257), 7, { why: 'a' }]) {
+    expect(await send({ reason })).toMatchObject({ status: 400, json: { code: 'INVALID_FIELD' } })
+  }
+  expect(await send({ reason: 'a'.repeat(256) })).toMatchObject({ status: 200 })
+  expect(await send({ reason: 'a customer asked' })).toMatchObject({ status: 200 })
+  const { status, json } = await send({ reason: 'it is the first of the month', async: true })
+  expect(status).toBe(202)
+  expect(await node.ended(json.job_id)).toMatchObject({ status: 'done' })
+  const reasons = recordsOf(home)
+    .filter(({ action, phase }) => action === 'tool.call' && phase === 'intent')
+    .map(({ data }) => data.reason)
+  expect(reasons.slice(-2)).toEqual(['a customer asked', 'it is the first of the month'])
 })
 
 describe('a vault that is sealed and opened again', () => {

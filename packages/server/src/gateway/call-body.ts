@@ -3,6 +3,7 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Json, JsonObject } from './tools/tool.ts'
 
 const NAME = /^[a-z][a-z0-9_]{0,31}$/
+const MAX_REASON_LENGTH = 256
 
 export interface CallBody {
   readonly token: string
@@ -15,6 +16,8 @@ export interface CallBody {
   readonly tokenId: unknown
   readonly key: unknown
   readonly queued: boolean
+  /** Why, in the caller's words; policy may ask for one. */
+  readonly reason: string | undefined
 }
 
 /** @throws VestryError BAD_REQUEST, MISSING_FIELDS, INVALID_FIELD. */
@@ -36,6 +39,7 @@ export function readCallBody(value: Json): CallBody {
     tokenId: body['token_id'],
     key: body['idempotency_key'],
     queued: queued === true,
+    reason: optionalText(body, 'reason', MAX_REASON_LENGTH),
   }
 }
 
@@ -45,17 +49,17 @@ export function objectBody(value: Json): JsonObject {
   throw new VestryError('BAD_REQUEST', 'the body must be a JSON object')
 }
 
-export function missingFields(names: readonly string[]): VestryError {
+function missingFields(names: readonly string[]): VestryError {
   return new VestryError('MISSING_FIELDS', `missing: ${names.join(', ')}`, {
     context: { details: names.map((field) => `${field}: is required`) },
   })
 }
 
-export function invalidField(field: string, expected: string): VestryError {
+function invalidField(field: string, expected: string): VestryError {
   return new VestryError('INVALID_FIELD', `${field}: expected ${expected}`)
 }
 
-export function isObject(value: unknown): value is JsonObject {
+function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
@@ -67,6 +71,13 @@ function text(body: JsonObject, field: string): string {
   const value = body[field]
   if (typeof value !== 'string') throw invalidField(field, 'text')
   return value
+}
+
+function optionalText(body: JsonObject, field: string, maxLength: number): string | undefined {
+  if (absent(body[field])) return undefined
+  const value = text(body, field)
+  if (value !== '' && value.length <= maxLength) return value
+  throw invalidField(field, `text of 1 to ${maxLength} characters`)
 }
 
 function name(body: JsonObject, field: string): string {

@@ -11,10 +11,6 @@ export class Flights<T> {
   /** Flights without a key: nobody can join them, but a shutdown waits for them too. */
   readonly #anonymous = new Set<Promise<T>>()
 
-  get size(): number {
-    return this.#running.size + this.#anonymous.size
-  }
-
   get(key: string): Flight<T> | undefined {
     return this.#running.get(key)
   }

@@ -31,6 +31,8 @@ export interface ToolCall {
   /** As given. */
   readonly params: JsonObject
   readonly intent: Intent
+  /** Why, in the caller's words. */
+  readonly reason: string | undefined
   readonly token: TokenClaims
   readonly idempotencyKey: string | undefined
 }
@@ -100,6 +102,7 @@ export function prepareCall(deps: PrepareDeps, call: ToolCall): PreparedCall {
       nowMs: deps.now(),
       transport: 'http',
       ...(call.caller.peer.address !== undefined && { sourceIp: call.caller.peer.address }),
+      hasReason: call.reason !== undefined,
       ...(call.intent.intent !== undefined && { intent: call.intent.intent }),
       tokenTools: call.token.tools,
       tokenPermissions: call.token.permissions,

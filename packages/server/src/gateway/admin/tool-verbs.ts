@@ -7,9 +7,10 @@ import { newCaller } from '../../identity/caller.ts'
 import { TOOL_RANKS } from '../../policy/tool-ranks.ts'
 import { CHAOS_MODES } from '../chaos.ts'
 import { type Gateway, JOURNAL_KIND } from '../gateway.ts'
-import { readJob, statusOf } from '../jobs.ts'
+import { statusOf } from '../job-status.ts'
+import { readJob } from '../job-view.ts'
 import { isMocked, isReady } from '../mode.ts'
-import { executionTag } from '../proxy.ts'
+import { executionTag } from '../run-call.ts'
 import { prepareCall } from '../tool-call.ts'
 import type { Json, JsonObject, Tool } from '../tools/tool.ts'
 import { parseToolFile } from '../tools/tool-file.ts'
@@ -310,6 +311,7 @@ async function testTool(
     action: asked.action,
     params: asked.params as JsonObject,
     intent: { intent: asked.intent, conflict: false },
+    reason: undefined,
     token: { id: '', tools: ['*'], permissions: ['*'] },
     idempotencyKey: undefined,
   })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Json } from '../tools/tool.ts'
-import { checkFilters, filterReply, type ResponseFilters } from './response-filters.ts'
+import { filterReply, type ResponseFilters } from './response-filters.ts'
 
 const NONE: ResponseFilters = { redact: [], truncate: [], pii: [], block: [] }
 
@@ -138,7 +138,7 @@ describe('hostile results', () => {
   })
 })
 
-test('a filter that cannot be carried out withholds everything, and loading names it', () => {
+test('a filter that cannot be carried out withholds everything', () => {
   for (const filters of [
     { truncate: ['content'] },
     { truncate: ['content:-1'] },
@@ -148,12 +148,7 @@ test('a filter that cannot be carried out withholds everything, and loading name
     { block: ['re:('] },
   ]) {
     expect(filter({ a: 1 }, filters), JSON.stringify(filters)).toBe('RESPONSE_BLOCKED')
-    expect(() => checkFilters({ ...NONE, ...filters })).toThrow(
-      expect.objectContaining({ code: 'POLICY_INVALID' }),
-    )
   }
-  expect(() => checkFilters({ ...NONE, block: [''] })).toThrow()
-  checkFilters({ redact: ['a'], truncate: ['a:1'], pii: ['ssn'], block: ['x', 're:[a-z]+'] })
 })
 
 test('any result comes back with its shape, free of what was filtered, and the input untouched', () => {

@@ -35,15 +35,6 @@ const MARK = '[REDACTED]'
 /** Compiled patterns by source. */
 const patterns = new RecentMap<string, LinearPattern>(256)
 
-/** For loaders. @throws VestryError `POLICY_INVALID` for filters that could only withhold everything. */
-export function checkFilters(filters: Omit<ResponseFilters, 'maxResponseBytes'>): void {
-  plan(filters)
-  for (const text of filters.block) {
-    if (text === '') throw invalid('blocks everything')
-    if (text.startsWith(PATTERN_PREFIX)) patternOf(text)
-  }
-}
-
 /** @param now Milliseconds on a clock that never goes back. */
 export function filterReply(
   value: Json,

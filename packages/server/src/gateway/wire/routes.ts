@@ -8,7 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Correlation, correlationOfRequest } from '../../http/correlation.ts'
 import { readStrictJson } from '../../http/strict-json.ts'
 import type { Gateway } from '../gateway.ts'
-import { cancelJob, readJob } from '../jobs.ts'
+import { cancelJob, readJob } from '../job-view.ts'
 import { type ProxyResult, proxy } from '../proxy.ts'
 import { rotationHeaders } from '../tokens/rotation.ts'
 import type { AgentProof } from '../tokens/signed-request.ts'
@@ -102,7 +102,7 @@ export function gatewayRoutes(app: FastifyInstance, gateway: Gateway): void {
 }
 
 /** Body parsing, correlation, error bodies and metrics for every path of this wire, its admin paths too. */
-export function openContext(app: FastifyInstance, gateway: Gateway, guard: AbortGuard): void {
+function openContext(app: FastifyInstance, gateway: Gateway, guard: AbortGuard): void {
   app.removeAllContentTypeParsers()
   // Clients send JSON whatever they call it; the bytes themselves are needed for signatures and duplicates.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -169,7 +169,7 @@ export function openContext(app: FastifyInstance, gateway: Gateway, guard: Abort
   )
 }
 
-export function arrivalOf(request: FastifyRequest): Arrival {
+function arrivalOf(request: FastifyRequest): Arrival {
   const arrival = arrivals.get(request)
   if (arrival === undefined) throw new VestryError('INTERNAL_ERROR', 'a request without arrival')
   return arrival
