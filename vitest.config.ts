@@ -8,8 +8,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/deep/**'],
     globalSetup: ['test/postgres.setup.ts'],
     reporters: ['default', './test/reporter.ts'],
-    // The default leaves one core to the runner, which does next to nothing.
-    maxWorkers: 2,
+    // One more than the cores that the time is promised for: many tests wait, as the clients they stand for do.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },
