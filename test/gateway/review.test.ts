@@ -4,11 +4,20 @@ import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Home } from '../../packages/server/src/app/home.ts'
-import { operator, temporaryHome } from '../harness/boot.ts'
+import { postgresOffer, postgresUrl } from '../../packages/server/src/store/test-store.ts'
+import { base64, operator, temporaryHome } from '../harness/boot.ts'
 import { RawClient } from '../harness/raw-client.ts'
 import { type Providers, startProviders } from '../old-clients/gateway/fake-providers.ts'
 import { eachCluster, type Nodes } from './nodes.ts'
-import { ALL_TOOLS, type GatewayNode, type HttpAnswer, LETTER, startNode } from './world.ts'
+import {
+  ALL_TOOLS,
+  type GatewayNode,
+  type HttpAnswer,
+  LETTER,
+  PASSPHRASE,
+  siblingHome,
+  startNode,
+} from './world.ts'
 
 const SPEC = { scopes: ALL_TOOLS }
 const newKey = () => `idemp_${randomUUID()}`
@@ -353,6 +362,40 @@ describe('a vault that is sealed and opened again', () => {
     expect(await node.call(token, 'gmail_send:profile', {})).toMatchObject({ status: 200 })
   })
 })
+
+describe.skipIf('skip' in postgresOffer)(
+  'two nodes on PostgreSQL, one of which makes a new root key',
+  () => {
+    test('the other one seals itself whole: its calls, its ready file, its answers that were kept', async () => {
+      await using providers = await startProviders()
+      using home = temporaryHome()
+      const options = { providers, production: true, storeUrl: await postgresUrl() }
+      await using first = await startNode(home, options)
+      using second = siblingHome(home)
+      await using other = await startNode(second, options)
+      const { token } = await first.caller(SPEC)
+      const search = () => other.call(token, 'serpapi:search', { q: 'kept' })
+      await vi.waitFor(async () => expect((await search()).status).toBe(200))
+
+      const admin = await operator(home)
+      await admin.call('admin.rotate_root', { passphrase_base64: base64(PASSPHRASE) })
+      await vi.waitFor(async () => {
+        const { status, json } = await search()
+        expect([status, json.code]).toEqual([503, 'VAULT_LOCKED'])
+        expect(JSON.parse(readFileSync(second.ready, 'utf8'))).toMatchObject({ sealed: true })
+      })
+      const { status } = await first.call(token, 'serpapi:search', { q: 'the one that did it' })
+      expect(status).toBe(200)
+
+      const there = await RawClient.connect({ path: second.adminSocket })
+      await there.call('admin.unseal', { passphrase_base64: base64(PASSPHRASE) })
+      await vi.waitFor(async () => expect((await search()).status).toBe(200))
+      expect(JSON.parse(readFileSync(second.ready, 'utf8'))).not.toHaveProperty('sealed')
+      there.destroy()
+      admin.destroy()
+    })
+  },
+)
 
 eachCluster('the same call twice at once, whose first run fails', (start) => {
   let nodes: Nodes

@@ -154,6 +154,18 @@ export function createLifecycle(
     await Promise.all([stopped, flushed, gatewayClosed])
   }
 
+  /** Every order counts: the vault may have been opened again while the last one was still clearing up. */
+  const sealInTurn = (reason: string): Promise<void> => {
+    const both = Promise.all([sealing, sealNow(reason)])
+      .then(() => undefined)
+      .finally(() => {
+        if (sealing === both) sealing = undefined
+      })
+    sealing = both
+    return both
+  }
+  seal.sealThrough(sealInTurn)
+
   store.onChange((tables) => {
     if (!open) return
     options.gateway.onChange(tables)
@@ -171,16 +183,7 @@ export function createLifecycle(
       })
       return opening
     },
-    seal: (reason) => {
-      // Every order counts: the vault may have been opened again while the last one was still clearing up.
-      const both = Promise.all([sealing, sealNow(reason)])
-        .then(() => undefined)
-        .finally(() => {
-          if (sealing === both) sealing = undefined
-        })
-      sealing = both
-      return both
-    },
+    seal: sealInTurn,
     reloadPolicies: async () => {
       await reload.settled()
       if (parts.config.vault.revoke_on_policy_change)

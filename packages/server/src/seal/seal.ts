@@ -68,6 +68,7 @@ export class Seal implements AsyncDisposable {
   readonly #shares: ShareCollector
   readonly #listeners = new Set<SealListener>()
   readonly #stopWatching: () => void
+  #sealOrder: (reason: string) => Promise<unknown> = (reason) => this.seal(reason)
   #initialized: boolean
   #open: OpenSeal | undefined
   /** While the keys are on their way out. */
@@ -186,6 +187,14 @@ export class Seal implements AsyncDisposable {
     const own: SealListener = (reason) => listener(reason)
     this.#listeners.add(own)
     return () => void this.#listeners.delete(own)
+  }
+
+  /**
+   * @param order Seals when the seal itself finds that its keys are of yesterday: whoever holds more than keys
+   *   clears that away with them.
+   */
+  sealThrough(order: (reason: string) => Promise<unknown>): void {
+    this.#sealOrder = order
   }
 
   async listSlots(): Promise<slotAdmin.SlotInfo[]> {
@@ -307,7 +316,10 @@ export class Seal implements AsyncDisposable {
       try {
         this.#open?.refresh(stored)
       } catch {
-        await this.seal('the keyring no longer opens with the root key in use')
+        // Sealed when this returns. What is cleared away after that may be waiting for its turn here.
+        void this.#sealOrder('the keyring no longer opens with the root key in use').catch(
+          () => undefined,
+        )
       }
     })
   }
