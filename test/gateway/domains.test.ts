@@ -171,3 +171,36 @@ describe('gateway §19.17: redirects are decided anew', () => {
     expect(providers.requests('page').length - before).toBeLessThanOrEqual(6)
   })
 })
+
+test('gateway §19.32: a host that fails stops nobody who fetches from another one', async () => {
+  using home = temporaryHome()
+  await using providers = await startProviders()
+  const port = providers.host.split(':')[1] ?? ''
+  const hosts = [providers.host, `localhost:${port}`]
+  await using node = await startNode(home, {
+    providers,
+    gateway: {
+      http_fetch_allowed_domains: hosts,
+      retry_max_retries: 0,
+      cb_fail_threshold: 2,
+      cache_enabled: false,
+    },
+  })
+  const one = await node.caller({ scopes: ['http_fetch:*'] })
+  const other = await node.caller({ scopes: ['http_fetch:*'] })
+  const fetchBy = async ({ token }: { token: string }, url: string) => {
+    const { status, json } = await node.call(token, 'http_fetch:get', { url })
+    return [status, json.code]
+  }
+  providers.become('page', ({ path }) => (path.startsWith('/dead') ? { status: 503 } : 'fine'))
+  for (let n = 0; n < 2; n += 1) {
+    expect(await fetchBy(one, `http://127.0.0.1:${port}/page/dead${n}`)).toEqual([
+      502,
+      'UPSTREAM_FAILED',
+    ])
+  }
+  expect(await fetchBy(one, `http://127.0.0.1:${port}/page/alive`)).toEqual([503, 'CIRCUIT_OPEN'])
+  expect(await fetchBy(other, `http://localhost:${port}/page/alive`)).toEqual([200, undefined])
+  const { json } = await node.http('GET', '/ready')
+  expect(json.checks.circuitBreakers).toMatchObject({ http_fetch: false, serpapi: true })
+})

@@ -12,7 +12,7 @@ import type { Decision } from '../policy/engine.ts'
 import { isExactHost, parseHostPattern } from '../policy/host.ts'
 import { type DecidedCall, deniedByPolicy } from './decided-call.ts'
 import { providerError } from './provider-error.ts'
-import type { Breaker, BreakerPass } from './resilience/breaker.ts'
+import type { BreakerPass } from './resilience/breaker.ts'
 import { type RetryReason, retryDelay, retryReason } from './resilience/retry.ts'
 import { bindsTo, type OpenedCredential, openCredential } from './tool-credential.ts'
 import type { Json } from './tools/tool.ts'
@@ -22,9 +22,8 @@ const MAX_REDIRECTS = 5
 /** One logical call counts once with the breaker, whatever its attempts were. */
 export async function callProvider(call: DecidedCall): Promise<Json> {
   const { gateway, tool, signal } = call
-  const { breaker, bulkhead } = gateway.breakers.of(tool.name)
-  using pass = enterBreaker(call, breaker)
-  using _permit = await bulkhead.enter(signal)
+  using pass = enterBreaker(call)
+  using _permit = await gateway.breakers.bulkhead(tool.name).enter(signal)
   try {
     const data = await attempts(call)
     pass.succeeded(gateway.now())
@@ -38,9 +37,12 @@ export async function callProvider(call: DecidedCall): Promise<Json> {
 }
 
 /** @throws VestryError CIRCUIT_OPEN, which is counted. */
-function enterBreaker({ gateway, tool }: DecidedCall, breaker: Breaker): BreakerPass {
+function enterBreaker({ gateway, tool, context }: DecidedCall): BreakerPass {
+  const nowMs = gateway.now()
+  const target = tool.opensTarget === true ? context.target : undefined
+  const host = target && `${target.host}:${target.port}`
   try {
-    return breaker.enter(gateway.now())
+    return gateway.breakers.breaker(tool.name, host, nowMs).enter(nowMs)
   } catch (error) {
     gateway.metrics.fastFailed(tool.name)
     throw error

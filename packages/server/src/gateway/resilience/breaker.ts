@@ -32,12 +32,15 @@ const PROBE_RETRY_MS = 1_000
 
 export class Breaker {
   readonly #tool: string
+  readonly #name: string
   readonly #options: BreakerOptions
   /** Replaced at each transition, so a verdict from an earlier phase is told by its identity. */
   #phase: Phase = { state: 'closed', faultsAtMs: [] }
 
-  constructor(tool: string, options: BreakerOptions) {
+  /** @param host Where it stands for one of the many providers of a tool. */
+  constructor(tool: string, options: BreakerOptions, host?: string) {
     this.#tool = tool
+    this.#name = host === undefined ? `Tool "${tool}"` : `Host "${host}"`
     this.#options = options
   }
 
@@ -97,7 +100,7 @@ export class Breaker {
   }
 
   #refusal(retryAfterMs: number): VestryError {
-    return new VestryError('CIRCUIT_OPEN', `Tool "${this.#tool}" has failed too often`, {
+    return new VestryError('CIRCUIT_OPEN', `${this.#name} has failed too often`, {
       hint: `Retry after ${retryAfterMs} ms.`,
       context: { tool: this.#tool, retry_after_ms: retryAfterMs },
     })

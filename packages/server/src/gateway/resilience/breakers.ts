@@ -1,33 +1,83 @@
-/** A breaker and a bulkhead for each tool, made at its first call. Names come from the catalogue, so they are few. */
+/**
+ * A breaker for each provider and a bulkhead for each tool, made at the first call. A tool has one provider; one that
+ * goes where its callers say has as many as there are hosts, or one agent's dead host would stop everybody else.
+ */
 import { Breaker, type BreakerOptions, type BreakerState } from './breaker.ts'
 import { Bulkhead, type BulkheadOptions } from './bulkhead.ts'
 
-export interface ToolGuards {
+/** Of one tool; the host asked longest ago is forgotten first. */
+const MAX_HOSTS = 1_000
+
+interface HostBreaker {
+  readonly breaker: Breaker
+  askedAtMs: number
+}
+
+interface ToolGuards {
   readonly breaker: Breaker
   readonly bulkhead: Bulkhead
+  /** In the order in which they were last asked. */
+  readonly hosts: Map<string, HostBreaker>
 }
 
 export class Breakers {
   readonly #options: BreakerOptions & BulkheadOptions
+  /** By name out of the catalogue, so they are few. */
   readonly #guards = new Map<string, ToolGuards>()
 
   constructor(options: BreakerOptions & BulkheadOptions) {
     this.#options = options
   }
 
-  of(tool: string): ToolGuards {
+  bulkhead(tool: string): Bulkhead {
+    return this.#of(tool).bulkhead
+  }
+
+  /** @param host With its port, where callers choose it; undefined for a tool with one provider. */
+  breaker(tool: string, host: string | undefined, nowMs: number): Breaker {
+    const guards = this.#of(tool)
+    if (host === undefined) return guards.breaker
+    const { hosts } = guards
+    const known = hosts.get(host) ?? {
+      breaker: new Breaker(tool, this.#options, host),
+      askedAtMs: 0,
+    }
+    known.askedAtMs = nowMs
+    hosts.delete(host)
+    hosts.set(host, known)
+    const [oldest] = hosts.keys()
+    if (oldest !== undefined && hosts.size > MAX_HOSTS) hosts.delete(oldest)
+    return known.breaker
+  }
+
+  /** Closed for a tool that was never called; the worst where it has several providers. */
+  state(tool: string, nowMs: number): BreakerState {
+    const guards = this.#guards.get(tool)
+    if (guards === undefined) return 'closed'
+    this.#forget(guards.hosts, nowMs)
+    const breakers = [guards.breaker, ...[...guards.hosts.values()].map(({ breaker }) => breaker)]
+    const states = new Set(breakers.map((breaker) => breaker.state(nowMs)))
+    return states.has('open') ? 'open' : states.has('half_open') ? 'half_open' : 'closed'
+  }
+
+  /** Nobody asks for them any more, and no fault of theirs counts any more. */
+  #forget(hosts: Map<string, HostBreaker>, nowMs: number): void {
+    const { windowMs, openMs } = this.#options
+    for (const [host, { askedAtMs }] of hosts) {
+      if (nowMs - askedAtMs <= Math.max(windowMs, openMs)) return
+      hosts.delete(host)
+    }
+  }
+
+  #of(tool: string): ToolGuards {
     const known = this.#guards.get(tool)
     if (known !== undefined) return known
     const guards = {
       breaker: new Breaker(tool, this.#options),
       bulkhead: new Bulkhead(tool, this.#options),
+      hosts: new Map<string, HostBreaker>(),
     }
     this.#guards.set(tool, guards)
     return guards
-  }
-
-  /** Closed for a tool that was never called. */
-  state(tool: string, nowMs: number): BreakerState {
-    return this.#guards.get(tool)?.breaker.state(nowMs) ?? 'closed'
   }
 }
