@@ -2,9 +2,9 @@
 import { asVestryError } from '@vestry/contract/errors'
 import type { AuditEntry } from '../audit/record.ts'
 import { actorOf } from '../identity/caller.ts'
-import type { CallBody } from './call-body.ts'
+import type { CallBody } from './call/call-body.ts'
+import type { ToolCall } from './call/tool-call.ts'
 import type { Gateway } from './gateway.ts'
-import type { ToolCall } from './tool-call.ts'
 
 type Event =
   | { readonly call: ToolCall; readonly replay: true }

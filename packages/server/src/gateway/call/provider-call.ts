@@ -4,18 +4,18 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { VestryError } from '@vestry/contract/errors'
-import { principalOf } from '../call/perform.ts'
-import { wasSent } from '../egress/failure.ts'
-import { type EgressResult, type Grant, send } from '../egress/send.ts'
-import type { Target } from '../egress/url.ts'
-import type { Decision } from '../policy/engine.ts'
-import { isExactHost, parseHostPattern } from '../policy/host.ts'
+import { principalOf } from '../../call/perform.ts'
+import { wasSent } from '../../egress/failure.ts'
+import { type EgressResult, type Grant, send } from '../../egress/send.ts'
+import type { Target } from '../../egress/url.ts'
+import type { Decision } from '../../policy/engine.ts'
+import { isExactHost, parseHostPattern } from '../../policy/host.ts'
+import type { BreakerPass } from '../resilience/breaker.ts'
+import { type RetryReason, retryDelay, retryReason } from '../resilience/retry.ts'
+import type { Json } from '../tools/tool.ts'
 import { type DecidedCall, deniedByPolicy } from './decided-call.ts'
 import { providerError } from './provider-error.ts'
-import type { BreakerPass } from './resilience/breaker.ts'
-import { type RetryReason, retryDelay, retryReason } from './resilience/retry.ts'
 import { bindsTo, type OpenedCredential, openCredential } from './tool-credential.ts'
-import type { Json } from './tools/tool.ts'
 
 const MAX_REDIRECTS = 5
 

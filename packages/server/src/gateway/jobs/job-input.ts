@@ -1,8 +1,8 @@
 /** What is kept of a call that runs later, perhaps in another process. */
-import type { WindowCharge } from '../limits/window.ts'
-import type { Intent } from './intent.ts'
-import type { TokenClaims, ToolCall } from './tool-call.ts'
-import type { JsonObject } from './tools/tool.ts'
+import type { WindowCharge } from '../../limits/window.ts'
+import type { Intent } from '../call/intent.ts'
+import type { TokenClaims, ToolCall } from '../call/tool-call.ts'
+import type { JsonObject } from '../tools/tool.ts'
 
 export interface JobInput {
   readonly v: 1

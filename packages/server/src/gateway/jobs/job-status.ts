@@ -1,5 +1,5 @@
 /** How far a job is, in the words its clients know. Pure. */
-import type { Execution } from '../journal/execution.ts'
+import type { Execution } from '../../journal/execution.ts'
 
 type JobStatus = 'queued' | 'running' | 'done' | 'failed'
 

@@ -2,11 +2,12 @@
  * Carries one decided tool call out: from the cache, from the mock, or from the provider. Policy's caps lower what
  * goes in, and its filters what comes back.
  */
+
+import { filterReply } from '../filters/response-filters.ts'
+import { isMocked } from '../mode.ts'
+import type { Json, JsonObject } from '../tools/tool.ts'
 import { type DecidedCall, deniedByPolicy } from './decided-call.ts'
-import { filterReply } from './filters/response-filters.ts'
-import { isMocked } from './mode.ts'
 import { callProvider } from './provider-call.ts'
-import type { Json, JsonObject } from './tools/tool.ts'
 
 interface Executed {
   readonly data: Json

@@ -4,15 +4,15 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
-import { perform } from '../call/perform.ts'
-import { newCaller } from '../identity/caller.ts'
-import type { Held, Runner } from '../journal/held.ts'
-import { effectOf, isBrokenOff } from './call-effect.ts'
-import type { Gateway } from './gateway.ts'
+import { perform } from '../../call/perform.ts'
+import { newCaller } from '../../identity/caller.ts'
+import type { Held, Runner } from '../../journal/held.ts'
+import { effectOf, isBrokenOff } from '../call/call-effect.ts'
+import { type Answer, type Metadata, storedError } from '../call/outcome.ts'
+import { executionTag, protectedCall, usedCredential } from '../call/run-call.ts'
+import { prepareCall, type ToolCall } from '../call/tool-call.ts'
+import type { Gateway } from '../gateway.ts'
 import { type JobInput, readJobInput } from './job-input.ts'
-import { type Answer, type Metadata, storedError } from './outcome.ts'
-import { executionTag, protectedCall, usedCredential } from './run-call.ts'
-import { prepareCall, type ToolCall } from './tool-call.ts'
 
 /** Runs queued jobs. What the chain refuses now, the job fails with. */
 export function jobRunner(gateway: Gateway): Runner {

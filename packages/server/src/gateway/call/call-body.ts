@@ -1,6 +1,6 @@
 /** The body of a proxied call, checked field by field so that each mistake has its own answer. */
 import { VestryError } from '@vestry/contract/errors'
-import type { Json, JsonObject } from './tools/tool.ts'
+import type { Json, JsonObject } from '../tools/tool.ts'
 
 const NAME = /^[a-z][a-z0-9_]{0,31}$/
 const MAX_REASON_LENGTH = 256

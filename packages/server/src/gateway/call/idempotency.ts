@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto'
 import { canonicalJson } from '@vestry/contract/canonical'
 import { VestryError } from '@vestry/contract/errors'
-import type { JsonObject } from './tools/tool.ts'
+import type { JsonObject } from '../tools/tool.ts'
 
 const KEY = /^[A-Za-z0-9_.:-]{8,128}$/
 const KEY_NAMES = ['idempotency_key', 'idempotencyKey'] as const

@@ -1,11 +1,11 @@
 /** A call that policy has allowed, as it is carried out; and how it is denied should policy have more to say then. */
 import { VestryError } from '@vestry/contract/errors'
-import type { Note } from '../call/perform.ts'
-import type { Target } from '../egress/url.ts'
-import type { Caller } from '../identity/caller.ts'
-import type { Decision, PolicyContext, PolicyRequest } from '../policy/engine.ts'
-import type { Gateway } from './gateway.ts'
-import type { JsonObject, RequestContext, Tool, ToolAction } from './tools/tool.ts'
+import type { Note } from '../../call/perform.ts'
+import type { Target } from '../../egress/url.ts'
+import type { Caller } from '../../identity/caller.ts'
+import type { Decision, PolicyContext, PolicyRequest } from '../../policy/engine.ts'
+import type { Gateway } from '../gateway.ts'
+import type { JsonObject, RequestContext, Tool, ToolAction } from '../tools/tool.ts'
 
 export interface DecidedCall {
   readonly gateway: Gateway

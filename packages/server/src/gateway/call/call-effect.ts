@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
-import type { Note, Settled } from '../call/perform.ts'
-import type { Held } from '../journal/held.ts'
-import type { Decision } from '../policy/engine.ts'
+import type { Note, Settled } from '../../call/perform.ts'
+import type { Held } from '../../journal/held.ts'
+import type { Decision } from '../../policy/engine.ts'
+import type { Gateway } from '../gateway.ts'
 import type { Progress } from './decided-call.ts'
 import { outcomeUnknown } from './duplicates.ts'
 import { execute } from './execute.ts'
-import type { Gateway } from './gateway.ts'
 import { type Answer, type Metadata, storedAnswer, storedError } from './outcome.ts'
 import type { PreparedCall } from './tool-call.ts'
 

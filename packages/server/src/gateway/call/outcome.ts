@@ -3,7 +3,7 @@
  * result of a job.
  */
 import { asVestryError, ERRORS, type ErrorCode, VestryError } from '@vestry/contract/errors'
-import type { Json } from './tools/tool.ts'
+import type { Json } from '../tools/tool.ts'
 
 /** Facts about the call that its answer shows. */
 export interface Metadata {

@@ -4,20 +4,20 @@
  * a caller without the right learns nothing of a tool (RULINGS 7).
  */
 import { VestryError } from '@vestry/contract/errors'
-import type { ProtectedCall } from '../call/perform.ts'
-import { parseTarget, type Target } from '../egress/url.ts'
-import type { Caller } from '../identity/caller.ts'
-import type { WindowLimit } from '../limits/window.ts'
-import type { PolicyContext, PolicyRequest } from '../policy/engine.ts'
-import { hostMatches, parseHostPattern } from '../policy/host.ts'
-import { permissionWords } from '../policy/permission-words.ts'
-import { TOOL_RANKS } from '../policy/tool-ranks.ts'
+import type { ProtectedCall } from '../../call/perform.ts'
+import { parseTarget, type Target } from '../../egress/url.ts'
+import type { Caller } from '../../identity/caller.ts'
+import type { WindowLimit } from '../../limits/window.ts'
+import type { PolicyContext, PolicyRequest } from '../../policy/engine.ts'
+import { hostMatches, parseHostPattern } from '../../policy/host.ts'
+import { permissionWords } from '../../policy/permission-words.ts'
+import { TOOL_RANKS } from '../../policy/tool-ranks.ts'
+import { openData } from '../open-data.ts'
+import type { GatewaySettings } from '../settings.ts'
+import type { ToolCatalogue } from '../tools/catalogue.ts'
+import { InvalidToolParams, type JsonObject, type Tool, type ToolAction } from '../tools/tool.ts'
 import { withoutKeys } from './idempotency.ts'
 import type { Intent } from './intent.ts'
-import { openData } from './open-data.ts'
-import type { GatewaySettings } from './settings.ts'
-import type { ToolCatalogue } from './tools/catalogue.ts'
-import { InvalidToolParams, type JsonObject, type Tool, type ToolAction } from './tools/tool.ts'
 
 export interface ToolCall {
   readonly requestId: string

@@ -1,6 +1,6 @@
 /** A provider's error in our words: what it wrote stays behind, because it may echo anything. */
 import { VestryError } from '@vestry/contract/errors'
-import { ToolFailure } from './tools/tool.ts'
+import { ToolFailure } from '../tools/tool.ts'
 
 const CODES = {
   failed: 'UPSTREAM_FAILED',

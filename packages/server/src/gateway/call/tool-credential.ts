@@ -1,12 +1,12 @@
 /** The credential that a tool's requests carry: opened for one attempt, and given back after it. */
 import { VestryError } from '@vestry/contract/errors'
-import { buildInjection, type Injection } from '../egress/injection.ts'
-import type { Borrowed } from '../egress/kept-injections.ts'
-import type { Target } from '../egress/url.ts'
-import { hostMatches, parseHostPattern } from '../policy/host.ts'
+import { buildInjection, type Injection } from '../../egress/injection.ts'
+import type { Borrowed } from '../../egress/kept-injections.ts'
+import type { Target } from '../../egress/url.ts'
+import { hostMatches, parseHostPattern } from '../../policy/host.ts'
+import type { Gateway } from '../gateway.ts'
+import type { Tool } from '../tools/tool.ts'
 import type { DecidedCall } from './decided-call.ts'
-import type { Gateway } from './gateway.ts'
-import type { Tool } from './tools/tool.ts'
 
 export interface OpenedCredential extends Borrowed {
   readonly path: string

@@ -3,14 +3,14 @@
  * ended, and runs only when nothing came of the same call yet.
  */
 import { VestryError } from '@vestry/contract/errors'
-import { hasEnded, type Execution as Journaled } from '../journal/execution.ts'
+import { hasEnded, type Execution as Journaled } from '../../journal/execution.ts'
+import { type Gateway, JOURNAL_KIND } from '../gateway.ts'
+import { recordCall } from '../record.ts'
+import type { Json } from '../tools/tool.ts'
 import { answerTime } from './answer-time.ts'
-import { type Gateway, JOURNAL_KIND } from './gateway.ts'
 import { type Identity, IMPLICIT_TTL_MS } from './idempotency.ts'
 import { type Answer, readStored } from './outcome.ts'
-import { recordCall } from './record.ts'
 import { type PreparedCall, prepareCall, type ToolCall } from './tool-call.ts'
-import type { Json } from './tools/tool.ts'
 
 /** Does what was asked. @throws AlreadyReserved when another node holds the key of the call. */
 type Run = (prepared: PreparedCall) => Promise<Answer>

@@ -1,14 +1,14 @@
 /** Accepts a call that is to run later (gateway contract §8.2): after every check, and charged for. */
 import { VestryError } from '@vestry/contract/errors'
-import { perform } from '../call/perform.ts'
-import type { Execution as Journaled } from '../journal/execution.ts'
-import { AlreadyReserved, conflict, isRepeatable, retainMs } from './duplicates.ts'
-import { type Gateway, JOURNAL_KIND } from './gateway.ts'
-import type { Identity } from './idempotency.ts'
+import { perform } from '../../call/perform.ts'
+import type { Execution as Journaled } from '../../journal/execution.ts'
+import { AlreadyReserved, conflict, isRepeatable, retainMs } from '../call/duplicates.ts'
+import type { Identity } from '../call/idempotency.ts'
+import { executionTag, keyData, newExecutionId, protectedCall } from '../call/run-call.ts'
+import { prepareCall, requestLimit, type ToolCall } from '../call/tool-call.ts'
+import { type Gateway, JOURNAL_KIND } from '../gateway.ts'
 import { jobInput } from './job-input.ts'
 import { type Submitted, statusOf } from './job-status.ts'
-import { executionTag, keyData, newExecutionId, protectedCall } from './run-call.ts'
-import { prepareCall, requestLimit, type ToolCall } from './tool-call.ts'
 
 /** @throws VestryError as a synchronous call would, and QUEUE_FULL. */
 export async function submitJob(

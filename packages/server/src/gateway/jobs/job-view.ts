@@ -1,11 +1,11 @@
 /** Jobs as whoever knows their id reads them, and how they are called off (gateway contract §8.3). */
 import { asVestryError, ERRORS, VestryError } from '@vestry/contract/errors'
-import type { Execution as Journaled } from '../journal/execution.ts'
-import { type Gateway, JOURNAL_KIND } from './gateway.ts'
+import type { Execution as Journaled } from '../../journal/execution.ts'
+import { readStored } from '../call/outcome.ts'
+import { type Gateway, JOURNAL_KIND } from '../gateway.ts'
+import { errorReply } from '../wire/error-body.ts'
 import { readJobInput } from './job-input.ts'
 import { statusOf } from './job-status.ts'
-import { readStored } from './outcome.ts'
-import { errorReply } from './wire/error-body.ts'
 
 const ID = /^[A-Za-z0-9_-]{16,128}$/
 
