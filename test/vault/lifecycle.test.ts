@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test, vi } from 'vitest'
 import { type Home, homeAt } from '../../packages/server/src/app/home.ts'
+import { TokenDesk } from '../../packages/server/src/gateway/token-desk.ts'
 import { base64, boot, operator, putCredential, putRules, temporaryHome } from '../harness/boot.ts'
 import { newAgentKeys } from '../harness/keys.ts'
 import { encode, RawClient } from '../harness/raw-client.ts'
@@ -338,6 +340,67 @@ test('stop and seal may be asked for at the same time, and twice', async () => {
   const daemon = await boot(home)
   await Promise.all([daemon.seal('a'), daemon.stop(), daemon.seal('b'), daemon.stop()])
   await (await boot(home)).stop()
+})
+
+test('an order to seal that comes while the vault is being unsealed stands', async () => {
+  using home = temporaryHome()
+  await using daemon = await boot(home, { passphrase: PASSPHRASE })
+  await daemon.seal('first')
+  const admin = await connect(home, true)
+  for (const afterMs of [0, 5, 40]) {
+    const unsealing = admin.call('admin.unseal', { passphrase_base64: base64(PASSPHRASE) })
+    await sleep(afterMs)
+    await daemon.seal('an order')
+    await expect(unsealing).rejects.toEqual(refusedWith('VAULT_LOCKED'))
+    expect(ready(home)).toMatchObject({ sealed: true })
+  }
+  admin.destroy()
+})
+
+test('a vault sealed and unsealed again while it was opening up is not half open', async () => {
+  using home = temporaryHome()
+  await using daemon = await boot(home, { passphrase: PASSPHRASE })
+  await daemon.seal('first')
+  const [one, other] = await Promise.all([connect(home, true), connect(home, true)])
+  const unseal = (client: RawClient) =>
+    client.call('admin.unseal', { passphrase_base64: base64(PASSPHRASE) }).then(
+      () => 'open',
+      ({ code }) => code,
+    )
+  const open = TokenDesk.prototype.open
+  const held = Promise.withResolvers<void>()
+  const reached = Promise.withResolvers<void>()
+  const slow = vi.spyOn(TokenDesk.prototype, 'open').mockImplementationOnce(async function (
+    this: TokenDesk,
+    ...args
+  ) {
+    await open.apply(this, args)
+    reached.resolve()
+    await held.promise
+  })
+  try {
+    const first = unseal(one)
+    await reached.promise
+    await daemon.seal('an order')
+    const second = unseal(other)
+    const isSealed = async () => {
+      const answer = await fetch(`${daemon.ready.http}/ready`)
+      return ((await answer.json()) as { sealed: boolean }).sealed
+    }
+    await expect.poll(isSealed).toBe(false)
+    held.resolve()
+    expect([await first, await second]).toEqual(['VAULT_LOCKED', 'VAULT_LOCKED'])
+  } finally {
+    held.resolve()
+    slow.mockRestore()
+  }
+  expect(ready(home)).toMatchObject({ sealed: true })
+  expect(await unseal(one)).toBe('open')
+  const { http } = daemon.ready
+  const answer = await fetch(`${http}/api/proxy-request`, { method: 'POST', body: '{}' })
+  expect(answer.status).not.toBe(503)
+  one.destroy()
+  other.destroy()
 })
 
 test('a log that was asked to rotate goes on in a new segment', async () => {

@@ -38,6 +38,7 @@ export function createLifecycle(
     keys: () => lastKeys ?? seal.keys,
     audit,
     node: `${parts.podName}:${parts.home.dir}`,
+    policySet: async () => setDigest(inForce(await policies.list())),
   })
   const reload = new PolicyReload(policy, policies)
   const terms = new TermRotation(parts)
@@ -53,12 +54,12 @@ export function createLifecycle(
     checkRestored(parts.home, seal.keys.serverKey)
     // An operator whose row was altered could not log in to be told so.
     await parts.operators.list({ revoked: true })
-    const policySet = setDigest(inForce(await policies.list()))
     const check = async () => {
-      await heads.compare(policySet)
+      await heads.compare()
       await store.verifyRows()
     }
     if (!acceptRollback) return check()
+    await policies.list() // what accepts a rollback accepts no altered row
     const found = await check().then(
       () => undefined,
       (error: unknown) => asVestryError(error),
@@ -79,23 +80,23 @@ export function createLifecycle(
   /** Nothing is served before all of it has held: policies come last, and without them all is denied. */
   const openUp = async (): Promise<void> => {
     try {
+      const { keys } = seal
+      /** Sealed meanwhile, be it that it was opened again: what was set up before that is gone. */
+      const assertSame = (): void => {
+        if (seal.keys !== keys) throw new VestryError('VAULT_LOCKED')
+      }
       await checkStore()
       audit.setSigner(seal.keys.serverKey)
       if (!leftOversClosed) await closeLeftOvers(parts)
       leftOversClosed = true
       await reload.load()
       await options.gateway.open()
-      const generation = await store.generation()
-      await audit.append(
-        {
-          ...note('vault.unseal', 'the vault is open'),
-          data: { generation, policy_set: policy.digest },
-        },
-        'synced',
-      )
+      const state = await heads.state()
+      assertSame()
+      await audit.append({ ...note('vault.unseal', 'the vault is open'), data: state }, 'synced')
       await heads.keep(audit.head())
       keepServerKey(parts.home, seal.keys.serverKey.publicKey)
-      if (seal.state !== 'unsealed') throw new VestryError('VAULT_LOCKED')
+      assertSame()
     } catch (error) {
       reload.stop('the vault was not opened')
       await options.gateway.close()
@@ -130,7 +131,8 @@ export function createLifecycle(
   })
 
   const sealNow = async (reason: string): Promise<void> => {
-    if (seal.state !== 'unsealed') return
+    // An unseal that began before this order is not to open the vault after it.
+    if (seal.state !== 'unsealed') return void (await seal.seal(reason))
     open = false
     lastKeys = seal.keys
     const stopped = workers.stop()
@@ -195,9 +197,12 @@ export function createLifecycle(
     describe: options.describe,
     stop: async () => {
       await opening?.catch(() => undefined)
-      await (sealing ?? sealNow('shutdown'))
-      reload.stop('the daemon has stopped')
-      await workers.stop()
+      try {
+        await sealInTurn('shutdown')
+      } finally {
+        reload.stop('the daemon has stopped')
+        await workers.stop()
+      }
     },
   }
 }

@@ -10,6 +10,8 @@ import { StoreHeads } from './store-heads.ts'
 
 const keys = { vaultId: 'v', rowKey: createSecretKey(Buffer.alloc(32, 7)) }
 
+const policySet = async (): Promise<string> => 'p'
+
 async function logIn(dir: string): Promise<AuditLog> {
   return AuditLog.open({ dir, podName: 'node', now: Date.now })
 }
@@ -18,62 +20,87 @@ eachStore('heads', (at) => {
   test('a log the store has seen passes; a shorter, another or an older one does not', async () => {
     using dir = temporary()
     await using audit = await logIn(join(dir.path, 'a'))
-    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n' })
-    await heads.compare('p') // nothing is known yet
+    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n', policySet })
+    await heads.compare() // nothing is known yet
     await audit.append(note('x', 'one'), 'synced')
     await heads.keep(audit.head())
     expect(await heads.kept()).toMatchObject({ seq: audit.head().seq })
     await audit.append(note('x', 'two'), 'synced')
-    await heads.compare('p')
+    await heads.compare()
 
     const { seq, hash } = audit.head()
     const refused = expect.objectContaining({ code: 'AUDIT_TRUNCATED', hint: expect.any(String) })
     await heads.keep({ seq: seq + 1, hash })
-    await expect(heads.compare('p')).rejects.toEqual(refused)
+    await expect(heads.compare()).rejects.toEqual(refused)
     await heads.keep({ seq: seq - 1, hash }) // the right number and another record
-    await expect(heads.compare('p')).rejects.toEqual(refused)
+    await expect(heads.compare()).rejects.toEqual(refused)
 
     await using other = await logIn(join(dir.path, 'b'))
     const others = (node: string) =>
-      new StoreHeads({ store: at.store, keys: () => keys, audit: other, node })
-    await expect(others('n').compare('p')).rejects.toEqual(expect.anything())
-    if (at.engine === 'postgres') await others('another node').compare('p')
+      new StoreHeads({ store: at.store, keys: () => keys, audit: other, node, policySet })
+    await expect(others('n').compare()).rejects.toEqual(expect.anything())
+    if (at.engine === 'postgres') await others('another node').compare()
     await others('n').adopt()
-    await others('n').compare('p')
+    await others('n').compare()
   })
 
   test('the generation is repeated before its newest mention lies too far back', async () => {
     using dir = temporary()
     await using audit = await logIn(dir.path)
-    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n' })
+    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n', policySet })
     const mentions = async () => {
       await audit.flush()
       const log = readFileSync(join(dir.path, 'audit.jsonl'), 'utf8')
       return log.split('\n').filter((line) => line.includes('vault.state')).length
     }
     const head = audit.head()
-    await heads.onCheckpoint({ ...head, seq: head.seq + 1_000 }, 'p')
+    await heads.onCheckpoint({ ...head, seq: head.seq + 1_000 })
     expect(await mentions()).toBe(0)
-    await heads.onCheckpoint({ ...head, seq: head.seq + 150_000 }, 'p')
+    await heads.onCheckpoint({ ...head, seq: head.seq + 150_000 })
     expect(await mentions()).toBe(1)
-    await heads.onCheckpoint({ ...head, seq: head.seq + 151_000 }, 'p')
+    await heads.onCheckpoint({ ...head, seq: head.seq + 151_000 })
     expect(await mentions()).toBe(1)
   })
 
-  test('policies that are not those of the newest record are refused', async () => {
+  test('a record of the state pairs a generation with the policies of that very generation', async () => {
     using dir = temporary()
     await using audit = await logIn(dir.path)
-    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n' })
+    let changes = 1
+    const policySet = async () => {
+      const seen = `set of ${await at.store.generation()}`
+      if (changes-- > 0) await at.store.change(async () => undefined)
+      return seen
+    }
+    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n', policySet })
+    const before = await at.store.generation()
+    const generation = before + 1
+    expect(await heads.state()).toEqual({ generation, policy_set: `set of ${generation}` })
+    changes = 9 // never still: nothing is said of the policies
+    expect(await heads.state()).toEqual({ generation: generation + 3 })
+  })
+
+  test('policies that are not those of the newest record are refused', async () => {
+    let stored = 'recorded'
+    using dir = temporary()
+    await using audit = await logIn(dir.path)
+    const heads = new StoreHeads({
+      store: at.store,
+      keys: () => keys,
+      audit,
+      node: 'n',
+      policySet: async () => stored,
+    })
     const generation = await at.store.generation()
     const change = { ...note('policy.update', 'x'), data: { generation, policy_set: 'recorded' } }
     await audit.append(change, 'synced')
-    await heads.compare('recorded')
-    await expect(heads.compare('stored')).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+    await heads.compare()
+    stored = 'another'
+    await expect(heads.compare()).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
     // Another node changed them since: the fingerprint of the rows answers for that.
     await at.store.change(async () => undefined)
-    await heads.compare('stored')
+    await heads.compare()
     await audit.append({ ...change, data: { generation: generation + 9 } }, 'synced')
-    await expect(heads.compare('stored')).rejects.toMatchObject({ code: 'STORE_ROLLED_BACK' })
+    await expect(heads.compare()).rejects.toMatchObject({ code: 'STORE_ROLLED_BACK' })
   })
 })
 

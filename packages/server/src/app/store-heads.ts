@@ -29,13 +29,22 @@ export class StoreHeads {
   readonly #keys: () => RowKeys
   readonly #audit: AuditLog
   readonly #node: string
+  readonly #policySet: () => Promise<string>
   #mentionedAt: number
 
-  constructor(deps: { store: Store; keys: () => RowKeys; audit: AuditLog; node: string }) {
+  constructor(deps: {
+    store: Store
+    keys: () => RowKeys
+    audit: AuditLog
+    node: string
+    /** Digest of the stored policies. */
+    policySet: () => Promise<string>
+  }) {
     this.#store = deps.store
     this.#keys = deps.keys
     this.#audit = deps.audit
     this.#node = deps.node
+    this.#policySet = deps.policySet
     this.#mentionedAt = deps.audit.head().seq
   }
 
@@ -55,18 +64,29 @@ export class StoreHeads {
   }
 
   /** Called with each checkpoint: keeps it, and repeats the generation before it lies too far back. */
-  async onCheckpoint(head: Head, policySet: string): Promise<void> {
+  async onCheckpoint(head: Head): Promise<void> {
     await this.keep(head)
     if (head.seq - this.#mentionedAt < MENTION_EVERY_RECORDS) return
     this.#mentionedAt = head.seq
-    const generation = await this.#store.generation()
+    const state = await this.state()
     await this.#audit.append(
-      {
-        ...note('vault.state', `generation ${generation}`),
-        data: { generation, policy_set: policySet },
-      },
+      { ...note('vault.state', `generation ${state.generation}`), data: { ...state } },
       'written',
     )
+  }
+
+  /**
+   * What a record says of the store. The policies are those of that very generation: a record that paired two
+   * moments would have the vault take its own policies for altered ones.
+   */
+  async state(): Promise<{ generation: number; policy_set?: string }> {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const generation = await this.#store.generation()
+      const policySet = await this.#policySet()
+      if ((await this.#store.generation()) === generation)
+        return { generation, policy_set: policySet }
+    }
+    return { generation: await this.#store.generation() }
   }
 
   /** @throws VestryError STORE_CORRUPT when the row is not the one that was written. */
@@ -87,13 +107,10 @@ export class StoreHeads {
     await this.keep(this.#audit.head())
   }
 
-  /**
-   * @param policySet Digest of the stored policies.
-   * @throws VestryError AUDIT_TRUNCATED, STORE_ROLLED_BACK or STORE_CORRUPT, each saying which witness it believes.
-   */
-  async compare(policySet: string): Promise<void> {
+  /** @throws VestryError AUDIT_TRUNCATED, STORE_ROLLED_BACK or STORE_CORRUPT, each saying which witness it believes. */
+  async compare(): Promise<void> {
     await this.#compareLog()
-    const generation = await this.#store.generation()
+    const { generation, policy_set: policySet } = await this.state()
     const audited = await newestGeneration(this.#audit.dir)
     if (audited === undefined) return
     if (generation < audited.generation) {
@@ -104,7 +121,9 @@ export class StoreHeads {
       )
     }
     const { policySet: recorded } = audited
-    if (generation === audited.generation && recorded !== undefined && recorded !== policySet) {
+    if (generation !== audited.generation || recorded === undefined || policySet === undefined)
+      return
+    if (recorded !== policySet) {
       throw new VestryError('STORE_CORRUPT', 'the stored policies are not the ones last recorded', {
         hint: HINT,
         context: { recorded, stored: policySet },

@@ -31,7 +31,7 @@ export class Workers {
   }
 
   start(): void {
-    const { audit, leases, sessions, vault, limits, auditIndex, policy } = this.#parts
+    const { audit, leases, sessions, vault, limits, auditIndex } = this.#parts
     this.#every(EXPIRE_EVERY_MS, () => recordExpiry(this.#parts, leases.expire(vault.now())))
     this.#every(SWEEP_EVERY_MS, async () => {
       sessions.sweep()
@@ -59,7 +59,7 @@ export class Workers {
       if (latest === undefined) return
       const head = latest
       latest = undefined
-      await this.#heads.onCheckpoint(head, policy.digest) // a failure is mended by the next one
+      await this.#heads.onCheckpoint(head) // a failure is mended by the next one
     })
   }
 

@@ -111,14 +111,14 @@ export function agentVerbs(gateway: Gateway): AdminVerb[] {
       run: async ({ params }) => {
         const { agent, limit, live, revoked, form } = params
         const agentId = agent === undefined ? undefined : (await existing(gateway, agent)).id
-        const found = await tokens.store.list({ ...(agentId !== undefined && { agentId }), limit })
-        const nowMs = now()
-        const shown = found.filter(
-          ({ revokedAt, expiresAt }) =>
-            (revokedAt === undefined || (revoked && !live)) && (!live || expiresAt > nowMs),
-        )
+        const found = await tokens.store.list({
+          ...(agentId !== undefined && { agentId }),
+          limit,
+          withoutRevoked: live || !revoked,
+          withoutExpired: live,
+        })
         return {
-          tokens: shown.map((token) =>
+          tokens: found.map((token) =>
             form === 'agent' ? agentTokenRecord(token) : adminTokenRecord(token),
           ),
         }

@@ -28,16 +28,27 @@ test('one host that fails does not stop another one of the same tool', () => {
   using _pass = breakers.breaker('http_fetch', 'fine.example:443', 0).enter(0)
   expect(breakers.state('http_fetch', 0)).toBe('open')
   expect(breakers.state('http_fetch', 500)).toBe('half_open')
-  expect(breakers.state('http_fetch', 1_001)).toBe('closed')
+  expect(breakers.state('http_fetch', 61_501)).toBe('closed')
 })
 
-test('hosts are remembered in bounded numbers, the one asked longest ago goes first', () => {
+test('hosts are remembered in bounded numbers: closed ones go first, then the one asked longest ago', () => {
   const breakers = newBreakers()
-  failTwice(breakers, 'http_fetch', 'kept:443')
-  failTwice(breakers, 'http_fetch', 'oldest:443')
-  for (let count = 0; count < 500; count += 1) breakers.breaker('http_fetch', `h${count}:443`, 0)
-  breakers.breaker('http_fetch', 'kept:443', 0)
-  for (let count = 500; count < 999; count += 1) breakers.breaker('http_fetch', `h${count}:443`, 0)
-  expect(breakers.breaker('http_fetch', 'kept:443', 0).state(0)).toBe('open')
-  expect(breakers.breaker('http_fetch', 'oldest:443', 0).state(0)).toBe('closed')
+  const open = (host: string) => {
+    failTwice(breakers, 'http_fetch', host)
+    return () => breakers.breaker('http_fetch', host, 0).state(0)
+  }
+  const dead = open('dead:443')
+  for (let count = 0; count < 1_500; count += 1) breakers.breaker('http_fetch', `h${count}:443`, 0)
+  expect(dead()).toBe('open')
+  const states = Array.from({ length: 1_001 }, (_, count) => open(`dead${count}:443`))
+  expect(states.at(-1)?.()).toBe('open')
+  expect(dead()).toBe('closed')
+})
+
+test('a call that takes long still counts when it ends', () => {
+  const breakers = newBreakers()
+  const passes = [0, 1].map(() => breakers.breaker('http_fetch', 'slow:443', 0).enter(0))
+  expect(breakers.state('http_fetch', 30_000)).toBe('closed')
+  for (const pass of passes) pass.failed(30_000)
+  expect(breakers.state('http_fetch', 30_001)).toBe('open')
 })

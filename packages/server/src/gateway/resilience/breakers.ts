@@ -5,12 +5,14 @@
 import { Breaker, type BreakerOptions, type BreakerState } from './breaker.ts'
 import { Bulkhead, type BulkheadOptions } from './bulkhead.ts'
 
-/** Of one tool; the host asked longest ago is forgotten first. */
+/** Of one tool; beyond that, the host asked longest ago is forgotten, closed ones first. */
 const MAX_HOSTS = 1_000
+/** Longer than any call takes: its verdict comes that much later than it asked. */
+const CALL_MS = 60_000
 
 interface HostBreaker {
   readonly breaker: Breaker
-  askedAtMs: number
+  readonly askedAtMs: number
 }
 
 interface ToolGuards {
@@ -38,16 +40,12 @@ export class Breakers {
     const guards = this.#of(tool)
     if (host === undefined) return guards.breaker
     const { hosts } = guards
-    const known = hosts.get(host) ?? {
-      breaker: new Breaker(tool, this.#options, host),
-      askedAtMs: 0,
-    }
-    known.askedAtMs = nowMs
+    const known = hosts.get(host)
+    if (known === undefined && hosts.size >= MAX_HOSTS) hosts.delete(leastNeeded(hosts, nowMs))
+    const breaker = known?.breaker ?? new Breaker(tool, this.#options, host)
     hosts.delete(host)
-    hosts.set(host, known)
-    const [oldest] = hosts.keys()
-    if (oldest !== undefined && hosts.size > MAX_HOSTS) hosts.delete(oldest)
-    return known.breaker
+    hosts.set(host, { breaker, askedAtMs: nowMs })
+    return breaker
   }
 
   /** Closed for a tool that was never called; the worst where it has several providers. */
@@ -64,7 +62,7 @@ export class Breakers {
   #forget(hosts: Map<string, HostBreaker>, nowMs: number): void {
     const { windowMs, openMs } = this.#options
     for (const [host, { askedAtMs }] of hosts) {
-      if (nowMs - askedAtMs <= Math.max(windowMs, openMs)) return
+      if (nowMs - askedAtMs <= windowMs + openMs + CALL_MS) return
       hosts.delete(host)
     }
   }
@@ -80,4 +78,10 @@ export class Breakers {
     this.#guards.set(tool, guards)
     return guards
   }
+}
+
+function leastNeeded(hosts: ReadonlyMap<string, HostBreaker>, nowMs: number): string {
+  for (const [host, { breaker }] of hosts) if (breaker.state(nowMs) === 'closed') return host
+  const [oldest = ''] = hosts.keys()
+  return oldest
 }

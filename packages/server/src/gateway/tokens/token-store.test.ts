@@ -72,6 +72,18 @@ eachStore('registered tokens', (at) => {
     expect(await world.tokens.list({ agentId: AGENT, limit: 2 })).toEqual([c, b])
   })
 
+  it('that are left out of a list do not use up its limit', async () => {
+    const live = token({ issuedAt: START })
+    const ended = token({ issuedAt: START + 1, expiresAt: START - 1 })
+    const revoked = token({ issuedAt: START + 2 })
+    for (const one of [live, ended, revoked]) await world.tokens.add(one)
+    await world.tokens.revoke(revoked.id)
+    const limit = 1
+    expect(await world.tokens.list({ limit, withoutRevoked: true })).toEqual([ended])
+    const without = { withoutRevoked: true, withoutExpired: true }
+    expect(await world.tokens.list({ limit, ...without })).toEqual([live])
+  })
+
   it('are revoked by either id, once', async () => {
     const [one, other] = [token(), token()]
     await world.tokens.add(one)

@@ -98,8 +98,14 @@ export class TokenStore {
     return this.#opened(this.#byTokenId(tokenId))
   }
 
-  /** Newest first. */
-  async list({ agentId, limit }: { agentId?: string; limit: number }): Promise<RegisteredToken[]> {
+  /** Newest first. What is left out does not count towards the limit. */
+  async list(wanted: {
+    limit: number
+    agentId?: string
+    withoutRevoked?: boolean
+    withoutExpired?: boolean
+  }): Promise<RegisteredToken[]> {
+    const { agentId, limit } = wanted
     let query = this.#deps.store.db
       .selectFrom('gateway_token')
       .selectAll()
@@ -107,6 +113,8 @@ export class TokenStore {
       .orderBy('id')
       .limit(limit)
     if (agentId !== undefined) query = query.where('agent_id', '=', agentId)
+    if (wanted.withoutRevoked === true) query = query.where('revoked_at', 'is', null)
+    if (wanted.withoutExpired === true) query = query.where('expires_at', '>', this.#deps.now())
     const rows = await query.execute()
     return rows.map((row) => openRow(row, this.#deps.guard))
   }
