@@ -41,7 +41,7 @@ export interface GatewayPart {
   readonly verbs: readonly AdminVerb[]
   /** The vault is open and policies are in force. */
   open(): Promise<void>
-  /** What another node changed. */
+  /** What was changed, here or on another node. */
   onChange(tables: readonly string[]): void
   /** Calls under way get this long; nothing new begins. */
   drain(budgetMs: number): Promise<void>
@@ -208,6 +208,9 @@ export function assembleGateway(
     },
     onChange: (changed) => {
       if (changed.includes('tool')) void followTools()
+      // A version can be destroyed, and its number stays.
+      if (changed.includes('credential') || changed.includes('credential_version'))
+        gateway.injections.drop()
     },
     drain: async (budgetMs) => {
       await Promise.all([gateway.flights.settled(budgetMs), journal.stop(budgetMs)])

@@ -1,6 +1,4 @@
 /** `vestry policy add | list | show | rm | template | test`: the rules, and trying a question on them. */
-import { readFile, stat } from 'node:fs/promises'
-import { basename } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { GATEWAY_TEMPLATES } from '../policy/gateway-templates.ts'
@@ -11,6 +9,7 @@ import { futureMoment, jsonObject, list, oneOf, seconds } from './option-value.t
 import { explanation } from './policy-explanation.ts'
 import { facts, table } from './table.ts'
 import { safeLines } from './terminal-text.ts'
+import { readTextFile } from './text-file.ts'
 
 const MAX_FILE_BYTES = 1_048_576
 const A_YEAR = 31_536_000
@@ -211,26 +210,12 @@ function question(asked: Omit<TestOptions, 'params' | 'opParams'>) {
   }
 }
 
-async function readPolicy(file: string): Promise<{ name: string; text: string }> {
-  let bytes: Buffer
-  try {
-    if ((await stat(file)).size > MAX_FILE_BYTES) {
-      throw new VestryError('INVALID_PARAMS', `${file} is larger than ${MAX_FILE_BYTES} bytes`)
-    }
-    bytes = await readFile(file)
-  } catch (cause) {
-    if (cause instanceof VestryError) throw cause
-    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-    throw new VestryError('NOT_FOUND', `${file} cannot be read${reason}`, {
-      hint: 'Check the path; a rule by name needs --resources and --actions',
-      cause,
-    })
-  }
-  try {
-    return { name: basename(file), text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
-  } catch (cause) {
-    throw new VestryError('POLICY_INVALID', `${file} is not UTF-8 text`, { cause })
-  }
+function readPolicy(file: string): Promise<{ name: string; text: string }> {
+  return readTextFile(file, {
+    maxBytes: MAX_FILE_BYTES,
+    invalid: 'POLICY_INVALID',
+    hint: 'Check the path; a rule by name needs --resources and --actions',
+  })
 }
 
 /** A rule from options, as the file that says the same. JSON is YAML. */

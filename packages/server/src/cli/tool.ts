@@ -1,6 +1,4 @@
 /** `vestry tool …`: what agents may be allowed to call, and trying a call out without making it. */
-import { readFile, stat } from 'node:fs/promises'
-import { basename } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { type Row, rowsOf } from './cell.ts'
@@ -9,6 +7,7 @@ import { EXIT, type ExitCode } from './exit-code.ts'
 import { jsonObject } from './option-value.ts'
 import { table } from './table.ts'
 import { safeText } from './terminal-text.ts'
+import { readTextFile } from './text-file.ts'
 import { toolState, toolStyle, toolText } from './tool-text.ts'
 import { trialText } from './tool-trial.ts'
 
@@ -120,24 +119,11 @@ function toolAction(text: string): { tool: string; action: string } {
 }
 
 async function readToolFile(file: string): Promise<{ name: string; text: string }> {
-  let bytes: Buffer
-  try {
-    if ((await stat(file)).size > MAX_FILE_BYTES) {
-      throw new VestryError('INVALID_PARAMS', `${file} is larger than ${MAX_FILE_BYTES} bytes`)
-    }
-    bytes = await readFile(file)
-  } catch (cause) {
-    if (cause instanceof VestryError) throw cause
-    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-    throw new VestryError('NOT_FOUND', `${file} cannot be read${reason}`, {
-      hint: 'Check the path',
-      cause,
-    })
-  }
-  if (bytes.length === 0) throw new VestryError('INVALID_PARAMS', `${file} is empty`)
-  try {
-    return { name: basename(file), text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
-  } catch (cause) {
-    throw new VestryError('INVALID_PARAMS', `${file} is not UTF-8 text`, { cause })
-  }
+  const found = await readTextFile(file, {
+    maxBytes: MAX_FILE_BYTES,
+    invalid: 'INVALID_PARAMS',
+    hint: 'Check the path',
+  })
+  if (found.text === '') throw new VestryError('INVALID_PARAMS', `${file} is empty`)
+  return found
 }

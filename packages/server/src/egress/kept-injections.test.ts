@@ -68,3 +68,15 @@ test('one that is in use is not wiped, however long it takes', () => {
   kept.sweep()
   expect(isWiped(made)).toBe(false)
 })
+
+test('what was made of a secret from before a drop serves one exchange, and is wiped with it', () => {
+  const kept = new KeptInjections()
+  const { drops } = kept
+  kept.drop()
+  const late = injection()
+  const borrowed = kept.keep('a', late, drops)
+  expect(kept.borrow('a')).toBeUndefined()
+  expect(isWiped(late)).toBe(false)
+  borrowed[Symbol.dispose]()
+  expect(isWiped(late)).toBe(true)
+})

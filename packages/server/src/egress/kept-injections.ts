@@ -24,6 +24,7 @@ export class KeptInjections {
   /** Milliseconds on a clock that never goes back. */
   readonly #now: () => number
   #sweeper: NodeJS.Timeout | undefined
+  #drops = 0
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
@@ -33,14 +34,26 @@ export class KeptInjections {
     return this.#entries.size
   }
 
+  /** Grows with each {@link drop}: read before a secret is opened, it tells whether that still holds afterwards. */
+  get drops(): number {
+    return this.#drops
+  }
+
   /** @param key Says everything that shapes the header: path, version and place. */
   borrow(key: string): Borrowed | undefined {
     const entry = this.#entries.get(key)
     return entry && this.#lend(entry)
   }
 
-  /** Takes `injection` over; another one under the same key serves those who have it, and no others. */
-  keep(key: string, injection: Injection): Borrowed {
+  /**
+   * Takes `injection` over; another one under the same key serves those who have it, and no others.
+   *
+   * @param since {@link drops} from before it was made: after a drop it serves this one exchange only.
+   */
+  keep(key: string, injection: Injection, since = this.#drops): Borrowed {
+    if (since !== this.#drops) {
+      return this.#lend({ injection, users: 0, usedMs: this.#now(), dropped: true })
+    }
     const before = this.#entries.get(key)
     if (before !== undefined) this.#drop(before)
     const entry = { injection, users: 0, usedMs: this.#now(), dropped: false }
@@ -51,6 +64,7 @@ export class KeptInjections {
 
   /** Wipes all: at once, or when the exchange that has it is over. */
   drop(): void {
+    this.#drops += 1
     for (const entry of this.#entries.values()) this.#drop(entry)
     this.#entries.clear()
     this.#rest()

@@ -22,6 +22,7 @@ export async function openCredential({
   const { credential } = tool
   if (credential === undefined) return undefined
   const { path } = credential
+  const { drops } = gateway.injections
   const found = await gateway.credentials.find(path)
   if (found === undefined || found.version === 0) throw notConfigured(tool)
   void gateway.seal.keys // what is kept must not outlive the open vault either
@@ -29,7 +30,7 @@ export async function openCredential({
   const key = `${tool.digest} ${path} ${version}`
   const borrowed =
     gateway.injections.borrow(key) ??
-    gateway.injections.keep(key, await inject(gateway, tool, version))
+    gateway.injections.keep(key, await inject(gateway, tool, version), drops)
   return {
     injection: borrowed.injection,
     path,
