@@ -1,12 +1,23 @@
 /** The params of a call as policy may look at them: texts and integers by JSON pointer. Pure. */
 import type { JsonObject } from './tools/tool.ts'
 
-/** More than any honest call has; what is beyond is not seen, so a permit that asks for it does not hold. */
-const MAX_VALUES = 1_000
+/** More than any honest call has. What is beyond would be hidden from a forbid, so such a call is refused. */
+export const MAX_VALUES = 10_000
 
 export interface OpenData {
   readonly args: Record<string, string>
   readonly nums: Record<string, number>
+}
+
+/** Whether policy can look at all of them; stops counting where it cannot. */
+export function isVisible(params: JsonObject): boolean {
+  let left = MAX_VALUES
+  const count = (value: unknown): boolean => {
+    left -= 1
+    if (left < 0 || typeof value !== 'object' || value === null) return left >= 0
+    return Object.values(value).every(count)
+  }
+  return Object.values(params).every(count)
 }
 
 /** @param lengths Text lengths that the tool tells, under `/name#length`. */
@@ -16,14 +27,10 @@ export function openData(
 ): OpenData {
   const args: Record<string, string> = Object.create(null) as Record<string, string>
   const nums: Record<string, number> = Object.create(null) as Record<string, number>
-  let left = MAX_VALUES
   const walk = (value: unknown, pointer: string): void => {
-    if (left <= 0) return
     if (typeof value === 'string') {
-      left -= 1
       args[pointer] = value
     } else if (typeof value === 'number') {
-      left -= 1
       nums[pointer] = value
     } else if (typeof value === 'object' && value !== null) {
       for (const [name, member] of Object.entries(value))

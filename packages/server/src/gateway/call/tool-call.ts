@@ -12,7 +12,7 @@ import type { PolicyContext, PolicyRequest } from '../../policy/engine.ts'
 import { hostMatches, parseHostPattern } from '../../policy/host.ts'
 import { permissionWords } from '../../policy/permission-words.ts'
 import { TOOL_RANKS } from '../../policy/tool-ranks.ts'
-import { openData } from '../open-data.ts'
+import { isVisible, MAX_VALUES, openData } from '../open-data.ts'
 import type { GatewaySettings } from '../settings.ts'
 import type { ToolCatalogue } from '../tools/catalogue.ts'
 import { InvalidToolParams, type JsonObject, type Tool, type ToolAction } from '../tools/tool.ts'
@@ -162,6 +162,10 @@ function readParams(action: ToolAction | undefined, given: JsonObject): ReadPara
   if (action === undefined) return { params: {}, facts: {}, held: undefined }
   try {
     const params = action.normalise(given)
+    if (!isVisible(params)) {
+      const held = invalidParams([`params: more than ${MAX_VALUES} values`])
+      return { params: {}, facts: {}, held }
+    }
     return { params, facts: action.facts(params), held: undefined }
   } catch (error) {
     if (!(error instanceof InvalidToolParams)) throw error
