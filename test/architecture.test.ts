@@ -12,8 +12,9 @@ const ORDER = [
   ['egress'],
   ['vault'],
   ['admin'],
-  ['gateway'],
+  ['gateway', 'llm'],
   ['app'],
+  ['exec', 'forward'],
   ['cli'],
 ]
 
@@ -59,7 +60,7 @@ test('outbound connections are opened by egress alone', () => {
 test('the contract imports nothing but zod and itself, the SDK nothing but Node, the contract and one crypto library', () => {
   const allowed = {
     contract: /^(?:zod|\.\/)/,
-    sdk: /^(?:node:|\.{1,2}\/|@vestry\/contract\/(?:errors|ids|version)$|@noble\/ciphers\/)/,
+    sdk: /^(?:node:|\.{1,2}\/|@vestry\/contract\/(?:errors|ids|version)$|@noble\/ciphers\/|@langchain\/core\/)/,
   }
   const wrong: string[] = []
   for (const [name, pattern] of Object.entries(allowed)) {

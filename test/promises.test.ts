@@ -17,6 +17,7 @@ const DEFERRED: Readonly<Record<string, string>> = {
 const LISTS = [
   { prefix: 'vault §28.', count: 58 },
   { prefix: 'gateway §19.', count: 35 },
+  { prefix: 'sage §21.', count: 43 },
 ] as const
 
 const ROOT = resolve(import.meta.dirname, '..')

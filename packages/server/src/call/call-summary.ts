@@ -21,6 +21,8 @@ export function callSummary(call: Summed): string {
 
 function describe({ action, event, context, resource }: Summed): string {
   if (resource.kind === 'tool') return toolSummary(`${resource.tool}:${resource.action}`, context)
+  if (resource.kind === 'model')
+    return modelSummary(`${resource.provider}:${resource.model}`, context)
   const { algorithm, dataBytes } = context
   const name = action.replace(/^vault:(?:use:)?/, '')
   if (event === 'lease.renew') return 'renew a lease'
@@ -47,6 +49,12 @@ function toolSummary(
   const url = target === undefined ? '' : ` ${urlOf(target)}`
   const to = recipients.length === 0 ? '' : ` to ${domains(recipients)}`
   return `${name}${url}${to}${requestBytes === 0 ? '' : `, ${requestBytes} bytes`}`
+}
+
+/** `ask openai:gpt-4o for analysis, 2300 bytes`. */
+function modelSummary(name: string, { category, requestBytes = 0 }: PolicyContext): string {
+  const purpose = category === undefined ? '' : ` for ${category}`
+  return `ask ${name}${purpose}${requestBytes === 0 ? '' : `, ${requestBytes} bytes`}`
 }
 
 function domains(recipients: readonly string[]): string {

@@ -78,6 +78,11 @@ export interface Settled<T> {
   readonly undo?: (made: T) => void
   /** Whether an effect that failed so has used nothing of what was charged; that is then given back. */
   readonly unused?: (error: unknown) => boolean
+  /**
+   * What the work took of each budget it reserved, by key; asked once, when the effect has ended, however it did.
+   * A budget that is not named is settled at the amount that was held.
+   */
+  readonly spent?: () => Readonly<Record<string, number>>
   /** Given back when the call is over, however it ended. */
   readonly held?: Disposable
 }
@@ -108,8 +113,8 @@ export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Pr
     approved?.commit()
     const charged = charge?.windows ?? []
     const begin = async (note: Note): Promise<T> => {
-      const { unused, effect } = settled
-      if (unused === undefined) {
+      const { unused, spent, effect } = settled
+      if (unused === undefined && spent === undefined) {
         await charge?.commit()
         return effect(note, charged)
       }
@@ -117,10 +122,11 @@ export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Pr
       try {
         return await effect(note, charged)
       } catch (error) {
-        used = !unused(error)
+        used = unused?.(error) !== true
         throw error
       } finally {
-        if (used) await charge?.commit()
+        // A hold that cannot be settled now counts in full once it expires: nothing is lost by going on.
+        if (used) await charge?.commit(spent?.()).catch(() => undefined)
       }
     }
     return await effectThenOutcome(stations, call, decision, startedMs, { ...settled, begin })
@@ -245,6 +251,8 @@ function resourceName(
 ): { joint: string; text: string } | undefined {
   if (resource.kind === 'credential') return { joint: 'on ', text: resource.path }
   if (resource.kind === 'tool') return { joint: '', text: `${resource.tool}:${resource.action}` }
+  if (resource.kind === 'model')
+    return { joint: '', text: `${resource.provider}:${resource.model}` }
   return undefined
 }
 
@@ -256,6 +264,7 @@ function deniedContext<T>(
     action: action.replace(/^vault:/, ''),
     ...(resource.kind === 'credential' && { path: resource.path }),
     ...(resource.kind === 'tool' && { tool: `${resource.tool}:${resource.action}` }),
+    ...(resource.kind === 'model' && { model: `${resource.provider}:${resource.model}` }),
     reason_code: reasonCode,
     legacy_code: 'POLICY_DENIED',
   }

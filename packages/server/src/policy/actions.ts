@@ -23,6 +23,9 @@ export const OPERATION_ALIASES: Readonly<Record<string, string>> = { sign_payloa
 /** The one action on tools; which one, and what of it, is the resource. */
 export const TOOL_CALL = 'tool:call'
 
+/** The actions on models. */
+export const LLM_ACTIONS = ['llm:chat', 'llm:embed'] as const
+
 /** Each action with its direct parent group. */
 export const ACTION_GROUPS: ReadonlyMap<string, string> = new Map([
   ['vault:use:*', 'vault:*'],
@@ -31,6 +34,7 @@ export const ACTION_GROUPS: ReadonlyMap<string, string> = new Map([
   ...SAFE_OPERATIONS.map((op) => `vault:use:${op}`).map(inGroup('vault:use')),
   ...REVEALING_OPERATIONS.map((op) => `vault:use:${op}`).map(inGroup('vault:use:*')),
   ...[TOOL_CALL].map(inGroup('tool:*')),
+  ...LLM_ACTIONS.map(inGroup('llm:*')),
   ...['admin:read', 'admin:write', 'admin:approve', 'admin:seal'].map(inGroup('admin:*')),
 ])
 

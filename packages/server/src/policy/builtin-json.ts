@@ -442,6 +442,309 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
     },
   },
   {
+    id: 'builtin:run',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Agent',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'llm:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Model',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'run',
+                },
+              },
+              right: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'run_models',
+                },
+              },
+            },
+          },
+        },
+        {
+          kind: 'when',
+          body: {
+            contains: {
+              left: {
+                '.': {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'run_models',
+                },
+              },
+              right: {
+                '.': {
+                  left: {
+                    Var: 'resource',
+                  },
+                  attr: 'ref',
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'run,models',
+        id: 'builtin:run',
+      },
+    },
+  },
+  {
+    id: 'builtin:run-scope',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'llm:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Model',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            contains: {
+              left: {
+                '.': {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'holds',
+                },
+              },
+              right: {
+                Value: 'scope_missing',
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'run-scope',
+        description: 'the run has no scope for calling models',
+        id: 'builtin:run-scope',
+        rank: '10',
+        reason: 'scope_not_allowed',
+      },
+    },
+  },
+  {
+    id: 'builtin:run-providers',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'llm:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Model',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'run_providers',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    contains: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'run_providers',
+                        },
+                      },
+                      right: {
+                        '.': {
+                          left: {
+                            Var: 'resource',
+                          },
+                          attr: 'provider',
+                        },
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'run-providers',
+        description: 'the run is not permitted to use this provider',
+        id: 'builtin:run-providers',
+        rank: '20',
+        reason: 'provider_not_allowed',
+      },
+    },
+  },
+  {
+    id: 'builtin:run-category',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'llm:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Model',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            contains: {
+              left: {
+                '.': {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'holds',
+                },
+              },
+              right: {
+                Value: 'category_unknown',
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'run-category',
+        description: 'the category is not one that this route serves',
+        id: 'builtin:run-category',
+        rank: '30',
+        reason: 'category_not_allowed',
+      },
+    },
+  },
+  {
+    id: 'builtin:run-models',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'llm:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Model',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '!': {
+              arg: {
+                '&&': {
+                  left: {
+                    has: {
+                      left: {
+                        Var: 'context',
+                      },
+                      attr: 'run_models',
+                    },
+                  },
+                  right: {
+                    contains: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'run_models',
+                        },
+                      },
+                      right: {
+                        '.': {
+                          left: {
+                            Var: 'resource',
+                          },
+                          attr: 'ref',
+                        },
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'run-models',
+        description: 'the run is not permitted to use this model for this category',
+        id: 'builtin:run-models',
+        rank: '40',
+        reason: 'model_not_allowed',
+      },
+    },
+  },
+  {
     id: 'builtin:scope:vault:list',
     json: {
       effect: 'forbid',
@@ -1440,6 +1743,142 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         clauses: 'scope',
         description: 'the presented key or token does not cover this action',
         id: 'builtin:scope:tool:call',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:llm:chat',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'llm:chat',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'llm:chat',
+                          },
+                          {
+                            Value: 'llm:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:llm:chat',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:llm:embed',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'llm:embed',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'llm:embed',
+                          },
+                          {
+                            Value: 'llm:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:llm:embed',
         reason: 'outside_scope',
       },
     },

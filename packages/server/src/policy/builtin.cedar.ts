@@ -1,10 +1,11 @@
 /**
  * Policies that are always in force. Operators are permitted by role; what a proof carries only ever
  * narrows; a credential's own host list binds whatever the rules say, and so does the operator's list of
- * domains for fetching. Nothing here permits an agent.
+ * domains for fetching. The one permit for agents is what a registered run was granted.
  * `builtin-json.ts` holds the compiled form; a test keeps the two equal.
  */
 import { ACTIONS, TOOL_CALL, withGroups } from './actions.ts'
+import { MODEL_RANKS } from './model-ranks.ts'
 import { TOOL_RANKS } from './tool-ranks.ts'
 
 const ROLES_AND_HOSTS = `
@@ -37,7 +38,49 @@ forbid (principal, action == Action::"vault:use:http_request", resource)
 when { context has credential_hosts && context.credential_hosts == "mismatch" };
 `
 
-interface ToolForbid {
+/** Stands in a decision as `run:<id>`: registering the run was the grant. */
+export const RUN_GRANT = 'builtin:run'
+
+const RUNS = `
+@id("${RUN_GRANT}")
+@clauses("run,models")
+permit (principal is Agent, action in Action::"llm:*", resource is Model)
+when { context has run && context has run_models }
+when { context.run_models.contains(resource.ref) };
+`
+
+const MODEL_FORBIDS: readonly Forbid[] = [
+  {
+    name: 'run-scope',
+    rank: MODEL_RANKS.scope,
+    reason: 'scope_not_allowed',
+    description: 'the run has no scope for calling models',
+    when: 'context.holds.contains("scope_missing")',
+  },
+  {
+    name: 'run-providers',
+    rank: MODEL_RANKS.provider,
+    reason: 'provider_not_allowed',
+    description: 'the run is not permitted to use this provider',
+    when: 'context has run_providers && !context.run_providers.contains(resource.provider)',
+  },
+  {
+    name: 'run-category',
+    rank: MODEL_RANKS.category,
+    reason: 'category_not_allowed',
+    description: 'the category is not one that this route serves',
+    when: 'context.holds.contains("category_unknown")',
+  },
+  {
+    name: 'run-models',
+    rank: MODEL_RANKS.model,
+    reason: 'model_not_allowed',
+    description: 'the run is not permitted to use this model for this category',
+    when: '!(context has run_models && context.run_models.contains(resource.ref))',
+  },
+]
+
+interface Forbid {
   name: string
   rank: number
   reason: string
@@ -45,7 +88,7 @@ interface ToolForbid {
   when: string
 }
 
-const TOOL_FORBIDS: readonly ToolForbid[] = [
+const TOOL_FORBIDS: readonly Forbid[] = [
   {
     name: 'token-tools',
     rank: TOOL_RANKS.tokenTools,
@@ -76,14 +119,17 @@ const TOOL_FORBIDS: readonly ToolForbid[] = [
   },
 ]
 
-function toolForbid({ name, rank, reason, description, when }: ToolForbid): string {
-  return `
+const ON_TOOLS = `action == Action::"${TOOL_CALL}", resource`
+const ON_MODELS = 'action in Action::"llm:*", resource is Model'
+
+function forbidOn(scope: string): (forbid: Forbid) => string {
+  return ({ name, rank, reason, description, when }) => `
 @id("builtin:${name}")
 @rank("${rank}")
 @reason("${reason}")
 @clauses("${name}")
 @description("${description}")
-forbid (principal, action == Action::"${TOOL_CALL}", resource)
+forbid (principal, ${scope})
 when { ${when} };
 `
 }
@@ -103,6 +149,8 @@ when { context has scope && !context.scope.containsAny([${covered.join(', ')}]) 
 
 export const BUILTIN_CEDAR = [
   ROLES_AND_HOSTS,
-  ...TOOL_FORBIDS.map(toolForbid),
+  ...TOOL_FORBIDS.map(forbidOn(ON_TOOLS)),
+  RUNS,
+  ...MODEL_FORBIDS.map(forbidOn(ON_MODELS)),
   ...ACTIONS.map(scopeForbid),
 ].join('')

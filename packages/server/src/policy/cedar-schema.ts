@@ -25,6 +25,8 @@ entity Tool in [Tool] {
   permissions: Set<String>,
   cost_micros: Long,
 };
+// Model::"openai:gpt-4o" in Model::"openai".
+entity Model in [Model] { provider: String, model: String, ref: String };
 
 // Where a request goes, and when it is.
 entity HostGlob, Window;
@@ -64,6 +66,11 @@ type Call = {
   token_permissions?: Set<String>,
   // Lower-case domains of everyone a message would go to.
   recipients?: Set<String>,
+  // Calls of models: the run, what it was registered for, and the category that was asked for.
+  run?: String,
+  run_models?: Set<String>,
+  run_providers?: Set<String>,
+  category?: String,
 };
 
 action "vault:*";
@@ -82,6 +89,10 @@ action "vault:use:http_request", "vault:use:sign", "vault:use:verify", "vault:us
 action "tool:*";
 action "tool:call" in ["tool:*"]
   appliesTo { principal: [Agent], resource: [Tool], context: Call };
+
+action "llm:*";
+action "llm:chat", "llm:embed" in ["llm:*"]
+  appliesTo { principal: [Agent], resource: [Model], context: Call };
 
 action "admin:*";
 action "admin:read", "admin:write", "admin:approve", "admin:seal" in ["admin:*"]

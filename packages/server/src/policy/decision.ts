@@ -4,6 +4,7 @@
  */
 import { newDecisionId } from '@vestry/contract/ids'
 import { TOOL_CALL } from './actions.ts'
+import { RUN_GRANT } from './builtin.cedar.ts'
 import type { CedarRequest, EntitySource } from './cedar/entity.ts'
 import { EvalContext } from './cedar/entity.ts'
 import type { CompiledPolicy } from './cedar/policy.ts'
@@ -89,7 +90,7 @@ export function judge(
 ): Decision {
   const answer = {
     id: newDecisionId(),
-    permits: permits.map(({ id }) => id),
+    permits: permits.map(({ id }) => (id === RUN_GRANT ? grantOf(request.context) : id)),
     forbids: forbids.map(({ id }) => id),
     errors: errors.map(({ policy }) => policy.id),
     policySet: judge.digest,
@@ -224,6 +225,10 @@ function matchingHosts(
     }
   }
   return [...texts]
+}
+
+function grantOf({ run }: PolicyContext): string {
+  return `run:${run ?? ''}`
 }
 
 /** The candidate permit with the longest run of conditions that hold, and the first that does not. */

@@ -22,7 +22,16 @@ export interface PolicyPrincipal {
 export type PolicyResource =
   | { kind: 'credential'; path: string; type: string | null; tags: readonly string[] }
   | ToolResource
+  | ModelResource
   | { kind: 'system' }
+
+export interface ModelResource {
+  kind: 'model'
+  /** Lower case. */
+  provider: string
+  /** Canonical: without a prefix that only repeats the provider. */
+  model: string
+}
 
 export interface ToolResource {
   kind: 'tool'
@@ -74,4 +83,12 @@ export interface PolicyContext {
   tokenPermissions?: readonly string[]
   /** Lower-case domains of everyone a message would go to. */
   recipients?: readonly string[]
+  /** The registered run that a model is called in. */
+  run?: string
+  /** Canonical refs that the run's token lists for the category. */
+  runModels?: readonly string[]
+  /** Absent when the token does not limit providers. */
+  runProviders?: readonly string[]
+  /** `triage`, `analysis`, `reasoning`, `embeddings`, or `unspecified`. */
+  category?: string
 }

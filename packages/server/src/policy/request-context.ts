@@ -47,6 +47,10 @@ export function contextRecord(context: PolicyContext): CedarRecord {
     record.set('token_permissions', names(context.tokenPermissions))
   }
   if (context.recipients !== undefined) record.set('recipients', names(context.recipients))
+  if (context.run !== undefined) record.set('run', wellFormed(context.run))
+  if (context.runModels !== undefined) record.set('run_models', names(context.runModels))
+  if (context.runProviders !== undefined) record.set('run_providers', names(context.runProviders))
+  if (context.category !== undefined) record.set('category', wellFormed(context.category))
   return record
 }
 

@@ -14,6 +14,7 @@ import { parseGlobs } from './glob.ts'
 import { GlobFamily, type GlobIndex } from './glob-index.ts'
 import { type KnownPatterns, Patterns } from './patterns.ts'
 import type {
+  ModelResource,
   OpenData,
   PolicyContext,
   PolicyPrincipal,
@@ -27,6 +28,7 @@ const MAX_PRINCIPALS = 20_000
 const MAX_PATHS = 262_144
 const MAX_OWN_PATHS = 1_000
 const MAX_TOOLS = 10_000
+const MAX_MODELS = 10_000
 
 const SYSTEM = new Entity(new EntityUid('System', 'vestry'))
 const ACTION_ENTITIES = new Map(ACTIONS.map((name) => [name, newAction(name)]))
@@ -58,6 +60,7 @@ export class Vocabulary {
   readonly #principals = new RecentMap<string, KnownPrincipal>(MAX_PRINCIPALS)
   readonly #resources = new RecentMap<string, KnownResource>(MAX_PATHS)
   readonly #tools = new RecentMap<string, { given: ToolResource; entity: Entity }>(MAX_TOOLS)
+  readonly #models = new RecentMap<string, Entity>(MAX_MODELS)
   readonly #uids = new Map<string, EntityUid>()
 
   /** @throws VestryError `POLICY_INVALID` naming the policy with the malformed pattern. */
@@ -154,6 +157,8 @@ export class Vocabulary {
         return SYSTEM
       case 'tool':
         return this.#tool(given)
+      case 'model':
+        return this.#model(given)
       case 'credential':
         return this.#credential(principal, given)
     }
@@ -176,6 +181,24 @@ export class Vocabulary {
       ]),
     })
     this.#tools.set(id, { given: { ...given, permissions: [...given.permissions] }, entity })
+    return entity
+  }
+
+  #model(given: ModelResource): Entity {
+    const provider = wellFormed(given.provider)
+    const model = wellFormed(given.model)
+    const ref = `${provider}:${model}`
+    const known = this.#models.get(ref)
+    if (known !== undefined) return known
+    const entity = new Entity(new EntityUid('Model', ref), {
+      ancestors: [new EntityUid('Model', provider)],
+      attrs: new Map<string, Value>([
+        ['provider', provider],
+        ['model', model],
+        ['ref', ref],
+      ]),
+    })
+    this.#models.set(ref, entity)
     return entity
   }
 
