@@ -5,7 +5,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source'] } },
   test: {
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'test/deep/**'],
+    exclude: ['**/node_modules/**', 'test/deep/**', '**/*.slow.test.ts'],
     globalSetup: ['test/postgres.setup.ts'],
     reporters: ['default', './test/reporter.ts'],
     // One more than the cores that the time is promised for: many tests wait, as the clients they stand for do.

@@ -1,12 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
-/** Long campaigns: fuzzing, oracle comparison, crash loops. CI runs them; `npm test` does not. */
+/** Long campaigns (fuzzing, oracle comparison, crash loops) and what mostly waits (`*.slow.test.ts`). CI runs them; `npm test` does not. */
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },
   test: {
     globalSetup: ['test/postgres.setup.ts'],
-    include: ['test/deep/**/*.test.ts'],
+    include: ['test/deep/**/*.test.ts', 'test/**/*.slow.test.ts'],
     reporters: ['default', './test/reporter.ts'],
     testTimeout: 600_000,
     hookTimeout: 60_000,

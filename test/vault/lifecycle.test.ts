@@ -302,7 +302,8 @@ test('an idle vault seals itself when told to; use keeps it open', async () => {
   await expect
     .poll(async () => (await admin.call('status')).sealed, { timeout: 10_000, interval: 50 })
     .toBe(true)
-  expect(ready(home)).toMatchObject({ sealed: true })
+  // Written once the sealing is done, which the state is told of first.
+  await expect.poll(() => ready(home), { timeout: 5_000 }).toMatchObject({ sealed: true })
   await expect(admin.call('admin.slot.list')).rejects.toEqual(refusedWith('VAULT_LOCKED'))
   admin.destroy()
 })
