@@ -112,3 +112,16 @@ test('a decision is explained by the ids its caller sees, not by a token that ma
     false,
   ])
 })
+
+test('a run is found by its own id, with its registration', async () => {
+  const log = [
+    record(1, { source: 'admin', action: 'run.register', phase: 'intent', txn: 'txn_op' }),
+    record(2, {
+      ...{ source: 'admin', action: 'run.register', phase: 'outcome', txn: 'txn_op' },
+      ...{ request_id: 'r-1', outcome: { code: 'OK', duration_ms: 1, run_txn: 'run_1' } },
+    }),
+    record(3, { source: 'identity', action: 'trat.issue', txn: 'run_1' }),
+    record(4, { source: 'identity', action: 'trat.issue', txn: 'run_2' }),
+  ]
+  expect(await seqs(log, 'run_1')).toEqual([1, 2, 3])
+})

@@ -53,9 +53,26 @@ async function under(index: Index, id: string, signal: AbortSignal): Promise<Aud
   const filter = filterForId(id)
   const known = filter === undefined ? [] : records(await index.find(filter, TRACE_RECORDS))
   signal.throwIfAborted()
-  if (known.length === 0) return wholeRequests(index, await lookThrough(index, id, signal), signal)
+  if (known.length === 0) {
+    const run = await ofRun(index, id, signal)
+    if (run.length > 0) return run
+    return wholeRequests(index, await lookThrough(index, id, signal), signal)
+  }
   // A decision is one record; what came of it shares its request.
   return id.startsWith('dec_') ? wholeRequests(index, known, signal) : known
+}
+
+/** A run is the transaction of what happens in it; operators registered and closed it in transactions of their own. */
+async function ofRun(index: Index, id: string, signal: AbortSignal): Promise<AuditRecord[]> {
+  const own = records(await index.find({ txn: id }, TRACE_RECORDS))
+  signal.throwIfAborted()
+  const about: AuditRecord[] = []
+  for (const action of ['run.register', 'run.close']) {
+    const page = records(await index.find({ source: 'admin', action }, PAGE))
+    signal.throwIfAborted()
+    about.push(...page.filter(({ outcome }) => outcome?.['run_txn'] === id))
+  }
+  return [...(await wholeRequests(index, about, signal)), ...own]
 }
 
 /** Ids name their kind; all others are looked for. */

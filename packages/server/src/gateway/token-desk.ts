@@ -6,6 +6,7 @@ import type { Agent } from '../identity/agent.ts'
 import type { AgentStore } from '../identity/agent-store.ts'
 import type { Seal } from '../seal/seal.ts'
 import type { CredentialStore } from '../vault/credential-store.ts'
+import type { VaultRuns } from '../vault/vault.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { GatewaySettings } from './settings.ts'
 import { type MintDeps, type Minted, mint, mintingAgent } from './tokens/mint.ts'
@@ -32,6 +33,7 @@ export interface TokenDeskDeps {
   readonly store: TokenStore
   readonly nonces: NonceStore
   readonly limits: MintLimits
+  readonly runs: VaultRuns
   readonly audit: AuditLog
   readonly metrics: () => GatewayMetrics
   /** Counts a refusal by rate limit for the summary in the log. */
@@ -52,6 +54,8 @@ export interface MintCall extends SignableRequest {
   readonly json: unknown
   readonly proof: AgentProof
   readonly intent: string | undefined
+  /** Transaction token of the run that the token is taken under. */
+  readonly txnToken: string | undefined
   readonly address: string
   readonly correlationId: string
   readonly traceparent: string | undefined
@@ -71,6 +75,7 @@ export class TokenDesk {
       withIssueTime: false,
       tokens: deps.store,
       agents: deps.agents,
+      assertOpen: (txn) => deps.runs.assertOpen(txn),
       now: deps.now,
     })
   }
@@ -121,7 +126,7 @@ export class TokenDesk {
   }
 
   async #mint(call: MintCall, asker: { agent?: Agent }): Promise<Minted> {
-    const { settings, agents, limits, nonces, now } = this.#deps
+    const { settings, agents, limits, nonces, runs, now } = this.#deps
     limits.admitPeer(call.address)
     const request = readMintRequest(call.json, call.intent)
     const agent = await mintingAgent(request.agentId, agents)
@@ -133,11 +138,36 @@ export class TokenDesk {
       now,
     })
     limits.admitAgent(agent.id)
-    const minted = await mint(agent, request, this.mintDeps())
+    const { txnToken } = call
+    const run = txnToken === undefined ? undefined : await runs.join(txnToken, agent.id)
+    const minted = await mint(agent, request, this.mintDeps(), run)
+    if (run !== undefined) await this.#stillOpen(minted)
     // An identity nobody recorded must not act: the token goes out only after this.
     await this.#deps.audit.append(mintRecord(call, agent, minted, how), 'synced')
     this.#deps.metrics().minted()
     return minted
+  }
+
+  /** A run that was closed while the token was made found no token to end. */
+  async #stillOpen({ token }: Minted): Promise<void> {
+    try {
+      await this.#deps.runs.assertOpen(token.txn)
+    } catch (error) {
+      await this.store.revoke(token.id)
+      throw error
+    }
+  }
+
+  /**
+   * The transaction that a call with this token acts in: that of its token, unless it joins a run of its own.
+   * @throws VestryError `TXN_*`, `IDENTITY_TXN_MISMATCH`, `RUN_CLOSED`
+   */
+  async txnOf({ agent, row }: VerifiedToken, txnToken: string | undefined): Promise<string> {
+    if (txnToken === undefined) return row.txn
+    const { txn } = await this.#deps.runs.join(txnToken, agent.id)
+    if (!row.txn.startsWith('txn_') && row.txn !== txn)
+      throw new VestryError('IDENTITY_TXN_MISMATCH', 'The token was taken under another run')
+    return txn
   }
 
   mintDeps(): MintDeps {

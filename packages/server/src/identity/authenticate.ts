@@ -29,6 +29,13 @@ export interface ChallengeReply extends Partial<ServerProof> {
   features: readonly string[]
 }
 
+/** The run a session is opened in. */
+export interface JoinedRun {
+  readonly txn: string
+  /** Epoch ms. */
+  readonly expiresAt: number
+}
+
 /** The longest name worth remembering; the longest that can log in has 64 characters. */
 const MAX_CLAIM_CHARS = 256
 
@@ -65,18 +72,27 @@ export class Authenticator<S> {
    * Judges the answer and opens the session. A revocation that came while the record was being read finds no
    * session to end, so the record is read once more: from then on the session is there to be found.
    *
+   * @param join Asked once the login has succeeded; what it throws refuses the session.
    * @throws LoginRefused; VestryError `VAULT_LOCKED`, or `RATE_LIMITED` for too many sessions.
    */
-  async answer(connection: object, peer: Peer, answer: Answer): Promise<Session> {
+  async answer(
+    connection: object,
+    peer: Peer,
+    answer: Answer,
+    join?: (subject: S) => Promise<JoinedRun>,
+  ): Promise<Session> {
     const { book, lookup, principal, serverKey, sessions } = this.#deps
     const serverId = Buffer.from(serverKey().id, 'hex')
     const done = await login({ book, lookup, serverId: () => serverId }, connection, answer)
+    const run = await join?.(done.subject)
+    const ends = [done.key.expiresAt, run?.expiresAt].filter((end) => end !== undefined)
     const session = sessions.open(connection, {
       id: done.sessionId,
       principal: principal(done.subject),
       peer,
       keyFingerprint: done.key.fingerprint,
-      ...(done.key.expiresAt !== undefined && { notAfter: done.key.expiresAt }),
+      ...(ends.length > 0 && { notAfter: Math.min(...ends) }),
+      ...(run !== undefined && { txn: run.txn }),
     })
     const { keys } = await lookup(done.name)
     if (keys.some(({ fingerprint }) => fingerprint === done.key.fingerprint)) return session

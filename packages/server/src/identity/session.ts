@@ -20,6 +20,7 @@ export type EndReason =
   | 'ended_by_operator'
   | 'sealed'
   | 'shutdown'
+  | 'run_closed'
 
 export interface Session {
   readonly id: string
@@ -92,7 +93,8 @@ export class SessionBook {
    * Opens a session; the connection's previous one ends (`replaced`, or `logout` for someone else).
    *
    * @param input.id The id the challenge was issued under.
-   * @param input.notAfter Epoch ms at which the key stops counting, if it does.
+   * @param input.notAfter Epoch ms at which the key stops counting, or the run that was joined ends.
+   * @param input.txn Of the run that was joined; a new one unless given.
    * @throws VestryError `RATE_LIMITED` when the agent holds as many sessions as it may.
    */
   open(
@@ -103,6 +105,7 @@ export class SessionBook {
       peer: Peer
       keyFingerprint: string
       notAfter?: number
+      txn?: string
     },
   ): Session {
     const key = principalKey(input.principal)
@@ -119,7 +122,7 @@ export class SessionBook {
       principal: input.principal,
       peer: input.peer,
       keyFingerprint: input.keyFingerprint,
-      txn: newTxn(),
+      txn: input.txn ?? newTxn(),
       createdAt: now.wall,
       expiresAt: Math.min(absolute, input.notAfter ?? absolute),
       connection,

@@ -46,6 +46,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 4, name: 'signed approvals', statements: signApprovals },
   { version: 5, name: 'what an approval is about', statements: explainApprovals },
   { version: 6, name: 'gateway and journal', statements: gatewayTables },
+  { version: 7, name: 'runs', statements: runTables },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -352,6 +353,44 @@ function gatewayTables({ engine, integer, bytes, table, keyedTable }: Dialect): 
       "mac" ${bytes} not null
     ) ${table}`,
     ...(engine === 'sqlite' ? sqliteTriggers(['tool']) : postgresTriggers(['tool'])),
+  ]
+}
+
+/** Transactions that were registered, and the keys their tokens are signed with. */
+function runTables({ engine, integer, bytes, table }: Dialect): readonly string[] {
+  return [
+    `create table "run" (
+      "id" text primary key not null,
+      "agent_id" text not null,
+      "spiffe_id" text not null,
+      "definition_json" text not null,
+      "node" text not null,
+      "uid" ${integer},
+      "state" text not null,
+      "replacements" ${integer} not null,
+      "created_at" ${integer} not null,
+      "expires_at" ${integer} not null,
+      "closed_at" ${integer},
+      "mac" ${bytes} not null
+    ) ${table}`,
+    `create index "run_spiffe_id" on "run" ("spiffe_id", "created_at") where "state" = 'open'`,
+    `create index "run_time" on "run" ("created_at")`,
+    `create index "run_expiry" on "run" ("expires_at")`,
+    ...(engine === 'sqlite' ? sqliteTriggers(['run']) : postgresTriggers(['run'])),
+    // What was taken under a run ends with it.
+    `create index "gateway_token_txn" on "gateway_token" ("txn")`,
+
+    `create table "run_key" (
+      "id" text primary key not null,
+      "use" text not null,
+      "alg" text not null,
+      "public_jwk" text not null,
+      "private_key" ${bytes} not null,
+      "created_at" ${integer} not null,
+      "active_at" ${integer} not null,
+      "retired_at" ${integer},
+      "mac" ${bytes} not null
+    ) ${table}`,
   ]
 }
 

@@ -224,6 +224,38 @@ export interface Tables {
     updated_at: number
     mac: Uint8Array
   }
+  /** Runs: transactions that were registered, and what their tokens may say. */
+  run: {
+    /** Also the `txn` of what happens in it. */
+    id: string
+    agent_id: string
+    spiffe_id: string
+    definition_json: string
+    /** The node whose sockets and files serve it. */
+    node: string
+    uid: number | null
+    state: 'open' | 'closed'
+    /** Tokens made from other tokens; the one column that the MAC leaves out. */
+    replacements: number
+    created_at: number
+    expires_at: number
+    closed_at: number | null
+    mac: Uint8Array
+  }
+  /** Keys that sign the tokens of runs. */
+  run_key: {
+    /** The `kid`. */
+    id: string
+    use: 'trat' | 'svid'
+    alg: string
+    public_jwk: string
+    /** SNCR record of seal/record.ts: PKCS #8. */
+    private_key: Uint8Array
+    created_at: number
+    active_at: number
+    retired_at: number | null
+    mac: Uint8Array
+  }
   /** Query index over the audit log; can be rebuilt from it. */
   audit_index: {
     /** Each node writes a chain of its own; empty where only one node exists. */
@@ -269,6 +301,8 @@ const NAMES: Record<keyof Tables, true> = {
   gateway_token: true,
   agent_nonce: true,
   tool: true,
+  run: true,
+  run_key: true,
   audit_index: true,
 }
 export const TABLE_NAMES: readonly string[] = Object.keys(NAMES).sort()

@@ -9,7 +9,13 @@ import { ping, status, whoami } from './methods/about.ts'
 import { checkAccess } from './methods/check-access.ts'
 import { leaseStatus, releaseLease, renewLease } from './methods/leases.ts'
 import { list } from './methods/list.ts'
-import { authenticate, challengeResponse, type LoginCall, logout } from './methods/login.ts'
+import {
+  type Asked,
+  authenticate,
+  challengeResponse,
+  type LoginCall,
+  logout,
+} from './methods/login.ts'
 import { retrieve } from './methods/retrieve.ts'
 import { store } from './methods/store.ts'
 import { use } from './methods/use.ts'
@@ -50,6 +56,7 @@ const DIALECT: ReadonlyMap<string, string> = new Map([
   ['credential.use', 'use'],
 ])
 
+const NOT_ASKED: Asked = { claimed: '', txnToken: undefined }
 const BARRIERS = new Set([
   'authenticate',
   'challenge_response',
@@ -64,7 +71,7 @@ export interface AgentPeer {
   readonly peer: Peer
   readonly source: string
   /** The open challenge; the second dialect does not send its session id back. */
-  challenge: { sessionId: string; claimed: string } | undefined
+  challenge: ({ readonly sessionId: string } & Asked) | undefined
   loggedIn: boolean
 }
 
@@ -152,8 +159,9 @@ async function handleLogin(
   if (method === 'authenticate') {
     const reply = authenticate(call)
     const { session_id: sessionId } = reply.result as { session_id: string }
-    const { agent_name, agent } = request.params
-    state.challenge = { sessionId, claimed: String(agent_name ?? agent) }
+    const { agent_name, agent, txn_token: token } = request.params
+    const txnToken = typeof token === 'string' ? token : undefined
+    state.challenge = { sessionId, claimed: String(agent_name ?? agent), txnToken }
     return reply
   }
   const { challenge } = state
@@ -163,7 +171,7 @@ async function handleLogin(
   try {
     // Without a session id the answer is as wrong as with a foreign one.
     const given = typeof sessionId === 'string' ? sessionId : ''
-    const reply = await challengeResponse(call, given, challenge?.claimed ?? '')
+    const reply = await challengeResponse(call, given, challenge ?? NOT_ASKED)
     // The peer may have gone meanwhile; then nobody is left to end its session.
     if (state.connection.socket.destroyed) vault.sessions.endConnection(state.connection)
     state.loggedIn = true
@@ -258,6 +266,11 @@ const AGENT_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'AUDIT_UNAVAILABLE',
   'TIMEOUT',
   'SHUTTING_DOWN',
+  'TXN_MISSING',
+  'TXN_INVALID',
+  'TXN_EXPIRED',
+  'IDENTITY_TXN_MISMATCH',
+  'RUN_CLOSED',
 ])
 
 /** Keeps the daemon's own troubles inside: the agent learns that there was one, our log which. */

@@ -30,6 +30,7 @@ function lease(more: Partial<Lease> = {}): Lease {
     policy: 'vault:r',
     requestId: 'r-1',
     sessionId: 's-1',
+    txn: 'txn_1',
     context: {},
     expiresAt: 1_000,
     renewals: 0,

@@ -40,6 +40,7 @@ export interface LeaseFilter {
   readonly path?: string
   readonly prefix?: string
   readonly sessionId?: string
+  readonly txn?: string
   readonly id?: string
 }
 
@@ -222,9 +223,10 @@ export class LeaseBook {
   }
 }
 
-function matches(lease: Lease, { path, prefix, sessionId, id }: LeaseFilter): boolean {
+function matches(lease: Lease, { path, prefix, sessionId, txn, id }: LeaseFilter): boolean {
   if (path !== undefined && lease.path !== path) return false
   if (prefix !== undefined && !lease.path.startsWith(prefix)) return false
   if (sessionId !== undefined && lease.sessionId !== sessionId) return false
+  if (txn !== undefined && lease.txn !== txn) return false
   return id === undefined || lease.id === id
 }

@@ -14,6 +14,7 @@ export type RevokeReason =
   | 'sealed'
   | 'restart'
   | 'quota'
+  | 'run_closed'
   /** Never handed out: what came of the request could not be recorded. */
   | 'unrecorded'
 
@@ -31,6 +32,8 @@ export interface Lease {
   readonly policy: string
   readonly requestId: string
   readonly sessionId: string
+  /** The transaction it was taken in. */
+  readonly txn: string
   /** What policy was told of the operation, and is told again at each renewal. */
   readonly context: Partial<PolicyContext>
   expiresAt: number

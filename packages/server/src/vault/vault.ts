@@ -2,7 +2,7 @@
 import type { Stations } from '../call/perform.ts'
 import type { Agent } from '../identity/agent.ts'
 import type { AgentStore } from '../identity/agent-store.ts'
-import type { Authenticator } from '../identity/authenticate.ts'
+import type { Authenticator, JoinedRun } from '../identity/authenticate.ts'
 import type { Session, SessionBook } from '../identity/session.ts'
 import type { Seal } from '../seal/seal.ts'
 import type { CredentialStore } from './credential-store.ts'
@@ -32,7 +32,16 @@ export interface Vault {
   readonly wraps: WrapBook
   readonly limits: VaultLimits
   readonly egress: Egress
+  /** The part that knows runs; joined by sessions that bring a transaction token. */
+  readonly runs: VaultRuns
   readonly now: () => number
+}
+
+export interface VaultRuns {
+  /** @throws VestryError `TXN_*`, `IDENTITY_TXN_MISMATCH`, `RUN_CLOSED` */
+  join(token: string, agentId: string): Promise<JoinedRun>
+  /** @throws VestryError `RUN_CLOSED` for the transaction of a run that is over. */
+  assertOpen(txn: string): Promise<void>
 }
 
 /** What one request of a logged-in agent runs with. */

@@ -33,6 +33,7 @@ export interface ProxyRequest {
     readonly authorization: string | undefined
     readonly idempotencyKey: string | undefined
     readonly intent: string | undefined
+    readonly txnToken: string | undefined
     readonly traceparent: string | undefined
   }
   /** What an agent may have signed, and how. */
@@ -117,12 +118,13 @@ async function acceptCall(
     const { method, path, proof } = request.signed
     await gateway.tokens.checkSigned(agent, { method, path, body: request.rawBody }, proof)
     admitAgent(gateway, agent)
+    const txn = await gateway.tokens.txnOf(accepted, headers.txnToken)
     const peer = { transport: 'http' as const, address }
     const principal = { kind: 'agent' as const, agent }
     return {
       requestId,
       correlationId: correlation.id,
-      caller: newCaller({ principal, peer, txn: row.txn }, headers.traceparent),
+      caller: newCaller({ principal, peer, txn }, headers.traceparent),
       agentId: agent.id,
       agentName: agent.displayName,
       tool: body.tool,

@@ -7,6 +7,7 @@ import { VestryError } from '@vestry/contract/errors'
 import { newTxn } from '@vestry/contract/ids'
 import type { Agent } from '../../identity/agent.ts'
 import type { AgentStore } from '../../identity/agent-store.ts'
+import type { JoinedRun } from '../../identity/authenticate.ts'
 import { agentZone } from './agent-record.ts'
 import { claimsText, type TokenClaims } from './claims.ts'
 import { type ExpiryRules, resolveExpiry } from './expiry.ts'
@@ -60,16 +61,25 @@ export async function mintingAgent(
   return agent
 }
 
-/** @throws VestryError `INVALID_EXPIRY`; `INVALID_FIELD` for claims that fit in no token. */
-export async function mint(agent: Agent, request: MintRequest, deps: MintDeps): Promise<Minted> {
+/**
+ * @param run That the token is taken under: it lends its transaction, and the token ends no later.
+ * @throws VestryError `INVALID_EXPIRY`; `INVALID_FIELD` for claims that fit in no token.
+ */
+export async function mint(
+  agent: Agent,
+  request: MintRequest,
+  deps: MintDeps,
+  run?: JoinedRun,
+): Promise<Minted> {
   const { now, newId = randomUUID } = deps
   const nowMs = now()
   const zone = agentZone(agent)
-  const expiresAt = resolveExpiry(request.expiresAt, {
+  const wanted = resolveExpiry(request.expiresAt, {
     ...deps.expiry,
     nowMs,
     ...(zone !== undefined && { agentZone: zone }),
   })
+  const expiresAt = Math.min(wanted, run?.expiresAt ?? wanted)
   const claims: TokenClaims = {
     agent_id: agent.id,
     agent_name: agent.displayName,
@@ -92,7 +102,7 @@ export async function mint(agent: Agent, request: MintRequest, deps: MintDeps): 
     tools: claims.tools,
     permissions: claims.permissions,
     intent: request.intent,
-    txn: newTxn(),
+    txn: run?.txn ?? newTxn(),
     issuedAt: nowMs,
     expiresAt,
     revokedAt: undefined,

@@ -149,7 +149,16 @@ export class TokenStore {
   }
 
   /** Every token of the agent that still lives. @returns how many that were. */
-  async revokeAll(agentId: string): Promise<number> {
+  revokeAll(agentId: string): Promise<number> {
+    return this.#revokeWhere('agent_id', agentId)
+  }
+
+  /** Every token that was taken in this transaction and still lives. @returns how many that were. */
+  revokeTaken(txn: string): Promise<number> {
+    return this.#revokeWhere('txn', txn)
+  }
+
+  async #revokeWhere(column: 'agent_id' | 'txn', value: string): Promise<number> {
     const { store, guard, now } = this.#deps
     const startMs = now()
     for (let total = 0; ; ) {
@@ -157,7 +166,7 @@ export class TokenStore {
         const rows = await trx
           .selectFrom('gateway_token')
           .selectAll()
-          .where('agent_id', '=', agentId)
+          .where(column, '=', value)
           .where('revoked_at', 'is', null)
           .where('expires_at', '>', startMs)
           .orderBy('issued_at')

@@ -20,6 +20,8 @@ export interface TokenVerifierDeps {
   readonly withIssueTime: boolean
   readonly tokens: TokenStore
   readonly agents: Pick<AgentStore, 'byId'>
+  /** Throws `RUN_CLOSED` for the transaction of a run that is over; what is no run is never over. */
+  readonly assertOpen?: (txn: string) => Promise<void>
   /** Epoch ms. */
   readonly now: () => number
   /**
@@ -59,7 +61,8 @@ export class TokenVerifier {
 
   /**
    * @param text `agent_token` as it came, whatever its type.
-   * @throws TokenRefused by the first check that fails: form, signature, content, expiry, age, registry, agent.
+   * @throws TokenRefused by the first check that fails: form, signature, content, expiry, age, registry, agent;
+   *   VestryError `RUN_CLOSED` when the run it was taken under is over.
    */
   async verify(text: unknown): Promise<VerifiedToken> {
     const opened = this.#open(text)
@@ -73,6 +76,7 @@ export class TokenVerifier {
     const agent = await this.#deps.agents.byId(claims.agent_id)
     if (agent === undefined) throw refused('AGENT_NOT_FOUND', opened)
     if (agent.status !== 'enabled') throw refused('AGENT_INACTIVE', opened)
+    if (known !== undefined) await this.#deps.assertOpen?.(known.txn)
     const row = known ?? (await this.#adopt(opened))
     return { agent, claims, payload, row, expiresAtMs }
   }

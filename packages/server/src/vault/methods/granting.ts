@@ -60,6 +60,7 @@ export function planLease(
         policy: decision.permits[0] ?? '',
         requestId,
         sessionId: session.id,
+        txn: session.txn,
         context: of.context ?? {},
         expiresAt,
         renewals: 0,

@@ -12,6 +12,7 @@ import { isoTime } from './granting.ts'
 const NOBODY = ''
 /** No agent's name is longer; the rest of a longer one is not worth remembering. */
 const MAX_NAME_CHARS = 65
+const MAX_TXN_TOKEN_CHARS = 32_768
 
 /** A login in progress on one connection. */
 export interface LoginCall {
@@ -34,35 +35,59 @@ export function authenticate(call: LoginCall): Reply {
   // Whoever is asked for, a challenge is opened: only the answer tells, and then nothing more than "no".
   const agentName = onlyAgents === undefined || onlyAgents.has(claimed) ? claimed : NOBODY
   const nonce = optionalString(params, 'client_nonce', 64)
+  // Read when the login has succeeded: strangers learn nothing of tokens.
+  optionalString(params, 'txn_token', MAX_TXN_TOKEN_CHARS)
   return { result: { ...vault.authenticator.begin(connection, agentName, nonce) } }
 }
 
-/**
- * Opens the session; the connection belongs to it from here on.
- * @param asked The name the challenge was asked for: what lockouts count, whatever became of the challenge.
- */
+/** What the challenge was asked with. */
+export interface Asked {
+  /** The name that lockouts count, whatever became of the challenge. */
+  readonly claimed: string
+  /** Of the run the session joins. */
+  readonly txnToken: string | undefined
+}
+
+/** Opens the session; the connection belongs to it from here on. */
 export async function challengeResponse(
   call: LoginCall,
   sessionId: string,
-  asked: string,
+  asked: Asked,
 ): Promise<Reply> {
   const { vault, params, source, connection } = call
-  const claimed = asked.slice(0, MAX_NAME_CHARS)
+  const claimed = asked.claimed.slice(0, MAX_NAME_CHARS)
+  const { txnToken } = asked
   vault.limits.assertNotLocked(source, claimed)
   const signature = textOrNothing(params['signature'])
   const signatureV2 = textOrNothing(params['signature_v2'])
   try {
-    const session = await vault.authenticator.answer(connection, call.peer, {
-      sessionId,
-      ...(signature !== undefined && { signature }),
-      ...(signatureV2 !== undefined && { signatureV2 }),
-    })
+    const session = await vault.authenticator.answer(
+      connection,
+      call.peer,
+      {
+        sessionId,
+        ...(signature !== undefined && { signature }),
+        ...(signatureV2 !== undefined && { signatureV2 }),
+      },
+      txnToken === undefined ? undefined : (agent) => vault.runs.join(txnToken, agent.id),
+    )
+    await stillOpen(vault, session)
     vault.limits.loginSucceeded(source, claimed)
     await recordSuccess(call, session)
     return loggedIn(vault, session)
   } catch (error) {
     if (error instanceof LoginRefused)
       await recordFailure({ ...call, door: 'vault', counted: claimed }, error.reason, claimed)
+    throw error
+  }
+}
+
+/** A run that was closed while its session was being opened found no session to end. */
+async function stillOpen(vault: Vault, session: Session): Promise<void> {
+  try {
+    await vault.runs.assertOpen(session.txn)
+  } catch (error) {
+    vault.sessions.endWhere((live) => live.id === session.id, 'run_closed')
     throw error
   }
 }

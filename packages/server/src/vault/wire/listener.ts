@@ -205,7 +205,7 @@ export class Listener<State> {
 }
 
 /** Removes a socket file nobody listens on. The caller holds the instance lock. */
-async function removeStale(path: string): Promise<void> {
+export async function removeStale(path: string): Promise<void> {
   let kind: ReturnType<typeof lstatSync>
   try {
     kind = lstatSync(path)

@@ -1,0 +1,298 @@
+/**
+ * Runs on disk, with a bounded memory of what was read. A change is known to every node at once; should that
+ * news be lost, no node trusts its memory for longer than a second.
+ */
+import { accept } from '@vestry/contract/accept'
+import { VestryError } from '@vestry/contract/errors'
+import * as z from 'zod'
+import type { PointRead } from '../../store/engine.ts'
+import { RecentMap } from '../../store/recent-map.ts'
+import type { Tables } from '../../store/schema.ts'
+import type { Store } from '../../store/store.ts'
+import type { Changed, RowGuard } from '../row-guard.ts'
+import type { Run } from './run.ts'
+import {
+  AllowedModels,
+  AllowedProviders,
+  AllowedTools,
+  Budget,
+  defined,
+  definedBudget,
+  Requester,
+} from './run-registration.ts'
+
+export interface RunStoreDeps {
+  readonly store: Store
+  readonly guard: RowGuard
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
+type RunRow = Tables['run']
+
+const COLUMNS = [
+  'id',
+  'agent_id',
+  'spiffe_id',
+  'definition_json',
+  'node',
+  'uid',
+  'state',
+  'created_at',
+  'expires_at',
+  'closed_at',
+  'mac',
+] as const satisfies readonly (keyof RunRow)[]
+type ReadRow = Pick<RunRow, (typeof COLUMNS)[number]>
+
+const REMEMBERED = 4_096
+const FRESH_MS = 1_000
+/** An ended run stays listed this long. */
+export const KEPT_AFTER_END_MS = 7 * 86_400_000
+const BATCH = 200
+
+const Definition = z.strictObject({
+  sub: z.string(),
+  scope: z.array(z.string()),
+  org_id: z.string(),
+  repo_url: z.string(),
+  repo_ref: z.string(),
+  agent_type: z.string(),
+  agent_mode: z.string(),
+  allowed_models: AllowedModels,
+  allowed_providers: AllowedProviders,
+  allowed_tools: AllowedTools,
+  rctx: Requester,
+  trat_ttl_seconds: z.int(),
+  budget: Budget,
+})
+
+interface Entry {
+  readonly run: Run | undefined
+  readonly readAtMs: number
+}
+
+export class RunStore implements Disposable {
+  readonly #deps: RunStoreDeps
+  readonly #read: PointRead<ReadRow>
+  readonly #known = new RecentMap<string, Entry>(REMEMBERED)
+  readonly #unsubscribe: () => void
+  /** Raised with each invalidation, so that a read begun before it does not fill the memory after it. */
+  #epoch = 0
+
+  constructor(deps: RunStoreDeps) {
+    this.#deps = deps
+    this.#read = deps.store.pointRead('run', ['id'], COLUMNS)
+    this.#unsubscribe = deps.store.onChange((tables) => {
+      if (tables.includes('run')) this.drop()
+    })
+  }
+
+  /** @throws VestryError `CONFLICT` when the id was used before, or another agent's open run has the SPIFFE ID. */
+  async add(run: Run): Promise<Changed<Run>> {
+    const { store, guard } = this.#deps
+    const changed = await store.change(async (trx) => {
+      const used = await trx
+        .selectFrom('run')
+        .select('id')
+        .where('id', '=', run.id)
+        .executeTakeFirst()
+      if (used !== undefined) throw idTaken(run.id)
+      const foreign = await trx
+        .selectFrom('run')
+        .select('id')
+        .where('spiffe_id', '=', run.spiffeId)
+        .where('agent_id', '!=', run.agentId)
+        .where('state', '=', 'open')
+        .executeTakeFirst()
+      if (foreign !== undefined)
+        throw new VestryError('CONFLICT', 'A run of another agent has this spiffe_id')
+      const done = await trx
+        .insertInto('run')
+        .values({ ...sealRow(run, guard), replacements: 0 })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst()
+      if (done.numInsertedOrUpdatedRows !== 1n) throw idTaken(run.id)
+      return run
+    })
+    this.drop()
+    return changed
+  }
+
+  /** Ended ones are found too. Answers at once while it remembers. @throws VestryError `STORE_CORRUPT` */
+  byId(id: string): Run | undefined | Promise<Run | undefined> {
+    const known = this.#known.get(id)
+    const nowMs = this.#deps.now()
+    if (known !== undefined && Math.abs(nowMs - known.readAtMs) < FRESH_MS) return known.run
+    const epoch = this.#epoch
+    const keep = (row: ReadRow | undefined): Run | undefined => {
+      const run = row && openRow(row, this.#deps.guard)
+      if (epoch === this.#epoch) this.#known.set(id, { run, readAtMs: nowMs })
+      return run
+    }
+    const found = this.#read(id)
+    return found instanceof Promise ? found.then(keep) : keep(found)
+  }
+
+  /** Open by their rows, newest first; who asks compares their ends with the clock. */
+  async openOf(spiffeId: string, limit: number): Promise<Run[]> {
+    const rows = await this.#deps.store.db
+      .selectFrom('run')
+      .select(COLUMNS)
+      .where('spiffe_id', '=', spiffeId)
+      .where('state', '=', 'open')
+      .where('expires_at', '>', this.#deps.now())
+      .orderBy('created_at', 'desc')
+      .limit(limit)
+      .execute()
+    return rows.map((row) => openRow(row, this.#deps.guard))
+  }
+
+  /** Newest first. */
+  async list(
+    wanted: { limit?: number; agentId?: string; node?: string; live?: boolean } = {},
+  ): Promise<Run[]> {
+    const { limit, agentId, node, live } = wanted
+    let query = this.#deps.store.db
+      .selectFrom('run')
+      .select(COLUMNS)
+      .orderBy('created_at', 'desc')
+      .orderBy('id')
+    if (limit !== undefined) query = query.limit(limit)
+    if (agentId !== undefined) query = query.where('agent_id', '=', agentId)
+    if (node !== undefined) query = query.where('node', '=', node)
+    if (live === true) query = query.where('expires_at', '>', this.#deps.now())
+    return (await query.execute()).map((row) => openRow(row, this.#deps.guard))
+  }
+
+  /**
+   * For good. Once more changes nothing: the first time stands.
+   * @throws VestryError `NOT_FOUND`
+   */
+  async close(id: string): Promise<Changed<Run>> {
+    const { store, guard, now } = this.#deps
+    const changed = await store.change(async (trx) => {
+      const row = await trx
+        .selectFrom('run')
+        .select(COLUMNS)
+        .where('id', '=', id)
+        .executeTakeFirst()
+      if (row === undefined)
+        throw new VestryError('NOT_FOUND', 'There is no such run', {
+          hint: 'See "vestry run list"',
+        })
+      const run = openRow(row, guard)
+      if (run.state === 'closed') return run
+      const closed: Run = { ...run, state: 'closed', closedAt: now() }
+      const { state, closed_at, mac } = sealRow(closed, guard)
+      await trx.updateTable('run').set({ state, closed_at, mac }).where('id', '=', id).execute()
+      return closed
+    })
+    this.drop()
+    return changed
+  }
+
+  /**
+   * Counts one more token made from another; how often is no part of the signed row.
+   * @throws VestryError `INVALID_GRANT` when there have been `max` of them.
+   */
+  async countReplacement(id: string, max: number): Promise<void> {
+    const done = await this.#deps.store.write((trx) =>
+      trx
+        .updateTable('run')
+        .set((is) => ({ replacements: is('replacements', '+', 1) }))
+        .where('id', '=', id)
+        .where('replacements', '<', max)
+        .executeTakeFirst(),
+    )
+    if (done.numUpdatedRows !== 1n)
+      throw new VestryError('INVALID_GRANT', `A run replaces its tokens at most ${max} times`)
+  }
+
+  /** Forgets what ended a week ago. @returns how many rows that were. */
+  async prune(): Promise<number> {
+    const { store, now } = this.#deps
+    const beforeMs = now() - KEPT_AFTER_END_MS
+    const old = await store.db
+      .selectFrom('run')
+      .select('id')
+      .where('expires_at', '<', beforeMs)
+      .limit(BATCH)
+      .execute()
+    if (old.length === 0) return 0
+    const ids = old.map(({ id }) => id)
+    await store.change((trx) => trx.deleteFrom('run').where('id', 'in', ids).execute())
+    return ids.length
+  }
+
+  /** Empties the memory, as sealing demands. */
+  drop(): void {
+    this.#epoch += 1
+    this.#known.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.#unsubscribe()
+    this.drop()
+  }
+}
+
+function sealRow(run: Run, guard: RowGuard): ReadRow {
+  const { run_id: _, ...tctx } = run.tctx
+  const definition: z.input<typeof Definition> = {
+    ...(tctx as z.input<typeof Definition>), // the same lists, read-only
+    sub: run.sub,
+    scope: [...run.scope],
+    repo_ref: run.repoRef,
+    rctx: run.rctx,
+    trat_ttl_seconds: run.tratTtlSeconds,
+    budget: run.budget,
+  }
+  const row = {
+    id: run.id,
+    agent_id: run.agentId,
+    spiffe_id: run.spiffeId,
+    definition_json: JSON.stringify(definition),
+    node: run.node,
+    uid: run.uid ?? null,
+    state: run.state,
+    created_at: run.createdAt,
+    expires_at: run.expiresAt,
+    closed_at: run.closedAt ?? null,
+  }
+  return { ...row, mac: guard.mac('run', run.id, row) }
+}
+
+/** @throws VestryError `STORE_CORRUPT` for a row that we did not write. */
+function openRow({ mac, ...row }: ReadRow, guard: RowGuard): Run {
+  guard.check('run', row.id, row, mac)
+  const { sub, scope, repo_ref, rctx, trat_ttl_seconds, budget, ...tctx } = accept(
+    Definition,
+    JSON.parse(row.definition_json),
+    'STORE_CORRUPT',
+  )
+  return {
+    id: row.id,
+    agentId: row.agent_id,
+    spiffeId: row.spiffe_id,
+    sub,
+    scope,
+    tctx: { run_id: row.id, ...tctx },
+    rctx: defined(rctx),
+    repoRef: repo_ref,
+    tratTtlSeconds: trat_ttl_seconds,
+    budget: definedBudget(budget),
+    node: row.node,
+    uid: row.uid ?? undefined,
+    state: row.state,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    closedAt: row.closed_at ?? undefined,
+  }
+}
+
+function idTaken(id: string): VestryError {
+  return new VestryError('CONFLICT', `A run is or was registered as "${id}"`, {
+    hint: 'Choose another run_id, or leave it out.',
+  })
+}
