@@ -64,13 +64,30 @@ export function upstreamError(error: unknown, host: string, scrubber: Scrubber):
   return words === CONNECT.network || words === BROKEN_OFF ? markTransient(result) : result
 }
 
-export function timeoutError(host: string, timeoutMs: number, scrubber: Scrubber): VestryError {
+/** What did not happen in time: the whole answer, its first byte, its next one, its last one. */
+export type TimeoutPhase = 'answer' | 'first_byte' | 'idle' | 'total'
+
+const TOO_LATE: Readonly<Record<TimeoutPhase, string>> = {
+  answer: 'did not answer within',
+  first_byte: 'sent no first byte within',
+  idle: 'paused its answer for more than',
+  total: 'did not end its answer within',
+}
+
+export function timeoutError(
+  host: string,
+  timeoutMs: number,
+  scrubber: Scrubber,
+  phase: TimeoutPhase = 'answer',
+): VestryError {
   const name = scrubber.text(host, 'error')
-  return new VestryError(
-    'UPSTREAM_TIMEOUT',
-    `Host "${name}" did not answer within ${timeoutMs} ms`,
-    { context: { host: name, timeout_ms: timeoutMs } },
-  )
+  return new VestryError('UPSTREAM_TIMEOUT', `Host "${name}" ${TOO_LATE[phase]} ${timeoutMs} ms`, {
+    context: {
+      host: name,
+      timeout_ms: timeoutMs,
+      ...(phase !== 'answer' && { phase }),
+    },
+  })
 }
 
 /** Not the upstream's doing but a mistake of ours. */

@@ -10,7 +10,7 @@ import { type Hop, isRedirect, nextHop } from './redirect.ts'
 import type { HeaderPairs } from './request-headers.ts'
 import { vet } from './resolve.ts'
 import type { Scrubber } from './scrub.ts'
-import type { EgressDeps, EgressRequest, Grant } from './send.ts'
+import type { EgressDeps, Grant, Outbound } from './send.ts'
 import { canonicalPin } from './trust.ts'
 
 const MAX_REDIRECTS = 3
@@ -25,7 +25,7 @@ export interface Progress {
 
 /** One request on its way through its hops. */
 export interface Journey {
-  request: EgressRequest
+  request: Outbound
   deps: EgressDeps
   /** Every hop so far; grows by one with each redirect. */
   visited: Hop[]
@@ -67,7 +67,7 @@ export async function follow(journey: Journey): Promise<{ reply: Exchange; bytes
 }
 
 /** What the caller throws besides our errors is a fault of ours, not of the upstream. */
-async function announce({ onSend }: EgressRequest): Promise<void> {
+async function announce({ onSend }: Outbound): Promise<void> {
   try {
     await onSend?.()
   } catch (error) {
@@ -101,7 +101,7 @@ function hopAfter({ request, deps, visited, scrubber }: Journey, status: number,
 }
 
 /** Policy's answer, and the rules that no policy can lift. */
-async function authorized(request: EgressRequest, planned: Hop, hop: number): Promise<Grant> {
+async function authorized(request: Outbound, planned: Hop, hop: number): Promise<Grant> {
   const grant = await ask(request, planned, hop)
   const { host, scheme, exactOnly } = planned.target
   if (exactOnly !== undefined && !grant.exactHost) {
@@ -120,7 +120,7 @@ async function authorized(request: EgressRequest, planned: Hop, hop: number): Pr
 }
 
 /** Whatever policy throws besides our errors is a fault of ours, not of the upstream. */
-async function ask(request: EgressRequest, planned: Hop, hop: number): Promise<Grant> {
+async function ask(request: Outbound, planned: Hop, hop: number): Promise<Grant> {
   try {
     return await request.authorize(planned.target, hop, planned)
   } catch (error) {
@@ -128,13 +128,13 @@ async function ask(request: EgressRequest, planned: Hop, hop: number): Promise<G
   }
 }
 
-function headersFor(request: EgressRequest, visited: readonly Hop[]): HeaderPairs {
+function headersFor(request: Outbound, visited: readonly Hop[]): HeaderPairs {
   const headers = headersAt(request, visited)
   const { injection } = request
   return injection?.place === 'header' ? [...headers, [injection.name, textOf(injection)]] : headers
 }
 
-function secretQuery({ injection }: EgressRequest): string | undefined {
+function secretQuery({ injection }: Outbound): string | undefined {
   return injection?.place === 'query' ? `${injection.name}=${textOf(injection)}` : undefined
 }
 
@@ -145,7 +145,7 @@ function textOf({ value }: Injection): string {
 }
 
 /** Away from where the agent addressed them its logins stay behind, and with the body goes what describes it. */
-function headersAt({ headers }: EgressRequest, visited: readonly Hop[]): HeaderPairs {
+function headersAt({ headers }: Outbound, visited: readonly Hop[]): HeaderPairs {
   const [first] = visited
   const hop = last(visited)
   const left = first !== undefined && first.target.host !== hop.target.host

@@ -40,8 +40,13 @@ const UNDERSCORE = 0x5f
 const CR = 0x0d
 const LF = 0x0a
 
-/** Encoders break lines of base64 with at most a CR and an LF. */
-const MAX_LINE_BREAK = 2
+/**
+ * How far a line break within base64 has come. Encoders write CR, LF or both; an empty line ends the text, so that
+ * what comes in lines of its own is not held back for a next line.
+ */
+const NO_BREAK = 0
+const AFTER_CR = 1
+const AFTER_LF = 2
 
 type Canon = Readonly<Record<Kind, Uint8Array>>
 
@@ -76,11 +81,13 @@ const NO_FORMS: readonly Form[] = []
 
 export class Matcher {
   readonly #forms: readonly Form[]
+  readonly #sharesBefore: boolean
   readonly #exact: Beginners
   readonly #folded: Beginners
 
   private constructor(needles: Needles) {
     this.#forms = needles.forms
+    this.#sharesBefore = needles.forms.some(({ sharesBefore }) => sharesBefore)
     this.#exact = byFirst(needles.forms, EXACT, false)
     this.#folded = byFirst(needles.forms, FOLDED, true)
   }
@@ -94,9 +101,13 @@ export class Matcher {
     return matcher
   }
 
+  get matchesNothing(): boolean {
+    return this.#forms.length === 0
+  }
+
   scan(data: Uint8Array, options: ScanOptions): Scan {
     const { final, foldCase = false, from = 0 } = options
-    if (this.#forms.length === 0) return { spans: [], decided: data.length }
+    if (this.matchesNothing) return { spans: [], decided: data.length }
     const canon = foldCase ? FOLDED : EXACT
     const beginners = foldCase ? this.#folded : this.#exact
     const { starts } = beginners
@@ -120,6 +131,10 @@ export class Matcher {
         start = begin
       }
       if (end > at) include(spans, { start, end })
+    }
+    // It may turn out to hold the first bits of a secret.
+    if (!final && this.#sharesBefore && isBase64(data.at(-1) ?? 0)) {
+      decided = Math.min(decided, data.length - 1)
     }
     // What is redacted only in part would leave its rest behind.
     for (const span of spans) if (span.end > decided) decided = Math.min(decided, span.start)
@@ -158,7 +173,7 @@ function candidates(
   return forms
 }
 
-/** A point in a comparison: the next byte of the data, the next character of the form, line breaks just passed. */
+/** A point in a comparison: the next byte of the data, the next character of the form, the line break just passed. */
 type State = readonly [position: number, index: number, breaks: number]
 
 /**
@@ -178,7 +193,7 @@ function matchAt(search: Search, form: Form, at: number): number {
   let longest = NONE
   let partial = false
   let seen: Set<number> | undefined
-  const open: State[] = [[at, 0, 0]]
+  const open: State[] = [[at, 0, NO_BREAK]]
   for (let state = open.pop(); state !== undefined; state = open.pop()) {
     let [position, index] = state
     // Ordinary bytes, nearly all of them, stay in this loop.
@@ -203,8 +218,8 @@ function matchAt(search: Search, form: Form, at: number): number {
     const key = position * (chars.length + 1) + index
     if (seen?.has(key)) continue
     seen = (seen ?? new Set()).add(key)
-    if (canon[byte] === chars[index]) open.push([position + 1, index + 1, 0])
-    const breaks = position === state[0] ? state[2] : 0
+    if (canon[byte] === chars[index]) open.push([position + 1, index + 1, NO_BREAK])
+    const breaks = position === state[0] ? state[2] : NO_BREAK
     const ways = special(search, form, chars, canon, [position, index, breaks])
     if (ways !== CUT) open.push(...ways)
     else partial = !search.final
@@ -222,21 +237,33 @@ function special(
 ): State[] | typeof CUT {
   const byte = data[position]
   if (byte === PLUS) {
-    return form.kind === 'plain' && chars[index] === SPACE ? [[position + 1, index + 1, 0]] : []
+    return form.kind === 'plain' && chars[index] === SPACE
+      ? [[position + 1, index + 1, NO_BREAK]]
+      : []
   }
-  const breakable = form.kind === 'base64' && index > 0 && breaks < MAX_LINE_BREAK
-  if (byte === CR || byte === LF) return breakable ? [[position + 1, index, breaks + 1]] : []
+  const breakable = form.kind === 'base64' && index > 0
+  if (byte === CR || byte === LF) {
+    const after = breakable ? lineBreak(breaks, byte) : undefined
+    return after === undefined ? [] : [[position + 1, index, after]]
+  }
   const readings = readEscape(data, position)
   if (readings === CUT) return CUT
   const ways: State[] = []
   for (const reading of readings) {
     const { value, length } = reading
-    if (breakable && (value === CR || value === LF))
-      ways.push([position + length, index, breaks + 1])
+    const after = breakable ? lineBreak(breaks, value) : undefined
+    if (after !== undefined) ways.push([position + length, index, after])
     const taken = taking(reading, chars, canon, index)
-    if (taken > 0) ways.push([position + length, index + taken, 0])
+    if (taken > 0) ways.push([position + length, index + taken, NO_BREAK])
   }
   return ways
+}
+
+/** Undefined where no line break goes on with this byte. */
+function lineBreak(before: number, byte: number): number | undefined {
+  if (byte === CR) return before === NO_BREAK ? AFTER_CR : undefined
+  if (byte === LF) return before === AFTER_LF ? undefined : AFTER_LF
+  return undefined
 }
 
 /** How many characters of the form the reading stands for: 0 if it is another one. */

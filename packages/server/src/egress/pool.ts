@@ -13,6 +13,8 @@ export interface PoolKey {
   /** Path of the credential; for calls without one, the caller's own name. */
   path: string
   version: number
+  /** Connections per place for these requests; the pool's own number unless told. */
+  connections?: number
 }
 
 export interface PoolOptions {
@@ -75,7 +77,7 @@ export class EgressPool implements AsyncDisposable {
     const entry = this.#entries.get(id)
     // Set again, so that the map's order is the order of use.
     this.#entries.delete(id)
-    const pool = entry?.pool ?? this.#open(endpoint)
+    const pool = entry?.pool ?? this.#open(endpoint, key.connections)
     this.#entries.set(id, { pool, path: key.path, usedAtMs })
     this.#trim(usedAtMs)
     return pool
@@ -109,14 +111,14 @@ export class EgressPool implements AsyncDisposable {
     return this.destroy()
   }
 
-  #open(endpoint: Endpoint): Pool {
+  #open(endpoint: Endpoint, connections?: number): Pool {
     const { connectTimeoutMs, idleMs, maxConnections } = this.#options
     return new Pool(origin(endpoint.target), {
       connect: pinnedConnector(endpoint, {
         secureContext: this.#secureContext,
         timeoutMs: connectTimeoutMs,
       }),
-      connections: maxConnections,
+      connections: connections ?? maxConnections,
       pipelining: 1,
       allowH2: false,
       keepAliveTimeout: idleMs,
@@ -151,6 +153,10 @@ function origin({ scheme, host, port }: Target): string {
   return `${scheme}://${host}:${port}`
 }
 
-function identity({ path, version }: PoolKey, { target, address, pins }: Endpoint): string {
-  return JSON.stringify([path, version, origin(target), address.text, ...[...pins].sort()])
+function identity(
+  { path, version, connections }: PoolKey,
+  { target, address, pins }: Endpoint,
+): string {
+  const place = [origin(target), address.text, ...[...pins].sort()]
+  return JSON.stringify([path, version, connections ?? 0, ...place])
 }

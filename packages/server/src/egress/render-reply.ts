@@ -3,10 +3,11 @@ import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import type { Exchange } from './exchange.ts'
 import type { Hop } from './redirect.ts'
-import { codingOf, type ReplyBody, readReply } from './reply-body.ts'
+import { type Coding, codingOf, type ReplyBody, readReply } from './reply-body.ts'
 import { responseHeaders } from './response-headers.ts'
 import type { Scrubber } from './scrub.ts'
 import type { EgressRequest, EgressResult } from './send.ts'
+import type { Target } from './url.ts'
 
 export type Rendered = Omit<EgressResult, 'redirects' | 'elapsedMs' | 'bytesOut'>
 
@@ -50,13 +51,7 @@ export async function renderReply(
     truncated: !read.complete || body.length < scrubbed.length,
     url,
     bytesIn: read.received,
-    target: {
-      scheme: target.scheme,
-      host: scrubber.text(target.host, 'url'),
-      port: target.port,
-      path: scrubber.text(target.path, 'url'),
-      queryNames: target.queryNames.map((name) => scrubber.text(name, 'url')),
-    },
+    target: shownTarget(target, scrubber),
     redactions,
   }
   if (request.onReflection === 'block' && redactions.count > 0) {
@@ -68,6 +63,17 @@ export async function renderReply(
   return result
 }
 
+/** The hop as the audit may keep it. */
+export function shownTarget(target: Target, scrubber: Scrubber): EgressResult['target'] {
+  return {
+    scheme: target.scheme,
+    host: scrubber.text(target.host, 'url'),
+    port: target.port,
+    path: scrubber.text(target.path, 'url'),
+    queryNames: target.queryNames.map((name) => scrubber.text(name, 'url')),
+  }
+}
+
 function assertFits({ complete }: ReplyBody, scrubbed: Uint8Array, maxBytes: number): void {
   if (complete && scrubbed.length <= maxBytes) return
   throw new VestryError('RESPONSE_TOO_LARGE', `The reply exceeds ${maxBytes} bytes`, {
@@ -75,8 +81,12 @@ function assertFits({ complete }: ReplyBody, scrubbed: Uint8Array, maxBytes: num
   })
 }
 
-/** Replies without a body may name any coding. */
-function codingFor({ status, headers, body }: Exchange, method: string) {
+/**
+ * Replies without a body may name any coding.
+ *
+ * @throws VestryError `UPSTREAM_ERROR` for one that is not known; the reply's body is destroyed then.
+ */
+export function codingFor({ status, headers, body }: Exchange, method: string): Coding {
   if (method === 'HEAD' || status === 204 || status === 304) return 'identity'
   const values = headers.filter(([name]) => name.toLowerCase() === 'content-encoding')
   try {

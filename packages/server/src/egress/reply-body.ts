@@ -78,8 +78,7 @@ export async function readReply(
     for await (const chunk of decode(counted(), coding)) {
       chunks.push(chunk)
       size += chunk.length
-      const bomb = size > RATIO_FROM && size > received * MAX_RATIO
-      if (size > limit || bomb) {
+      if (size > limit || isBomb(size, received)) {
         complete = false
         break
       }
@@ -93,7 +92,16 @@ export async function readReply(
   return { bytes: Buffer.concat(chunks), complete, received, decoded: coding !== 'identity' }
 }
 
-function decode(source: AsyncIterable<Uint8Array>, coding: Coding): AsyncIterable<Uint8Array> {
+/** Decoded bytes beyond all proportion to what came over the wire. */
+export function isBomb(decoded: number, received: number): boolean {
+  return decoded > RATIO_FROM && decoded > received * MAX_RATIO
+}
+
+/** Undoes a coding as the bytes come. Errors of the decoder are its own: see {@link decodingError}. */
+export function decode(
+  source: AsyncIterable<Uint8Array>,
+  coding: Coding,
+): AsyncIterable<Uint8Array> {
   return coding === 'identity' ? source : inflated(source, coding)
 }
 
@@ -129,7 +137,8 @@ function decoderFor(coding: Exclude<Coding, 'identity'>, first: Uint8Array): Dup
   }
 }
 
-function decodingError(error: unknown): unknown {
+/** The same error, or ours where a decoder failed. */
+export function decodingError(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   // zlib's own codes; brotli's begin with ERR__ERROR or ERR_BROTLI.
   if (!/^(Z_|ERR__ERROR|ERR_BROTLI)/.test(code)) return error

@@ -12,6 +12,8 @@ export interface HeaderFilter {
   /** Let the agent's `Authorization` and `Cookie` pass beside a credential elsewhere. */
   allowAgentAuth: boolean
   userAgent: string
+  /** What the reply reader can undo, unless told. */
+  acceptEncoding?: string
 }
 
 const MAX_HEADERS = 64
@@ -63,7 +65,7 @@ export function requestHeaders(headers: HeaderPairs, filter: HeaderFilter): [str
     result.push(['User-Agent', filter.userAgent])
   }
   if (!has(result, 'accept') && slot !== 'accept') result.push(['Accept', '*/*'])
-  result.push(['Accept-Encoding', ACCEPT_ENCODING])
+  result.push(['Accept-Encoding', filter.acceptEncoding ?? ACCEPT_ENCODING])
   return result
 }
 

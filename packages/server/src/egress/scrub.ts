@@ -112,6 +112,11 @@ export class StreamScrubber {
     this.#replace = replace
   }
 
+  /** Bytes that wait for what follows. */
+  get held(): number {
+    return this.#held.length
+  }
+
   push(chunk: Uint8Array): Uint8Array {
     return this.#take(chunk, false)
   }
@@ -122,6 +127,7 @@ export class StreamScrubber {
   }
 
   #take(chunk: Uint8Array, final: boolean): Uint8Array {
+    if (this.#matcher.matchesNothing) return chunk
     const data = Buffer.concat([this.#behind, this.#held, chunk])
     const from = this.#behind.length
     const { spans, decided } = this.#matcher.scan(data, { final, from })

@@ -3,20 +3,17 @@
  * before a byte is sent; the reply is read within bounds, scrubbed, and only then cut to size
  * (wire contract §7.7, 8). No secret leaves here in a result or in an error.
  */
-import { VestryError } from '@vestry/contract/errors'
-import { markUnsent, timeoutError, upstreamError } from './failure.ts'
-import { follow, type Journey, last, type Progress } from './follow.ts'
+import { depart, watched } from './departure.ts'
+import { timeoutError, upstreamError } from './failure.ts'
+import { follow, last, type Progress } from './follow.ts'
 import type { Injection } from './injection.ts'
-import { Needles } from './needles.ts'
 import type { EgressPool, PoolKey } from './pool.ts'
 import type { Hop } from './redirect.ts'
 import { renderReply } from './render-reply.ts'
-import { type HeaderPairs, requestHeaders } from './request-headers.ts'
+import type { HeaderPairs } from './request-headers.ts'
 import type { ResolveDeps } from './resolve.ts'
-import { type Redactions, Scrubber } from './scrub.ts'
-import { parseTarget, type Target } from './url.ts'
-
-export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+import type { Redactions } from './scrub.ts'
+import type { Target } from './url.ts'
 
 /** What policy says about one hop. */
 export interface Grant {
@@ -35,7 +32,8 @@ export interface Grant {
  */
 export type Authorize = (target: Target, hop: number, planned: Hop) => Promise<Grant> | Grant
 
-export interface EgressRequest {
+/** What leaves, on whose behalf, and who is asked about it. */
+export interface Outbound {
   /** Absolute http or https URL, as the agent wrote it. */
   url: string
   method: string
@@ -43,23 +41,11 @@ export interface EgressRequest {
   body?: Uint8Array
   /** Borrowed. Without it nothing is injected or scrubbed. */
   injection?: Injection
-  /** For everything: DNS, every hop, the body. */
-  timeoutMs: number
-  /** After decompression and scrubbing. */
-  maxResponseBytes: number
-  /** What becomes of a longer reply, or of a decompression bomb: cut (the default), or `RESPONSE_TOO_LARGE`. */
-  onOverflow?: 'truncate' | 'refuse'
-  /** Body bytes over the wire; 4 MiB unless told. */
-  maxReceivedBytes?: number
   followRedirects: boolean
   /** 3 unless told. */
   maxRedirects?: number
   /** Instead of the one in {@link EgressDeps}. */
   userAgent?: string
-  /** Sensitive reply headers that the rule lets through. */
-  responseHeadersAllow?: readonly string[]
-  /** `block`: a reply that holds the secret becomes an error. */
-  onReflection?: 'block'
   allowAgentAuth?: boolean
   poolKey: PoolKey
   authorize: Authorize
@@ -69,6 +55,21 @@ export interface EgressRequest {
    */
   onSend?: () => void | Promise<void>
   signal?: AbortSignal
+}
+
+export interface EgressRequest extends Outbound {
+  /** For everything: DNS, every hop, the body. */
+  timeoutMs: number
+  /** After decompression and scrubbing. */
+  maxResponseBytes: number
+  /** What becomes of a longer reply, or of a decompression bomb: cut (the default), or `RESPONSE_TOO_LARGE`. */
+  onOverflow?: 'truncate' | 'refuse'
+  /** Body bytes over the wire; 4 MiB unless told. */
+  maxReceivedBytes?: number
+  /** Sensitive reply headers that the rule lets through. */
+  responseHeadersAllow?: readonly string[]
+  /** `block`: a reply that holds the secret becomes an error. */
+  onReflection?: 'block'
 }
 
 export interface EgressDeps extends ResolveDeps {
@@ -103,15 +104,8 @@ export interface EgressResult {
  *   `UPSTREAM_TIMEOUT`, `RESPONSE_TOO_LARGE`; the reason of `request.signal` if that ended it. `wasSent` in
  *   failure.ts tells of each whether the upstream may have heard of the request.
  */
-export async function send(request: EgressRequest, deps: EgressDeps): Promise<EgressResult> {
-  const progress: Progress = { sent: false }
-  try {
-    return await sendWatched(request, deps, progress)
-  } catch (error) {
-    // The reason of a signal may end other requests too, which were sent.
-    const shared = request.signal?.aborted === true && error === request.signal.reason
-    throw progress.sent || shared ? error : markUnsent(error)
-  }
+export function send(request: EgressRequest, deps: EgressDeps): Promise<EgressResult> {
+  return watched(request.signal, (progress) => sendWatched(request, deps, progress))
 }
 
 async function sendWatched(
@@ -120,57 +114,29 @@ async function sendWatched(
   progress: Progress,
 ): Promise<EgressResult> {
   const startedMs = deps.now()
-  const scrubber = new Scrubber(request.injection?.needles ?? Needles.none())
-  const first = firstHop(request)
-  const { injection } = request
-  const headers = requestHeaders(request.headers, {
-    slot: injection?.place === 'header' ? injection.name : undefined,
-    allowAgentAuth: injection === undefined || (request.allowAgentAuth ?? false),
-    userAgent: request.userAgent ?? deps.userAgent,
-  })
   const deadline = new AbortController()
-  const timer = setTimeout(() => deadline.abort(), request.timeoutMs)
   const signal =
     request.signal === undefined
       ? deadline.signal
       : AbortSignal.any([request.signal, deadline.signal])
-  const journey: Journey = {
-    request: { ...request, headers },
-    deps,
-    visited: [first],
-    scrubber,
-    progress,
-    signal,
-  }
+  const journey = depart(request, deps, { signal, progress })
+  const { visited, scrubber } = journey
+  const timer = setTimeout(() => deadline.abort(), request.timeoutMs)
   try {
     const { reply, bytesOut } = await follow(journey)
-    const result = await renderReply(request, reply, last(journey.visited), scrubber)
+    const result = await renderReply(request, reply, last(visited), scrubber)
     return {
       ...result,
-      redirects: journey.visited.length - 1,
+      redirects: visited.length - 1,
       elapsedMs: deps.now() - startedMs,
       bytesOut,
     }
   } catch (error) {
-    const { host } = last(journey.visited).target
+    const { host } = last(visited).target
     if (request.signal?.aborted) throw request.signal.reason
     if (deadline.signal.aborted) throw timeoutError(host, request.timeoutMs, scrubber)
     throw upstreamError(error, host, scrubber)
   } finally {
     clearTimeout(timer)
   }
-}
-
-function firstHop({ method, url, body, injection }: EgressRequest): Hop {
-  if (!METHODS.some((known) => known === method)) {
-    throw new VestryError('INVALID_PARAMS', 'This method is not allowed', {
-      hint: `Use one of ${METHODS.join(', ')}.`,
-    })
-  }
-  const target = parseTarget(url)
-  const slot = injection?.place === 'query' ? injection.name.toLowerCase() : undefined
-  if (target.queryNames.some((name) => name.toLowerCase() === slot)) {
-    throw new VestryError('INVALID_PARAMS', `The URL fills "${slot}", the credential's parameter`)
-  }
-  return { target, method, sendsBody: body !== undefined }
 }

@@ -8,6 +8,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { ApiKeyStore } from '../identity/api-key-store.ts'
 import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
 import { correlationOf, correlationOfRequest } from './correlation.ts'
+import { drainBodies, drained, endRefused } from './drain.ts'
 
 export interface HttpDeps {
   readonly version: string
@@ -41,30 +42,24 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
       const correlation = correlationOfRequest(request, deps.now()).id
       // A job's id is a capability: whatever is no id of one is answered alike.
       const isJob = request.url.startsWith('/api/jobs/')
-      reply
-        .status(isJob ? 404 : 400)
-        .header('x-correlation-id', correlation)
-        .type('application/json; charset=utf-8')
-        .send(
-          JSON.stringify({
-            error: isJob ? ERRORS.JOB_NOT_FOUND.message : 'Malformed path',
-            code: isJob ? 'JOB_NOT_FOUND' : 'BAD_REQUEST',
-            correlation_id: correlation,
-          }),
-        )
-    },
-    // What is no HTTP request at all gets an answer its client can read, too.
-    clientErrorHandler: (error, socket) => {
-      if (!socket.writable) return
-      const { status, message } = clientError(error)
-      const { id } = correlationOf(undefined, deps.now())
-      const body = JSON.stringify({ error: message, code: 'BAD_REQUEST', correlation_id: id })
-      socket.end(
-        `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
-          `X-Correlation-Id: ${id}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      void drained(request.raw).then(() =>
+        reply
+          .status(isJob ? 404 : 400)
+          .header('x-correlation-id', correlation)
+          .type('application/json; charset=utf-8')
+          .send(
+            JSON.stringify({
+              error: isJob ? ERRORS.JOB_NOT_FOUND.message : 'Malformed path',
+              code: isJob ? 'JOB_NOT_FOUND' : 'BAD_REQUEST',
+              correlation_id: correlation,
+            }),
+          ),
       )
     },
+    // What is no HTTP request at all gets an answer its client can read, too.
+    clientErrorHandler: (error, socket) => endRefused(socket, () => refusalOf(error, deps.now())),
   })
+  drainBodies(app)
 
   // The platform's own refusal has no body.
   app.server.on('checkExpectation', (request, response) => {
@@ -147,6 +142,17 @@ function health(deps: HttpDeps): Record<string, unknown> {
     uptime_seconds: Math.floor(uptime),
     sealed: deps.state().sealed,
   }
+}
+
+/** A whole answer for what cannot be parsed. */
+function refusalOf(error: Error, nowMs: number): string {
+  const { status, message } = clientError(error)
+  const { id } = correlationOf(undefined, nowMs)
+  const body = JSON.stringify({ error: message, code: 'BAD_REQUEST', correlation_id: id })
+  return (
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
+    `X-Correlation-Id: ${id}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  )
 }
 
 function clientError(error: Error & { code?: string }): { status: string; message: string } {
