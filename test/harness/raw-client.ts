@@ -111,9 +111,14 @@ export class RawClient {
     }
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: tests assert on whatever came
-  async login(keys: { name: string; seed: Uint8Array }, member = 'agent_name'): Promise<any> {
-    const { session_id, challenge } = await this.call('authenticate', { [member]: keys.name })
+  async login(
+    keys: { name: string; seed: Uint8Array },
+    member = 'agent_name',
+    more: Record<string, unknown> = {},
+    // biome-ignore lint/suspicious/noExplicitAny: tests assert on whatever came
+  ): Promise<any> {
+    const asked = { [member]: keys.name, ...more }
+    const { session_id, challenge } = await this.call('authenticate', asked)
     this.lastSessionId = session_id
     const signature = signHex(keys.seed, Buffer.from(challenge, 'hex'))
     return this.call('challenge_response', { session_id, signature })
