@@ -1,0 +1,99 @@
+/**
+ * Takes credentials out of text and values before a person or a log sees them. The net below the
+ * types that print masked: it knows shapes, so it also catches what a server echoes.
+ */
+
+/** Stands where a credential stood. */
+export const REDACTED = '[secret]'
+
+/** Longest foreign body that an error message repeats. */
+const MAX_FOREIGN_BYTES = 2048
+
+/** Foreign text is cut here before it is searched: a reply may have 64 MiB, its message keeps 2 KiB. */
+const MAX_SEARCHED_CHARACTERS = 65_536
+
+const MAX_DEPTH = 8
+const MAX_ITEMS = 1000
+
+/**
+ * A compact JWT, also one that was cut short; bearer credentials; provider keys; private keys.
+ * Every pattern is linear in the length of the text.
+ */
+const SHAPES: readonly (readonly [RegExp, string])[] = [
+  [
+    /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g,
+    REDACTED,
+  ],
+  [/eyJ[\w-]{8,}(?:\.[\w-]*){0,4}/g, REDACTED],
+  [/\b(bearer)\s+[^\s"',;<>]+/gi, `$1 ${REDACTED}`],
+  [/\bsk-[\w-]{12,}/g, REDACTED],
+  [/\bAIza[\w-]{20,}/g, REDACTED],
+  [/\b(?:ya29|AQ)\.[\w-]{16,}/g, REDACTED],
+  [/\b(?:gsk_|xai-|hf_|pplx-|r8_|ghp_|ghs_|github_pat_|AKIA)\w{12,}/g, REDACTED],
+]
+
+/** @param secrets Values known to be secret, whatever their shape; short ones would blot out text. */
+export function redact(text: string, secrets: Iterable<string> = []): string {
+  let clean = text
+  for (const secret of secrets) {
+    if (secret.length >= 8) clean = clean.replaceAll(secret, REDACTED)
+  }
+  for (const [shape, marker] of SHAPES) clean = clean.replace(shape, marker)
+  return clean
+}
+
+/** Text of another party for an error message: redacted first, then cut to 2 KiB. */
+export function foreignText(text: string, secrets: Iterable<string> = []): string {
+  const clean = redact(text.slice(0, MAX_SEARCHED_CHARACTERS), secrets)
+  const bytes = Buffer.from(clean)
+  if (bytes.length <= MAX_FOREIGN_BYTES) return clean
+  // A character that was cut in half decodes as replacement characters.
+  return `${bytes
+    .subarray(0, MAX_FOREIGN_BYTES)
+    .toString()
+    .replace(/\ufffd+$/, '')}…`
+}
+
+/**
+ * A copy that JSON can hold, without credentials: errors become plain objects with their causes,
+ * cycles and what lies too deep become text. Never throws.
+ */
+export function redactValue(value: unknown): unknown {
+  return copy(value, [])
+}
+
+function copy(value: unknown, above: readonly object[]): unknown {
+  if (typeof value === 'string') return redact(value)
+  if (value === null || typeof value === 'boolean' || value === undefined) return value
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
+  if (typeof value !== 'object') return redact(String(value))
+  if (above.includes(value)) return '[circular]'
+  if (above.length >= MAX_DEPTH) return '[too deep]'
+  try {
+    return copyObject(value, [...above, value])
+  } catch {
+    return '[unreadable]'
+  }
+}
+
+function copyObject(value: object, above: readonly object[]): unknown {
+  if (value instanceof Error) return copyError(value, above)
+  if ('toJSON' in value && typeof value.toJSON === 'function') return copy(value.toJSON(), above)
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
+  if (Array.isArray(value) || value instanceof Set) {
+    return [...value].slice(0, MAX_ITEMS).map((item) => copy(item, above))
+  }
+  const entries = value instanceof Map ? [...value.entries()] : Object.entries(value)
+  return Object.fromEntries(
+    entries.slice(0, MAX_ITEMS).map(([key, item]) => [redact(String(key)), copy(item, above)]),
+  )
+}
+
+function copyError(error: Error, above: readonly object[]): Record<string, unknown> {
+  const { name, message, cause } = error
+  return {
+    name: redact(name),
+    message: redact(message),
+    ...(cause !== undefined && { cause: copy(cause, above) }),
+  }
+}
