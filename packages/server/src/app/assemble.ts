@@ -141,6 +141,8 @@ export async function assemble(input: {
   store: Store
   acceptRollback: boolean
   onSessionEnd: (session: Session, reason: EndReason) => void
+  /** Asked when agents join runs, which is later than this. */
+  runs: Vault['runs']
 }): Promise<Parts> {
   const { home, config, dev, audit } = input
   const now = Date.now
@@ -269,6 +271,7 @@ export async function assemble(input: {
       },
       dropCredential: (path) => egressPool.dropCredential(path),
     },
+    runs: input.runs,
     now,
   }
   const auditIndex = new AuditIndex({

@@ -8,6 +8,9 @@ import { VestryError } from '@vestry/contract/errors'
 import { parseDocument } from 'yaml'
 import * as z from 'zod'
 import { GatewaySettings } from '../gateway/settings.ts'
+import { MAX_TRAT_TTL } from '../identity/runs/run-registration.ts'
+import { MAX_SVID_TTL } from '../identity/runs/svid.ts'
+import { LlmSettings } from '../llm/settings.ts'
 import { nearest } from '../policy/nearest.ts'
 
 const seconds = (max: number) => z.int().min(1).max(max)
@@ -94,9 +97,30 @@ export const Config = z.strictObject({
         .string()
         .regex(/^[a-z0-9._-]{1,255}$/, 'must be a SPIFFE trust domain')
         .default('sage-sanctum.local'),
+      /** `iss` of transaction tokens; default: `https://tts.` and the trust domain. */
+      tts_issuer: z.string().min(1).max(512).optional(),
+      /** Audience of identities at `/token`; default: `spiffe://<trust domain>/tts`. */
+      tts_audience: z.string().min(1).max(512).optional(),
+      /** Audience of identities on the LLM wire; default: `spiffe://<trust domain>/llm-gateway`. */
+      llm_audience: z.string().min(1).max(512).optional(),
+      trat_ttl_seconds: seconds(MAX_TRAT_TTL).default(300),
+      svid_ttl_seconds: seconds(MAX_SVID_TTL).default(1_800),
+      /** Clocks of others may be wrong by this much. */
+      leeway_seconds: z.int().min(0).max(60).default(30),
+      /** Below it a SPIFFE ID names its run. */
+      run_path_prefix: z
+        .string()
+        .regex(/^\/(?:[A-Za-z0-9._-]+\/)+$/, 'must begin and end with "/"')
+        .default('/scanner/'),
+      /** Tokens that may be made from other tokens, per run. */
+      max_replacements: z.int().min(0).max(100_000).default(200),
+      /** Trust bundle of another issuer of identities in the trust domain. */
+      bundle_file: z.string().min(1).optional(),
+      bundle_url: z.url({ protocol: /^https?$/ }).optional(),
     })
     .prefault({}),
   gateway: GatewaySettings.prefault({}),
+  llm: LlmSettings.prefault({}),
   telemetry: z.strictObject({ pod_name: z.string().min(1).max(128).optional() }).prefault({}),
   audit: z
     .strictObject({

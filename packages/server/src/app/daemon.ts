@@ -24,9 +24,13 @@ import type { Home } from './home.ts'
 import { initialise, isUnfinished, makeHome } from './initialise.ts'
 import { createLifecycle, type RunningLifecycle } from './lifecycle.ts'
 import { createListeners } from './listeners.ts'
+import { assembleLlm } from './llm-parts.ts'
 import { defineVaultMetrics } from './metrics.ts'
 import { note } from './note.ts'
 import { type Ready, removeReady, writeReady } from './ready.ts'
+import { runPaths } from './run-files.ts'
+import { runRoutes } from './run-routes.ts'
+import { assembleRuns, type RunsPart } from './runs-part.ts'
 import { parseTcp, type TcpAddress } from './tcp-address.ts'
 
 const DRAIN_MS = 10_000
@@ -65,7 +69,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { home, config, dev, warn } = options
   process.umask(0o077)
   // Before anything is made in a home that could never be opened.
-  for (const path of [config.vault.socket ?? home.vaultSocket, home.adminSocket])
+  for (const path of [
+    config.vault.socket ?? home.vaultSocket,
+    home.adminSocket,
+    config.llm.socket ?? home.llmSocket,
+    runPaths(home, '').socket,
+  ])
     assertSocketPath(path)
   await using undo = new AsyncDisposableStack()
   const debugger_ = undo.use(keepDebuggerShut())
@@ -96,6 +105,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     store,
     acceptRollback: options.acceptRollback,
     onSessionEnd: (session, reason) => onSessionEnd(parts, session, reason),
+    runs: {
+      join: (token, agentId) => runs.join(token, agentId),
+      assertOpen: (txn) => runs.gate.assertOpen(txn),
+    },
   })
   undo.use(parts.refusals)
   let stopping: Promise<void> | undefined
@@ -105,6 +118,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const draining = () => stopping !== undefined
   const gateway = assembleGateway(parts, { registry, startedAtMs, draining, warn })
   undo.use(gateway.gateway.journal)
+  const runs: RunsPart = assembleRuns(parts, { tokens: () => gateway.gateway.tokens.store, warn })
+  undo.use(runs.runs)
+  const llm = assembleLlm(parts, {
+    gate: runs.gate,
+    run: (id) => runs.runs.byId(id),
+    registry,
+    draining,
+    warn,
+  })
   const autoSeal = new AutoSeal({
     idleSeconds: config.vault.auto_seal_idle,
     now: () => performance.now(),
@@ -112,6 +134,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   })
   const lifecycle = createLifecycle(parts, {
     gateway,
+    runs,
+    llm,
     acceptRollback: options.acceptRollback,
     describe: () => ({
       version: VERSION,
@@ -139,7 +163,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await openVault(parts, store, lifecycle, options)
 
   undo.use(defineProcessMetrics(registry))
-  const verbs = [...VERBS, ...gateway.verbs]
+  const verbs = [...VERBS, ...gateway.verbs, ...runs.verbs, ...llm.verbs]
   const listeners = createListeners(parts, lifecycle, {
     draining,
     verbs,
@@ -155,7 +179,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     apiKeys: parts.apiKeys,
     loopback: isLoopback(config.http.host),
     maxBodyBytes: config.gateway.body_limit_bytes,
-    checks: () => gateway.checks(),
+    checks: async () => {
+      const [tools, models] = await Promise.all([gateway.checks(), llm.checks()])
+      return { able: tools.able && models.able, facts: { ...tools.facts, ...models.facts } }
+    },
     state: () => ({
       sealed: parts.seal.state !== 'unsealed',
       auditAvailable: audit.available,
@@ -169,15 +196,21 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     { prefix: '/api' },
   )
+  http.register(async (api) => llm.routes(api), { prefix: '/v1' })
+  http.register(async (api) => runRoutes(api, runs, parts.adminDeps(lifecycle), warn))
   undo.defer(async () => {
     // Together, so that all drain within the one budget.
     await Promise.all([
       listeners.close(DRAIN_MS),
-      gateway.drain(DRAIN_MS).then(() => closeHttp(http, DRAIN_MS)),
+      runs.drain(DRAIN_MS),
+      Promise.all([gateway.drain(DRAIN_MS), llm.drain(DRAIN_MS)]).then(() =>
+        closeHttp(http, DRAIN_MS),
+      ),
     ])
   })
   await listeners.open(home, config)
   if (tcp !== undefined) await listeners.openTcp(tcp)
+  const llmSocket = await llm.listen()
   const bound = await listenHttp(http, config, options.port)
   parts.ownListeners.push(bound)
 
@@ -187,6 +220,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     http: bound.url,
     vault_socket: config.vault.socket ?? home.vaultSocket,
     admin_socket: home.adminSocket,
+    llm_socket: llmSocket,
     ...(listeners.tcp() !== undefined && { vault_tcp: listeners.tcp() as string }),
     admin_key_file: home.adminKey,
   }

@@ -85,6 +85,7 @@ export function assembleGateway(
     agents,
     store: new TokenStore({ store, guard, now }),
     nonces,
+    runs: vault.runs,
     limits: new MintLimits({
       limits,
       settings: {

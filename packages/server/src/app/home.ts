@@ -15,6 +15,13 @@ export interface Home {
   readonly ready: string
   readonly vaultSocket: string
   readonly adminSocket: string
+  readonly llmSocket: string
+  /** Sockets of runs, one each. */
+  readonly sidecars: string
+  /** Tokens and directories of runs. */
+  readonly runs: string
+  /** Public keys of run tokens, for whoever asks while the vault is sealed. */
+  readonly runKeys: string
   readonly operatorKey: string
   readonly adminKey: string
   /** The daemon's public key, with which its log is verified while it is away. */
@@ -44,6 +51,10 @@ export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home 
     ready: join(run, 'ready.json'),
     vaultSocket: join(run, 'vault.sock'),
     adminSocket: join(run, 'admin.sock'),
+    llmSocket: join(run, 'llm.sock'),
+    sidecars: join(run, 's'),
+    runs: join(dir, 'runs'),
+    runKeys: join(dir, 'data', 'run-keys.json'),
     operatorKey: join(keys, 'operator.key'),
     adminKey: join(keys, 'admin.key'),
     serverPublicKey: join(dir, 'server.pub'), // not in keys/, where an agent may be called "server"

@@ -7,9 +7,11 @@ import type { RowKeys } from '../seal/row-mac.ts'
 import type { Parts } from './assemble.ts'
 import { backup } from './backup.ts'
 import type { GatewayPart } from './gateway-parts.ts'
+import type { LlmPart } from './llm-parts.ts'
 import { note } from './note.ts'
 import { PolicyReload } from './policy-reload.ts'
 import { checkRestored } from './restored.ts'
+import type { RunsPart } from './runs-part.ts'
 import { keepServerKey } from './server-key.ts'
 import { StoreHeads } from './store-heads.ts'
 import { TermRotation } from './term-rotation.ts'
@@ -24,6 +26,8 @@ export function createLifecycle(
   parts: Parts,
   options: {
     gateway: GatewayPart
+    runs: RunsPart
+    llm: LlmPart
     acceptRollback: boolean
     describe: () => Record<string, unknown>
     /** Called when the vault was opened or sealed. */
@@ -42,7 +46,10 @@ export function createLifecycle(
   })
   const reload = new PolicyReload(policy, policies)
   const terms = new TermRotation(parts)
-  const workers = new Workers(parts, heads, terms, () => options.gateway.prune())
+  const workers = new Workers(parts, heads, terms, async () => {
+    await options.gateway.prune()
+    await options.runs.prune()
+  })
   let acceptRollback = options.acceptRollback
   let leftOversClosed = false
   let open = false
@@ -90,6 +97,7 @@ export function createLifecycle(
       if (!leftOversClosed) await closeLeftOvers(parts)
       leftOversClosed = true
       await reload.load()
+      await options.runs.open()
       await options.gateway.open()
       const state = await heads.state()
       assertSame()
@@ -99,7 +107,8 @@ export function createLifecycle(
       assertSame()
     } catch (error) {
       reload.stop('the vault was not opened')
-      await options.gateway.close()
+      options.runs.close()
+      await Promise.all([options.gateway.close(), options.llm.close()])
       await seal.seal('refused')
       dropKeys()
       throw error
@@ -139,8 +148,9 @@ export function createLifecycle(
     leases.revoke({}, 'sealed', vault.now())
     sessions.endAll('sealed')
     vault.wraps.clear()
+    options.runs.close()
     reload.stop('the vault is sealed')
-    const gatewayClosed = options.gateway.close()
+    const wiresClosed = Promise.all([options.gateway.close(), options.llm.close()])
     const flushed = parts.leaseRows.flush().catch(() => undefined)
     try {
       // From this call on everybody else gets VAULT_LOCKED.
@@ -153,7 +163,7 @@ export function createLifecycle(
       dropKeys()
       options.onState()
     }
-    await Promise.all([stopped, flushed, gatewayClosed])
+    await Promise.all([stopped, flushed, wiresClosed])
   }
 
   /** Every order counts: the vault may have been opened again while the last one was still clearing up. */
@@ -171,6 +181,8 @@ export function createLifecycle(
   store.onChange((tables) => {
     if (!open) return
     options.gateway.onChange(tables)
+    options.runs.onChange(tables)
+    options.llm.onChange(tables)
     // What another node changed must hold here from the next request on.
     if (tables.includes('policy')) reload.load().catch(() => undefined) // closed, and retried
     if (tables.includes('agent')) void recheckAgents(parts)

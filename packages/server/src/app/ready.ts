@@ -10,6 +10,7 @@ export interface Ready {
   /** Absolute paths. */
   readonly vault_socket: string
   readonly admin_socket: string
+  readonly llm_socket: string
   readonly vault_tcp?: string
   readonly admin_key_file: string
   readonly sealed?: true

@@ -11,7 +11,7 @@ import { aad } from '../seal/aad.ts'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
 
-/** Those with the triggers of migrations 2 and 6. */
+/** Those with the triggers of migrations 2, 6 and 7. */
 const GUARDED = [
   'agent',
   'operator',
@@ -20,6 +20,7 @@ const GUARDED = [
   'credential',
   'credential_version',
   'tool',
+  'run',
 ] as const satisfies readonly (keyof Tables)[]
 type Guarded = (typeof GUARDED)[number]
 type Sums = Record<Guarded, bigint>

@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { type Home, homeAt } from '../app/home.ts'
 import type { AdminAddress, AdminClient } from './admin-client.ts'
-import { EXIT, type ExitCode } from './exit-code.ts'
+import { EXIT } from './exit-code.ts'
 import {
   type GivenSecret,
   passphraseSource,
@@ -41,7 +41,8 @@ export class CommandIo {
   /** For stdout. */
   readonly paint: Paint
   readonly signal: AbortSignal
-  exitCode: ExitCode = EXIT.done
+  /** One of {@link EXIT}, or that of a process which was run for the caller. */
+  exitCode: number = EXIT.done
   readonly #options: GlobalOptions
   #busy: Busy | undefined
 

@@ -1,7 +1,6 @@
 /** Ties commander's commands to our actions: every command gets the common options and a CommandIo. */
 import { type Command, Option } from 'commander'
 import { CommandIo, type GlobalOptions } from './command-io.ts'
-import type { ExitCode } from './exit-code.ts'
 import type { Terminal } from './terminal.ts'
 
 /**
@@ -15,7 +14,7 @@ export type Run = <A extends unknown[]>(
 export function runner(
   terminal: Terminal,
   signal: AbortSignal,
-  ended: (exitCode: ExitCode) => void,
+  ended: (exitCode: number) => void,
 ): Run {
   return (action) =>
     async (...all) => {

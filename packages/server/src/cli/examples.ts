@@ -18,6 +18,11 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   'tool test': 'http_fetch:get --agent scout --params \'{"url":"https://example.com/"}\'',
   'token mint': '--agent scout --tool serpapi --permission read --ttl 15m',
   'token list': '--agent scout --live',
+  'token svid': '--agent scout --audience spiffe://sage-sanctum.local/tts',
+  'token trat': '--run run_7f3c',
+  'run register': 'run.yaml --agent scout --json',
+  'run list': '--agent scout --all',
+  'run close': 'run_7f3c',
   'job list': '--state failed',
   'lease revoke': '--agent scout',
   'approval list': '--state pending',
@@ -31,6 +36,8 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   'audit verify': '--dir ./copy-of-audit',
   trace: 'txn_5b1e…',
   why: 'dec_4d42…',
+  exec: '--run run_7f3c --repo ./robot-arm -- node ./agent.mjs',
+  forward: '--listen /run/vestry/llm.sock --to gateway.internal:8080',
   backup: '/srv/backups',
 }
 

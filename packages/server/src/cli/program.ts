@@ -10,14 +10,17 @@ import { addGlobalOptions, type Run, runner } from './command.ts'
 import { credentialCommands } from './cred.ts'
 import { doctorCommand } from './doctor.ts'
 import { addExamples } from './examples.ts'
-import { EXIT, type ExitCode, exitCodeFor } from './exit-code.ts'
+import { execCommand } from './exec.ts'
+import { EXIT, exitCodeFor } from './exit-code.ts'
 import { failureLine, failureOf } from './failure.ts'
+import { forwardCommand } from './forward.ts'
 import { initCommand } from './init.ts'
 import { jobCommands } from './job.ts'
 import { keyCommands } from './key.ts'
 import { leaseCommands } from './lease.ts'
 import { operatorCommands } from './operator.ts'
 import { policyCommands } from './policy.ts'
+import { runCommands } from './run.ts'
 import { sealCommands } from './seal.ts'
 import { sessionCommands } from './session.ts'
 import { slotCommands } from './slot.ts'
@@ -37,8 +40,8 @@ export async function runProgram(
   argv: readonly string[],
   terminal: Terminal,
   signal: AbortSignal,
-): Promise<ExitCode> {
-  let exitCode: ExitCode = EXIT.done
+): Promise<number> {
+  let exitCode: number = EXIT.done
   let help = ''
   const run = runner(terminal, signal, (code) => {
     exitCode = code
@@ -91,6 +94,7 @@ export function createProgram(
     policyCommands,
     toolCommands,
     tokenCommands,
+    runCommands,
     jobCommands,
     leaseCommands,
     sessionCommands,
@@ -100,6 +104,8 @@ export function createProgram(
     slotCommands,
     auditCommands,
     traceCommands,
+    execCommand,
+    forwardCommand,
     backupCommands,
     versionCommand,
   ]) {

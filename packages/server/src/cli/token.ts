@@ -1,4 +1,4 @@
-/** `vestry token mint | list | revoke`: what agents show the gateway. A token is shown once. */
+/** `vestry token mint | list | revoke`: what agents show the gateway. A token is shown once. Those of runs: run-token.ts. */
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { agentNames } from './agent-names.ts'
@@ -6,6 +6,7 @@ import { type Row, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import { notATerminal } from './key.ts'
 import { integer, list, minutes } from './option-value.ts'
+import { runTokenCommands } from './run-token.ts'
 import type { Style } from './style.ts'
 import { facts, table } from './table.ts'
 import { safeText } from './terminal-text.ts'
@@ -122,6 +123,8 @@ export function tokenCommands(program: Command, run: Run): void {
         io.print(reply, `revoked ${safeText(String(reply['token_id']))}`)
       }),
     )
+
+  runTokenCommands(token, run)
 }
 
 type Status = 'live' | 'expired' | 'revoked'

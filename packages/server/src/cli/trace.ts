@@ -8,7 +8,7 @@ export function traceCommands(program: Command, run: Run): void {
   program
     .command('trace')
     .description('show what happened under an id, as a tree')
-    .argument('<id>', 'of a trace, transaction, request, decision, correlation, token or job')
+    .argument('<id>', 'of a trace, transaction, run, request, decision, correlation, token or job')
     .action(
       run(async (io, id: string) => {
         const reply = await io.call('trace', { id }, 'reading the record')

@@ -29,14 +29,23 @@ export interface BudgetHold {
   readonly amount: number
 }
 
+export interface BudgetRefusal {
+  /** Infinity when waiting does not help. */
+  readonly waitMs: number
+  /** It is not spent: work under way holds what is left, and may give some of it back. */
+  readonly held: boolean
+}
+
 const DEFAULT_HOLD_MS = 15 * 60_000
 
-/** @returns the hold, or the milliseconds to wait (Infinity when waiting does not help). */
+/** Nobody knows when work under way ends; it is worth another try soon. */
+const HELD_WAIT_MS = 1_000
+
 export async function holdBudget(
   trx: Kysely<Tables>,
   limit: BudgetLimit,
   nowMs: number,
-): Promise<BudgetHold | number> {
+): Promise<BudgetHold | BudgetRefusal> {
   const { key, amount } = limit
   await spendExpiredHolds(trx, key, nowMs)
   const row = await trx
@@ -44,10 +53,10 @@ export async function holdBudget(
     .select(['reserved', 'spent'])
     .where('key', '=', key)
     .executeTakeFirst()
-  if ((row?.reserved ?? 0) + (row?.spent ?? 0) + amount > limit.limit) {
-    return limit.resetsAtMs === undefined
-      ? Number.POSITIVE_INFINITY
-      : Math.max(1, limit.resetsAtMs - nowMs)
+  const { reserved = 0, spent = 0 } = row ?? {}
+  if (reserved + spent + amount > limit.limit) {
+    const held = spent + amount <= limit.limit
+    return { waitMs: held ? HELD_WAIT_MS : untilReset(limit, nowMs), held }
   }
   const hold = { id: `hold_${randomHex(12)}`, key, amount }
   await raise(trx, key, { reserved: amount, spent: 0 }, nowMs)
@@ -56,6 +65,10 @@ export async function holdBudget(
     .values({ ...hold, expires_at: nowMs + (limit.holdMs ?? DEFAULT_HOLD_MS) })
     .execute()
   return hold
+}
+
+function untilReset({ resetsAtMs }: BudgetLimit, nowMs: number): number {
+  return resetsAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, resetsAtMs - nowMs)
 }
 
 /** @param actual What the work took: 0 to give everything back; more than was held is counted in full. */

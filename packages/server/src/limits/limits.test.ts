@@ -123,6 +123,21 @@ eachStore('limits', (at) => {
     )
   })
 
+  test('a budget that is only held by others is told from one that is spent', async () => {
+    const l = limits()
+    const first = await l.reserve([budget({ amount: 900 })])
+    await expect(l.reserve([budget()])).rejects.toEqual(
+      refused({ held: true, retry_after_ms: 1_000 }),
+    )
+    await first.commit({ tokens: 700 })
+    const spent = await l.reserve([budget()]).catch((error) => error)
+    expect(spent).toEqual(refused({ retry_after_ms: null }))
+    expect(spent.context).not.toHaveProperty('held')
+    await expect(l.reserve([budget({ amount: 1_001 })])).rejects.toMatchObject({
+      context: expect.not.objectContaining({ held: true }),
+    })
+  })
+
   test('a hold that nobody settled counts as spent, and settling late corrects it', async () => {
     const l = limits()
     const lost = await l.reserve([budget({ holdMs: 100 })])

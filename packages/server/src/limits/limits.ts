@@ -8,6 +8,7 @@ import { type BucketLimit, Buckets, describeBucket } from './bucket.ts'
 import {
   type BudgetHold,
   type BudgetLimit,
+  type BudgetRefusal,
   describeBudget,
   holdBudget,
   settleBudget,
@@ -94,7 +95,8 @@ export class Limits {
   /**
    * Charges all of `limits`, or none.
    *
-   * @throws VestryError RATE_LIMITED with context `{retry_after_ms, scope, limit}` of the limit that refused;
+   * @throws VestryError RATE_LIMITED with context `{retry_after_ms, scope, limit}` of the limit that refused, and
+   *   `held` where work under way only holds what is left of a budget;
    *   STORE_UNAVAILABLE, INVALID_PARAMS for an amount that is no whole number. Nothing is charged then.
    */
   async reserve(limits: readonly Limit[]): Promise<Reservation> {
@@ -138,7 +140,7 @@ export class Limits {
           windows.push(charge)
         } else {
           const hold = await holdBudget(trx, limit, nowMs)
-          if (typeof hold === 'number') throw budgetRefusal(limit, hold)
+          if ('held' in hold) throw budgetRefusal(limit, hold)
           holds.push(hold)
         }
       }
@@ -214,6 +216,7 @@ function windowRefusal(limit: WindowLimit, retryAfterMs: number): VestryError {
   return rateLimited({ scope: limit.scope, limit: describeWindow(limit), retryAfterMs })
 }
 
-function budgetRefusal(limit: BudgetLimit, retryAfterMs: number): VestryError {
-  return rateLimited({ scope: limit.scope, limit: describeBudget(limit), retryAfterMs })
+function budgetRefusal(limit: BudgetLimit, { waitMs, held }: BudgetRefusal): VestryError {
+  const { scope } = limit
+  return rateLimited({ scope, limit: describeBudget(limit), retryAfterMs: waitMs, held })
 }

@@ -1,0 +1,212 @@
+/**
+ * Serves the runs of this node while they live: their sockets, their token files, and the end of both. A closed run
+ * keeps its socket, which says so, until it would have expired; then nothing of it is left but its own work.
+ */
+
+import { VestryError } from '@vestry/contract/errors'
+import { Sidecars } from '../http/sidecar.ts'
+import { isOpen, type Run } from '../identity/runs/run.ts'
+import type { RunStore } from '../identity/runs/run-store.ts'
+import type { IssuedToken } from '../identity/runs/svid.ts'
+import { TratSource } from '../identity/runs/trat-source.ts'
+import type { Home } from './home.ts'
+import {
+  makeRunDirectories,
+  type RunPaths,
+  removeTokens,
+  replaceFile,
+  runPaths,
+  runsOnDisk,
+} from './run-files.ts'
+
+export interface RunKeeperDeps {
+  readonly home: Home
+  readonly runs: RunStore
+  readonly node: string
+  readonly sealed: () => boolean
+  readonly issueTrat: (runId: string) => Promise<IssuedToken>
+  /** For the wires of this daemon, or for the audience asked for. */
+  readonly issueSvid: (run: Run, requestId?: string, audience?: string) => Promise<IssuedToken>
+  /** Told once when a run of this node is over. */
+  readonly onEnd: (run: Run) => void
+  readonly warn: (line: string) => void
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
+interface Kept {
+  run: Run
+  readonly paths: RunPaths
+  source: TratSource
+  /** What its files hold. */
+  svid: IssuedToken | undefined
+  trat: IssuedToken | undefined
+  over: boolean
+  /** Renewals of the files do not overlap. */
+  renewing: Promise<void> | undefined
+}
+
+const TICK_MS = 1_000
+
+export class RunKeeper {
+  readonly #deps: RunKeeperDeps
+  readonly #kept = new Map<string, Kept>()
+  readonly #sidecars: Sidecars
+  #ticking: NodeJS.Timeout | undefined
+
+  constructor(deps: RunKeeperDeps) {
+    this.#deps = deps
+    this.#sidecars = new Sidecars({
+      trat: async (runId) => (await this.#serving(runId)).source.get(),
+      svid: async (runId, audience, requestId) =>
+        deps.issueSvid((await this.#serving(runId)).run, requestId, audience),
+      onInternalError: (requestId, error) =>
+        deps.warn(`internal error in ${requestId}: ${(error as Error).stack ?? String(error)}`),
+    })
+  }
+
+  /** At unseal: takes up what is registered. A run whose socket cannot be opened is told of, and the others live. */
+  async open(): Promise<void> {
+    await this.follow()
+    // Of runs that ended while nobody was here.
+    for (const id of runsOnDisk(this.#deps.home))
+      if (!this.#kept.has(id)) removeTokens(runPaths(this.#deps.home, id))
+    this.#ticking ??= setInterval(() => this.tick(), TICK_MS).unref()
+  }
+
+  /** Begins to serve a run that was just registered. @throws VestryError when its socket or files cannot be made. */
+  async add(run: Run): Promise<void> {
+    const kept = this.#keep(run)
+    makeRunDirectories(kept.paths)
+    await this.#sidecars.open({ runId: run.id, path: kept.paths.socket, uid: run.uid })
+    await this.#renewFiles(kept)
+  }
+
+  /** Two runs whose sockets would have one name cannot live at the same time. */
+  hasSocketOf(runId: string): boolean {
+    const { socket } = runPaths(this.#deps.home, runId)
+    return [...this.#kept.values()].some(({ paths }) => paths.socket === socket)
+  }
+
+  /** Brings itself in line with the store: what was registered, closed or forgotten meanwhile. */
+  async follow(): Promise<void> {
+    const { runs, node, warn } = this.#deps
+    const live = await runs.list({ node, live: true })
+    for (const run of live) {
+      const kept = this.#kept.get(run.id) ?? this.#keep(run)
+      kept.run = run
+      const { paths } = kept
+      try {
+        await this.#sidecars.open({ runId: run.id, path: paths.socket, uid: run.uid })
+      } catch (error) {
+        warn(`run ${run.id} has no socket: ${(error as Error).message}`)
+      }
+    }
+    const known = new Set(live.map(({ id }) => id))
+    for (const id of this.#kept.keys()) if (!known.has(id)) this.#forget(id)
+    this.tick()
+  }
+
+  /** Ends what is over by now, and renews tokens whose half life has passed. */
+  tick(): void {
+    const nowMs = this.#deps.now()
+    for (const kept of [...this.#kept.values()]) {
+      if (!isOpen(kept.run, nowMs)) this.#end(kept)
+      if (nowMs >= kept.run.expiresAt) this.#forget(kept.run.id)
+      else if (!kept.over && !this.#deps.sealed()) this.#renewFiles(kept).catch(() => undefined) // in a second again
+    }
+  }
+
+  /** The keys that signed what the files hold are gone. */
+  async renewAll(): Promise<void> {
+    for (const kept of this.#kept.values()) {
+      this.#dropTokens(kept)
+      if (!kept.over) await this.#renewFiles(kept)
+    }
+  }
+
+  /** Sealed: tokens in memory go, sockets stay and say so. */
+  seal(): void {
+    clearInterval(this.#ticking)
+    this.#ticking = undefined
+    for (const kept of this.#kept.values()) this.#dropTokens(kept)
+  }
+
+  async close(budgetMs: number): Promise<void> {
+    this.seal()
+    await this.#sidecars.closeAll(budgetMs)
+  }
+
+  #keep(run: Run): Kept {
+    const kept: Kept = {
+      run,
+      paths: runPaths(this.#deps.home, run.id),
+      source: this.#sourceOf(run.id),
+      svid: undefined,
+      trat: undefined,
+      over: false,
+      renewing: undefined,
+    }
+    this.#kept.set(run.id, kept)
+    return kept
+  }
+
+  #dropTokens(kept: Kept): void {
+    kept.source = this.#sourceOf(kept.run.id)
+    kept.svid = undefined
+    kept.trat = undefined
+  }
+
+  #sourceOf(runId: string): TratSource {
+    const { issueTrat, now } = this.#deps
+    return new TratSource({ issue: () => issueTrat(runId), now })
+  }
+
+  async #serving(runId: string): Promise<Kept> {
+    if (this.#deps.sealed())
+      throw new VestryError('VAULT_LOCKED', 'Sealed: no token can be had just now')
+    const run = await this.#deps.runs.byId(runId)
+    const kept = this.#kept.get(runId)
+    if (kept === undefined || run === undefined || !isOpen(run, this.#deps.now()))
+      throw new VestryError('RUN_CLOSED')
+    return kept
+  }
+
+  #renewFiles(kept: Kept): Promise<void> {
+    kept.renewing ??= this.#writeFiles(kept).finally(() => {
+      kept.renewing = undefined
+    })
+    return kept.renewing
+  }
+
+  async #writeFiles(kept: Kept): Promise<void> {
+    const { issueSvid, now } = this.#deps
+    const { svid } = kept
+    if (svid === undefined || now() * 2 >= svid.issuedAtMs + svid.expiresAtMs) {
+      const next = await issueSvid(kept.run)
+      if (kept.over) return
+      replaceFile(kept.paths.svid, next.token)
+      kept.svid = next
+    }
+    const trat = await kept.source.renew()
+    // Closed meanwhile: its files are gone, and stay gone.
+    if (kept.over || trat === kept.trat) return
+    replaceFile(kept.paths.trat, trat.token)
+    kept.trat = trat
+  }
+
+  #end(kept: Kept): void {
+    if (kept.over) return
+    kept.over = true
+    removeTokens(kept.paths)
+    this.#deps.onEnd(kept.run)
+  }
+
+  #forget(runId: string): void {
+    const kept = this.#kept.get(runId)
+    if (kept === undefined) return
+    this.#end(kept)
+    this.#kept.delete(runId)
+    this.#sidecars.close(runId)
+  }
+}

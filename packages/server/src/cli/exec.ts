@@ -1,0 +1,185 @@
+/** `vestry exec`: starts an agent process that has no network but Vestry's sockets, and ends as it ends. */
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { VestryError } from '@vestry/contract/errors'
+import type { Command } from 'commander'
+import { isRow, type Row } from './cell.ts'
+import type { Run } from './command.ts'
+import type { CommandIo } from './command-io.ts'
+import { integer, list, oneOf } from './option-value.ts'
+
+interface ExecOptions {
+  agent?: string
+  run?: string
+  pod?: string
+  env?: readonly string[]
+  repo?: string
+  read?: readonly string[]
+  uid?: number
+  sandbox: 'auto' | 'bubblewrap' | 'namespace'
+}
+
+export function execCommand(program: Command, run: Run): void {
+  program
+    .command('exec')
+    .description('run an agent process without a network: it has Vestry’s sockets and nothing else')
+    .argument('<command...>', 'the agent and its arguments, after --')
+    .option('--agent <name>', 'agent it runs as; alone, its one open run is taken')
+    .option('--run <id>', 'run whose sockets, tokens and directories it gets')
+    .option('--pod <name>', 'name of the pod that it is told (default: this host)')
+    .option('--env <name[=value]>', 'one more variable; repeatable', list)
+    .option('--repo <dir>', 'repository that it may read; its REPO_PATH')
+    .option('--read <path>', 'shown to it although what is around is hidden; repeatable', list)
+    .option('--uid <n>', 'user that it runs as, for root', integer('--uid', 0, 4_294_967_293))
+    .option(
+      '--sandbox <kind>',
+      'auto, bubblewrap (refuses system calls, hides files) or namespace (takes the network only)',
+      oneOf('--sandbox', ['auto', 'bubblewrap', 'namespace'] as const),
+      'auto' as const,
+    )
+    .passThroughOptions()
+    .action(run(exec))
+}
+
+async function exec(io: CommandIo, command: string[], options: ExecOptions): Promise<void> {
+  if (options.agent === undefined && options.run === undefined) {
+    throw new VestryError('USAGE', 'exec needs --run or --agent', {
+      hint: 'Register a run first: vestry run register FILE --agent NAME',
+    })
+  }
+  if (io.json) {
+    throw new VestryError('USAGE', '--json: the output of exec is that of its command')
+  }
+  const [{ execAgent }, { givenVariable }, { agentUid }] = await Promise.all([
+    import('../exec/exec.ts'),
+    import('../exec/environment.ts'),
+    import('../exec/uid.ts'),
+  ])
+  const extra = Object.fromEntries((options.env ?? []).map((text) => givenVariable(text, io.env)))
+  const { agent, run } = await facts(io, options)
+  const own = process.getuid?.() ?? 0
+  const name = String(agent?.['name'] ?? '')
+  io.exitCode = await execAgent({
+    command,
+    run: run ?? {},
+    pod: podVariables(io, agent, options.pod),
+    extra,
+    // A run alone is what its tokens say; the agent's own key comes with its name.
+    vault: options.agent === undefined ? undefined : vaultOf(io, name),
+    repository: options.repo === undefined ? undefined : existing('--repo', options.repo),
+    shown: (options.read ?? []).map((path) => existing('--read', path)),
+    hidden: [io.home.dir, io.home.legacyKeys && dirname(io.home.legacyKeys)].filter(
+      (path) => path !== undefined,
+    ),
+    uid: agentUid(own, run?.['RUN_ID'] ?? name, options.uid),
+    sandbox: options.sandbox,
+    own: io.env,
+    directory: process.cwd(),
+    warn: (text) => io.warn(text),
+  })
+}
+
+type Call = (verb: string, params: Row) => Promise<Row>
+
+interface Facts {
+  readonly agent: Row | undefined
+  readonly run: Readonly<Record<string, string>> | undefined
+}
+
+/** What the daemon knows, asked for on one connection. */
+function facts(io: CommandIo, options: ExecOptions): Promise<Facts> {
+  return io.admin(async (admin) => {
+    const call: Call = (verb, params) => admin.call(`admin.${verb}`, params, { signal: io.signal })
+    const named = options.agent
+    const agent = named === undefined ? undefined : await call('agent.show', { name: named })
+    const id = options.run ?? (await openRun(agent, call))
+    if (id === undefined) return { agent, run: undefined }
+    const run = await call('run.show', { id })
+    if (agent !== undefined && run['agent'] !== agent['name']) {
+      throw new VestryError('USAGE', `${id} is a run of ${String(run['agent'])}`, {
+        hint: 'Leave --agent out, or choose a run of that agent',
+      })
+    }
+    if (run['state'] !== 'open')
+      throw new VestryError('RUN_CLOSED', `${id} is ${String(run['state'])}`)
+    return {
+      agent: agent ?? (await call('agent.show', { name: run['agent'] })),
+      run: variables(run['env']),
+    }
+  })
+}
+
+/** The agent's one open run. @throws VestryError USAGE when it has several. */
+async function openRun(agent: Row | undefined, call: Call): Promise<string | undefined> {
+  if (agent === undefined) return undefined
+  const { runs } = await call('run.list', { agent: agent['name'] })
+  const open = (Array.isArray(runs) ? runs : [])
+    .filter(isRow)
+    .filter(({ state }) => state === 'open')
+  if (open.length > 1) {
+    const ids = open.map((one) => String(one['run_id'])).join(', ')
+    throw new VestryError(
+      'USAGE',
+      `${String(agent['name'])} has ${open.length} open runs: ${ids}`,
+      {
+        hint: 'Choose one with --run',
+      },
+    )
+  }
+  return open[0] === undefined ? undefined : String(open[0]['run_id'])
+}
+
+function variables(env: unknown): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(isRow(env) ? env : {}).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  )
+}
+
+/** What telemetry of the process is labelled with, as far as the daemon says. */
+function podVariables(
+  io: CommandIo,
+  agent: Row | undefined,
+  pod: string | undefined,
+): Record<string, string> {
+  const ready = readyFile(io)
+  const text = (name: string): string | undefined => {
+    const value = ready[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  const all = {
+    ENVPOD_POD_ID: text('pod_id'),
+    ENVPOD_POD_NAME: pod ?? text('pod_name') ?? hostname(),
+    ENVPOD_SOCKET: text('queue_socket'),
+    ENVPOD_IDENTITY_SOCKET: text('identity_socket'),
+    ENVPOD_AGENT_ID: agent === undefined ? undefined : String(agent['name']),
+    ENVPOD_AGENT_ROLE: agent === undefined ? undefined : String(agent['role']),
+  }
+  return variables(all)
+}
+
+function readyFile(io: CommandIo): Row {
+  try {
+    const ready: unknown = JSON.parse(readFileSync(io.home.ready, 'utf8'))
+    return isRow(ready) ? ready : {}
+  } catch {
+    return {} // the daemon answered, so what is missing here is only where its other doors are
+  }
+}
+
+function vaultOf(io: CommandIo, name: string): { socket: string; keyFile: string } | undefined {
+  const keyFile = [`${name}.key`, `${name}.key.enc`]
+    .map((file) => join(io.home.keys, file))
+    .find((file) => existsSync(file))
+  return keyFile === undefined ? undefined : { socket: io.home.vaultSocket, keyFile }
+}
+
+function existing(option: string, path: string): string {
+  try {
+    return realpathSync(resolve(path))
+  } catch (cause) {
+    throw new VestryError('NOT_FOUND', `${option} ${path}: there is no such file`, { cause })
+  }
+}

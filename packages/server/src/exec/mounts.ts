@@ -1,0 +1,56 @@
+/**
+ * What of the file system an agent process sees under bubblewrap: all of it read-only, its own directories
+ * to write in, and neither the sockets of the machine nor the home of the vault. Pure.
+ */
+import { isAbsolute, relative, sep } from 'node:path'
+
+/** Where the room is, from inside. */
+export const ROOM = '/run/vestry'
+
+export interface MountPlan {
+  /** Directory of the room, outside. */
+  readonly room: string
+  /** Name in the room → directory mounted there for writing. */
+  readonly writable: Readonly<Record<string, string>>
+  /** Name in the room → directory mounted there for reading. */
+  readonly readable: Readonly<Record<string, string>>
+  /** Seen at their own place although what is around them is hidden. */
+  readonly shown: readonly string[]
+  /** Never seen, whatever else is shown. */
+  readonly hidden: readonly string[]
+  /** Everybody may write in the temporary directories, as the agent is another user than we are. */
+  readonly openTemporary: boolean
+}
+
+/** Sockets and temporary files of everybody. */
+export const PRIVATE = ['/run', '/tmp', '/var/tmp'] as const
+
+/** @returns Arguments of bwrap, in the order in which they are mounted over each other. */
+export function mountArguments(plan: MountPlan): string[] {
+  const temporary = (path: string): string[] => [
+    ...(plan.openTemporary ? ['--perms', '1777'] : []),
+    ...['--tmpfs', path],
+  ]
+  return [
+    ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
+    ...PRIVATE.flatMap((path) => (path === '/run' ? ['--tmpfs', path] : temporary(path))),
+    ...plan.shown.flatMap((path) => ['--ro-bind', path, path]),
+    ...plan.hidden.flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
+    ...['--ro-bind', plan.room, ROOM],
+    ...Object.entries(plan.readable).flatMap(([name, from]) => [
+      '--ro-bind',
+      from,
+      `${ROOM}/${name}`,
+    ]),
+    ...Object.entries(plan.writable).flatMap(([name, from]) => ['--bind', from, `${ROOM}/${name}`]),
+  ]
+}
+
+export function isWithin(path: string, directory: string): boolean {
+  const way = relative(directory, path)
+  return way === '' || (!isAbsolute(way) && way !== '..' && !way.startsWith(`..${sep}`))
+}
+
+export function isHidden(path: string): boolean {
+  return PRIVATE.some((directory) => isWithin(path, directory))
+}

@@ -1,0 +1,72 @@
+/** One embeddings request in as many upstream calls as the provider needs, in order, usage summed. */
+import { type EmbeddingsRequest, type JsonObject, ProviderFault } from '@vestry/sdk/llm/providers'
+import type { Embeddings, Work } from './backend.ts'
+import type { KnownProvider } from './provider-table.ts'
+
+/** Upstream calls of one request at once. */
+const CONCURRENT_CALLS = 4
+const CHARS_PER_TOKEN = 4
+
+interface Upstream {
+  /** For all calls together. */
+  readonly timeoutMs: number
+  /** @returns The answer's JSON. */
+  readonly call: (path: string, body: JsonObject, work: Work, timeoutMs: number) => Promise<unknown>
+}
+
+/** @throws ProviderFault; the first failure ends the other calls. */
+export async function embedAll(
+  { name, provider }: KnownProvider,
+  { model, input, dimensions }: EmbeddingsRequest,
+  work: Work,
+  { timeoutMs, call }: Upstream,
+): Promise<Embeddings> {
+  const { embeddings } = provider
+  if (embeddings === undefined)
+    throw new ProviderFault('unsupported_operation', `${name} has no embeddings`)
+  const endsAtMs = performance.now() + timeoutMs
+  const failed = new AbortController()
+  const part = { ...work, signal: AbortSignal.any([work.signal, failed.signal]) }
+  const batches = batchesOf(input, embeddings.maxInputs)
+  const results: { vectors: number[][]; promptTokens: number | undefined }[] = []
+  const pending = batches.entries()
+  const worker = async (): Promise<void> => {
+    for (const [index, texts] of pending) {
+      const { path, body } = embeddings.request(model, texts, {
+        ...(dimensions !== undefined && { dimensions }),
+        user: work.scope.user,
+      })
+      const leftMs = Math.max(1, Math.ceil(endsAtMs - performance.now()))
+      results[index] = embeddings.read(await call(path, body, part, leftMs), texts.length)
+    }
+  }
+  const workers = Array.from({ length: Math.min(CONCURRENT_CALLS, batches.length) }, worker)
+  await Promise.all(workers).catch(async (error: unknown) => {
+    failed.abort(error)
+    await Promise.allSettled(workers)
+    throw error
+  })
+  const vectors = results.flatMap((result) => result.vectors)
+  if (new Set(vectors.map(({ length }) => length)).size > 1)
+    throw new ProviderFault('provider_error', 'The provider sent vectors of different lengths')
+  return {
+    vectors,
+    estimated: results.some(({ promptTokens }) => promptTokens === undefined),
+    promptTokens: results.reduce(
+      (sum, { promptTokens }, index) =>
+        sum + (promptTokens ?? estimateTokens(batches[index] ?? [])),
+      0,
+    ),
+  }
+}
+
+/** For providers that do not count, and for what ended before they told. */
+export function estimateTokens(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Math.max(1, Math.ceil(text.length / CHARS_PER_TOKEN)), 0)
+}
+
+function batchesOf(input: readonly string[], size: number): string[][] {
+  const batches: string[][] = []
+  for (let at = 0; at < input.length; at += size) batches.push(input.slice(at, at + size))
+  return batches
+}

@@ -1,0 +1,301 @@
+/**
+ * The life of one request on this wire: its head, who sends it, its body, the call, the answer. Every request gets
+ * exactly one answer, after all of it was read.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
+import { newRequestId } from '@vestry/contract/ids'
+import { sourceKey } from '../../identity/peer.ts'
+import type { RunProof } from '../../identity/runs/run-gate.ts'
+import { answerChat, answerEmbeddings, answerNative } from '../call/answered.ts'
+import { type Arrival, runData } from '../call/model-call.ts'
+import { listModels } from '../call/models.ts'
+import { type Received, readChat, readEmbeddings, readNative } from '../call/request.ts'
+import { recordRefusal, recordSingle } from '../call/single-records.ts'
+import { streamChat, streamNative } from '../call/streamed.ts'
+import type { Llm } from '../llm.ts'
+import { wireError } from './error-body.ts'
+import { EventReply } from './event-reply.ts'
+import { type Exchange, errorReply, sendReply } from './reply.ts'
+import { readBody } from './request-body.ts'
+import {
+  assertJson,
+  assertSingleHeaders,
+  headerText,
+  headerValues,
+  nativeHeaders,
+  peerOf,
+} from './request-head.ts'
+import { type Route, routeOf } from './routes.ts'
+
+export interface Listening {
+  readonly listener: 'unix' | 'http'
+  /** False where the connections of this listener are too many. */
+  readonly roomFor?: () => boolean
+}
+
+/** Answers; never throws. */
+export async function handle(
+  llm: Llm,
+  request: IncomingMessage,
+  response: ServerResponse,
+  listening: Listening,
+): Promise<void> {
+  const startedMs = performance.now()
+  const route = routeOf(request.url ?? '')
+  const exchange: Exchange = {
+    request,
+    response,
+    requestId: newRequestId(),
+    envelope: envelopeOf(request.url ?? ''),
+  }
+  // A client that goes away is noticed where it matters; its errors must not end the process.
+  request.on('error', () => undefined)
+  response.on('error', () => undefined)
+  try {
+    await answer(llm, exchange, route, listening, startedMs)
+  } catch (error) {
+    if (wireError(error).status === 500 && asVestryError(error).code !== 'PROVIDER_AUTH_FAILED')
+      llm.onInternalError(exchange.requestId, error)
+    await sendReply(exchange, errorReply(error, exchange)).catch(() => response.destroy())
+  }
+  const status = response.headersSent ? response.statusCode : 499
+  llm.metrics.request(route?.path ?? 'unknown', status, performance.now() - startedMs)
+}
+
+/** Errors of whatever lies below Anthropic's route have its shape. */
+function envelopeOf(target: string): Exchange['envelope'] {
+  return target.startsWith('/v1/messages') ? 'anthropic' : 'openai'
+}
+
+async function answer(
+  llm: Llm,
+  exchange: Exchange,
+  route: Route | undefined,
+  listening: Listening,
+  startedMs: number,
+): Promise<void> {
+  const { request } = exchange
+  if (route === undefined) throw new VestryError('ROUTE_NOT_FOUND')
+  if (request.method !== route.method)
+    throw new VestryError('METHOD_NOT_ALLOWED', undefined, { context: { allow: route.method } })
+  if (route.kind === 'health') {
+    if (llm.draining()) throw new VestryError('SHUTTING_DOWN')
+    return sendReply(exchange, { status: 200, body: '{"status":"ok"}' })
+  }
+  if (llm.draining()) throw new VestryError('SHUTTING_DOWN')
+  if (llm.seal.state !== 'unsealed') throw new VestryError('VAULT_LOCKED', 'The gateway is sealed')
+  if (listening.roomFor?.() === false)
+    throw new VestryError('GATEWAY_OVERLOADED', 'Too many connections')
+  const arrival: Arrival = {
+    requestId: exchange.requestId,
+    route: route.path,
+    peer: peerOf(request, listening.listener),
+    startedMs,
+    traceparent: headerText(request, 'traceparent'),
+    clientRequestId: headerText(request, 'x-request-id'),
+    idempotencyKey: idempotencyKey(request),
+  }
+  const proof = await identified(llm, exchange, route, arrival)
+  try {
+    llm.denials.assertOpen(proof.run.id)
+  } catch (error) {
+    llm.stations.refused(`agent:${proof.agent.name}`, 'llm.refused')
+    throw error
+  }
+  try {
+    await served(llm, exchange, route, arrival, proof)
+  } catch (error) {
+    if (REFUSALS.has(wireError(error).status)) llm.denials.count(proof.run.id)
+    throw error
+  }
+}
+
+/** Answers that are a client's own fault, and that it could ask for without end. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 403, 404, 405, 413, 415])
+
+/** @throws VestryError The refusal, recorded; RATE_LIMITED where there were too many. */
+async function identified(
+  llm: Llm,
+  { request }: Exchange,
+  route: Route,
+  arrival: Arrival,
+): Promise<RunProof> {
+  try {
+    assertSingleHeaders(request)
+    return await llm.gate.verify({
+      authorization: headerValues(request, 'authorization'),
+      txnToken: headerValues(request, 'txn-token'),
+    })
+  } catch (error) {
+    if (wireError(error).status >= 500) throw error
+    const source = sourceKey(arrival.peer, 'llm')
+    try {
+      llm.denials.count(source)
+    } catch (flood) {
+      llm.stations.refused('anonymous', 'llm.unauthenticated')
+      throw flood
+    }
+    await recordRefusal(llm, { arrival, event: route.event, data: {} }, error)
+    throw error
+  }
+}
+
+async function served(
+  llm: Llm,
+  exchange: Exchange,
+  route: Route,
+  arrival: Arrival,
+  proof: RunProof,
+): Promise<void> {
+  const { request } = exchange
+  const { settings } = llm
+  let prepared = false
+  try {
+    using _place = llm.inFlight.enter(proof.run.id)
+    if (route.kind === 'models') {
+      const body = JSON.stringify(listModels(llm, proof))
+      prepared = true
+      await recordSingle(llm, {
+        arrival,
+        event: route.event,
+        proof,
+        data: runData(llm, proof, arrival),
+      })
+      return await sendReply(exchange, { status: 200, body })
+    }
+    assertJson(request)
+    using body = await readBody(request, {
+      maxBytes: settings.body_limit_bytes,
+      timeoutMs: settings.body_timeout_ms,
+      memory: llm.bodies,
+    })
+    const received: Received = {
+      arrival,
+      proof,
+      body: body.bytes,
+      provider: headerText(request, 'x-provider'),
+      category: headerText(request, 'x-sage-category'),
+    }
+    const call = callOf(llm, exchange, route, received)
+    prepared = true // from here on the stations record what comes of it
+    await call()
+  } catch (error) {
+    if (!prepared) await refuse(llm, route, arrival, proof, error)
+    throw error
+  }
+}
+
+/** Reads the request; what it returns makes the call and answers. */
+function callOf(
+  llm: Llm,
+  exchange: Exchange,
+  route: Route,
+  received: Received,
+): () => Promise<void> {
+  const { request } = exchange
+  switch (route.kind) {
+    case 'chat': {
+      const chat = readChat(llm, received)
+      return chat.call.stream
+        ? () => streamed(llm, exchange, (sink, signal) => streamChat(llm, chat, sink, signal))
+        : () => whole(llm, exchange, (signal) => answerChat(llm, chat, signal))
+    }
+    case 'embeddings': {
+      const embeddings = readEmbeddings(llm, received)
+      return () => whole(llm, exchange, (signal) => answerEmbeddings(llm, embeddings, signal))
+    }
+    case 'messages':
+    case 'count_tokens': {
+      const headers = nativeHeaders(request)
+      const path = route.kind === 'messages' ? '/v1/messages' : '/v1/messages/count_tokens'
+      const native = readNative(llm, received, path)
+      return native.call.stream
+        ? () =>
+            streamedNative(llm, exchange, (sink, signal) =>
+              streamNative(llm, native, headers, sink, signal),
+            )
+        : () => whole(llm, exchange, (signal) => answerNative(llm, native, headers, signal))
+    }
+    default:
+      throw new VestryError('ROUTE_NOT_FOUND')
+  }
+}
+
+async function whole(
+  llm: Llm,
+  exchange: Exchange,
+  work: (signal: AbortSignal) => Promise<{ readonly body: Uint8Array }>,
+): Promise<void> {
+  using watch = watched(llm, exchange)
+  const { body } = await work(watch.signal)
+  await sendReply(exchange, { status: 200, body })
+}
+
+type StreamWork = (sink: EventReply, signal: AbortSignal) => Promise<void>
+
+function streamed(llm: Llm, exchange: Exchange, work: StreamWork): Promise<void> {
+  return streamTo(llm, exchange, llm.settings.heartbeat_ms, 'data: [DONE]\n\n', work)
+}
+
+/** Its events, heartbeats and end are the provider's own. */
+function streamedNative(llm: Llm, exchange: Exchange, work: StreamWork): Promise<void> {
+  return streamTo(llm, exchange, 0, '', work)
+}
+
+async function streamTo(
+  llm: Llm,
+  exchange: Exchange,
+  heartbeatMs: number,
+  tail: string,
+  work: StreamWork,
+): Promise<void> {
+  using watch = watched(llm, exchange)
+  using sink = new EventReply(exchange, heartbeatMs)
+  try {
+    await work(sink, watch.signal)
+    sink.finish(tail)
+  } catch (error) {
+    if (!sink.begun) throw error
+    sink.fail(error)
+  }
+}
+
+/** A signal that ends the call when its client leaves, or the gateway stops. */
+function watched(
+  { calls }: Llm,
+  { response }: Exchange,
+): Disposable & { readonly signal: AbortSignal } {
+  const call = calls.begin()
+  const leave = (): void => call.controller.abort(new VestryError('CANCELLED', 'the client left'))
+  if (response.destroyed) leave()
+  response.once('close', leave)
+  return {
+    signal: call.controller.signal,
+    [Symbol.dispose]: () => {
+      response.off('close', leave)
+      call[Symbol.dispose]()
+    },
+  }
+}
+
+/** Of a run that is known, before policy was asked. */
+async function refuse(
+  llm: Llm,
+  route: Route,
+  arrival: Arrival,
+  proof: RunProof,
+  error: unknown,
+): Promise<void> {
+  if (asVestryError(error).code === 'RATE_LIMITED') {
+    llm.stations.refused(`agent:${proof.agent.name}`, 'llm.in_flight_per_run')
+    return
+  }
+  const data = runData(llm, proof, arrival)
+  await recordRefusal(llm, { arrival, event: route.event, proof, data }, error)
+}
+
+function idempotencyKey(request: IncomingMessage): string | undefined {
+  const key = headerText(request, 'idempotency-key')
+  return key === undefined || key === '' || key.length > 256 ? undefined : key
+}
