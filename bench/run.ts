@@ -4,7 +4,17 @@ import { writeFileSync } from 'node:fs'
 
 /** These print tables; the others write their own JSON. */
 const TABLES = new Set(['policy', 'audit'])
-const ALL = ['retrieve', 'targets', 'scaling', 'policy', 'audit', 'startup', 'gateway', 'journal']
+const ALL = [
+  'retrieve',
+  'targets',
+  'scaling',
+  'policy',
+  'audit',
+  'startup',
+  'gateway',
+  'llm',
+  'journal',
+]
 const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
 const flags = process.argv.slice(2).filter((argument) => argument.startsWith('-'))
 for (const name of asked.length > 0 ? asked : ALL) {

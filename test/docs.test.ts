@@ -5,12 +5,15 @@ import { expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { ERRORS, type ErrorCode, VestryError } from '../packages/contract/src/errors.ts'
 import { createErrorFromResponse } from '../packages/sdk/src/gateway/response-error.ts'
+import * as sage from '../packages/sdk/src/sage/errors.ts'
+import { errorBody, errorOf } from '../packages/sdk/src/sage/http/answer-error.ts'
 import { Config } from '../packages/server/src/app/config.ts'
 import { inOurWords } from '../packages/server/src/cli/aliases.ts'
 import { createProgram } from '../packages/server/src/cli/program.ts'
 import { denialOf, errorReply } from '../packages/server/src/gateway/wire/error-body.ts'
 import { CHALLENGE_SECONDS } from '../packages/server/src/identity/challenge.ts'
 import { OPERATOR_ROLES } from '../packages/server/src/identity/operator.ts'
+import { errorText, wireError } from '../packages/server/src/llm/wire/error-body.ts'
 import { OPERATIONS } from '../packages/server/src/policy/actions.ts'
 import { BUILTIN_POLICIES } from '../packages/server/src/policy/builtin-json.ts'
 import { CEDAR_SCHEMA } from '../packages/server/src/policy/cedar-schema.ts'
@@ -157,7 +160,7 @@ test('the limits that vault.md names are the code’s', () => {
 
 /** In capitals like a code, and none. */
 const OTHER_WORDS =
-  /^(?:OK|INTERRUPTED|UNKNOWN|POST|PATCH|DELETE|PORT|POLICY_|SIGNING_SECRET|SECRETS_BACKEND|KEK_BASE64|GATEWAY_URL|AGENT_ID|AGENT_PRIVATE_KEY|INTACT|BROKEN|TRUNCATED|UNREADABLE|REDACTED|VESTRY_.*|NODE_.*|UPDATE_DOCS|GET|NAME|KEYID|TXN|ID|FILE|DIR|HOST|PATH|TE|COMMIT|ROLLBACK)$/
+  /^(?:OK|INTERRUPTED|UNKNOWN|POST|PATCH|DELETE|PORT|POLICY_|SIGNING_SECRET|SECRETS_BACKEND|KEK_BASE64|GATEWAY_URL|AGENT_ID|AGENT_PRIVATE_KEY|(?:RUN|ORG)_ID|REPO_[A-Z]+|OUTPUT_PATH|WORK_DIR|SAGE_.*|SPIFFE_JWT_PATH|TRAT_FILE|AUTH_SIDECAR_SOCKET|LLM_GATEWAY_SOCKET|(?:OPENAI|ANTHROPIC|GOOGLE)_(?:API_KEY|BASE_URL|MODEL)|INTACT|BROKEN|TRUNCATED|UNREADABLE|REDACTED|VESTRY_.*|NODE_.*|UPDATE_DOCS|GET|NAME|KEYID|TXN|ID|FILE|DIR|HOST|PATH|TE|COMMIT|ROLLBACK)$/
 
 /** A reason of the gateway's refusals, with or without what the wire puts before it. */
 function isRefusal(word: string): boolean {
@@ -191,6 +194,32 @@ test('the gateway’s table of errors says what the wire answers and what the cl
       expect(made.constructor.name, code).toBe(name)
     }
   }
+})
+
+test('the table of errors of models says what the wire answers and what the client makes of it', () => {
+  const rows = [
+    ...section(read('docs/llm.md'), 'Errors').matchAll(/^\| (\d{3}) \| (.+) \| `(\w+)` \|$/gm),
+  ]
+  expect(rows.length).toBeGreaterThan(10)
+  for (const [, status = '', codes = '', name = ''] of rows) {
+    for (const [, code = ''] of codes.matchAll(/`([A-Z][A-Z_]+[A-Z])`/g)) {
+      const error = wireError(new VestryError(code as ErrorCode))
+      const body = errorText(error, 'openai', 'req_1')
+      expect(error.status, code).toBe(Number(status))
+      expect(errorOf(errorBody(body), { status: error.status }).constructor.name, code).toBe(name)
+    }
+  }
+})
+
+test('the exit codes in agents.md are the classes’', () => {
+  const rows = [
+    ...section(read('docs/agents.md'), 'Exit codes').matchAll(/^\| (\d+) \| `(\w+)`/gm),
+  ].map(([, code, name]) => [name, Number(code)])
+  const classes = Object.entries(sage)
+    .filter(([, one]) => typeof one === 'function' && one.prototype instanceof Error)
+    .map(([name, one]) => [name, (one as typeof sage.SageSanctumError).exitCode])
+  expect(rows.length).toBeGreaterThan(20)
+  expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(classes))
 })
 
 test('gateway policies in the documentation are accepted', () => {
@@ -354,7 +383,7 @@ function walk(program: Command, given: readonly string[]): { name: string; unkno
   const rest = inOurWords(given).filter((word) => word !== '…')
   for (let at = 0; at < rest.length; at += 1) {
     const word = rest[at] ?? ''
-    if (word === '|' || word === '>') break
+    if (word === '|' || word === '>' || word === '--') break
     if (word.startsWith('-')) {
       const [name = ''] = word.split('=')
       const option = command.options.find(({ long, short }) => name === long || name === short)
