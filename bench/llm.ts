@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import type { Ready } from '../packages/server/src/app/ready.ts'
 import { newAgentKeys } from '../test/harness/keys.ts'
 import { type LlmTarget, runLlmLoad, runStreams, streamOften } from './llm-load.ts'
+import type { LlmResult, ManyCallers, OneCaller } from './llm-result.ts'
 import type { Measured } from './load.ts'
 import { PORTKEY, startPortkey } from './portkey.ts'
 import { operator, removeHome, startScript, stop, temporaryHome } from './processes.ts'
@@ -75,7 +76,7 @@ try {
   const measure = (target: LlmTarget, callers: number, keepAlive = false): Promise<Measured> =>
     runLlmLoad({ target, callers, keepAlive, seconds: SECONDS })
 
-  const one: object[] = []
+  const one: OneCaller[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
     const bare = await measure(direct, 1)
     const kept = await measure(direct, 1, true)
@@ -98,7 +99,7 @@ try {
     })
   }
 
-  const sixteen: object[] = []
+  const sixteen: ManyCallers[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
     const gateway = await measure(await overSocket(plain), 16)
     const held = await measure(await overSocket(budgeted), 16)
@@ -130,9 +131,9 @@ try {
   const after = await rss()
   admin.destroy()
 
-  report('llm', {
+  const result: LlmResult = {
     question: 'what a model call costs through the gateway',
-    rival: portkey === undefined ? 'not there' : PORTKEY,
+    rival: PORTKEY,
     one_caller: { bar: 'added p50 ≤ 0.4 ms', rounds: one },
     sixteen_callers: { bar: `≥ 5 × ${PORTKEY}`, rounds: sixteen },
     streams: {
@@ -148,7 +149,8 @@ try {
       rss_mib_after: after,
     },
     tokens: await tokenCosts(),
-  })
+  }
+  report('llm', { ...result })
 
   interface Run {
     headers(): Promise<Record<string, string>>

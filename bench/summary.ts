@@ -1,5 +1,7 @@
 /** Writes docs/benchmarks.md from bench/results/, so that the page quotes nothing that was not committed. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import type { LlmResult } from './llm-result.ts'
+import { llmSection } from './llm-summary.ts'
 
 type Json = Record<string, unknown>
 type Measured = { perSecond: number; p50: number; p99: number }
@@ -20,6 +22,9 @@ const { cpu, cores, memory_gib, node } = retrieve['machine'] as Json
 const part = (name: string): Record<string, number> => targets[name] as Record<string, number>
 
 const gateway = json('gateway')
+const models = existsSync(new URL('bench/results/llm.json', root))
+  ? llmSection(json('llm') as unknown as LlmResult) // what report() wrote
+  : ''
 const journal = json('journal')
 const one = gateway['one_connection'] as Record<string, Measured & number>[]
 const sixteen = gateway['sixteen_connections'] as Record<string, Measured>
@@ -113,7 +118,7 @@ ${['direct', 'relay', 'gateway', 'without_quota'].map((name) => gateway16(name))
 
 What dominates: [decisions/gateway-latency.md](decisions/gateway-latency.md).
 
-## Jobs
+${models}## Jobs
 
 | what | bar | measured |
 |---|---|---|

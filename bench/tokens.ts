@@ -7,8 +7,14 @@ import { openStore } from '../packages/server/src/store/store.ts'
 
 const TOKENS = 1_000
 
+export interface TokenCosts {
+  readonly issue_both_p50_us: number
+  readonly verify_both_first_p50_us: number
+  readonly verify_both_again_p50_us: number
+}
+
 /** Both tokens of a run: signed, verified for the first time, and verified again. */
-export async function tokenCosts(): Promise<object> {
+export async function tokenCosts(): Promise<TokenCosts> {
   const directory = mkdtempSync(join(tmpdir(), 'vestry-bench-tokens-'))
   const store = await openStore(`sqlite:${directory}/vestry.db`)
   try {

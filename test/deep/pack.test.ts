@@ -28,7 +28,10 @@ test('npm installs the three packages into an empty folder, and they work there'
     await run('npm', ['install', ...flags, ...files], { cwd: folder })
 
     const modules = join(folder, 'node_modules')
-    const doors = names.flatMap((name) => doorsOf(manifestAt(join(modules, name))))
+    // One door is for those who have its peer, which is theirs to install.
+    const doors = names
+      .flatMap((name) => doorsOf(manifestAt(join(modules, name))))
+      .filter((door) => door !== '@vestry/sdk/langchain')
     const exported = await importDoors(process.execPath, folder, doors)
     for (const door of doors) expect(exported[door], door).not.toEqual([])
     const node20 = await findNode(20)

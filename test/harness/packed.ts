@@ -24,6 +24,7 @@ export interface Manifest {
   readonly bin?: Record<string, string>
   readonly dependencies?: Record<string, string>
   readonly optionalDependencies?: Record<string, string>
+  readonly peerDependencies?: Record<string, string>
 }
 
 export interface Tarball {
@@ -70,6 +71,7 @@ export async function unpack(
   for (const dependency of Object.keys({
     ...manifest.dependencies,
     ...manifest.optionalDependencies,
+    ...manifest.peerDependencies,
   })) {
     const real = join(root, 'node_modules', dependency)
     const link = join(modules, dependency)

@@ -1,5 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { restore } from '../../packages/server/src/app/backup.ts'
+import { makeHome } from '../../packages/server/src/app/initialise.ts'
+import { openStore } from '../../packages/server/src/store/store.ts'
 import { postgresOffer, postgresUrl } from '../../packages/server/src/store/test-store.ts'
 import { siblingHome } from '../gateway/world.ts'
 import { boot, operator, temporaryHome } from '../harness/boot.ts'
@@ -95,4 +100,37 @@ test('a daemon that is killed forgets no run that it answered for, and no closin
   const states = new Set([...acknowledged.values()].map(({ state }) => state))
   expect(states).toEqual(new Set(['open', 'closed']))
   expect(readFileSync(home.store).includes('PRIVATE KEY')).toBe(false)
+})
+
+test('a restored backup brings its runs along closed, and its keys', async () => {
+  using home = temporaryHome()
+  using into = temporaryHome()
+  const folder = mkdtempSync(join(tmpdir(), 'vestry-backups-'))
+  const passphrase = 'correct horse battery staple'
+  let directory: string
+  let jwks: string
+  {
+    await using daemon = await boot(home, { passphrase })
+    const admin = await operator(home)
+    const { publicKeyHex } = newAgentKeys('scanner')
+    await admin.call('admin.agent.add', { name: 'scanner', public_key: publicKeyHex })
+    await admin.call('admin.run.register', { org_id: '1', agent: 'scanner', run_id: 'run_old' })
+    directory = (await admin.call('admin.backup', { directory: folder })).directory
+    jwks = await (await fetch(`${daemon.ready.http}/.well-known/jwks.json`)).text()
+    admin.destroy()
+  }
+  {
+    makeHome(into)
+    await using store = await openStore(`sqlite:${into.store}`)
+    await restore(directory, into, store)
+  }
+  for (const _start of ['first', 'second']) {
+    await using daemon = await boot(into, { passphrase })
+    const admin = await operator(into, home)
+    const { runs } = await admin.call('admin.run.list', { all: true })
+    expect(runs).toMatchObject([{ run_id: 'run_old', state: 'closed' }])
+    expect(await (await fetch(`${daemon.ready.http}/.well-known/jwks.json`)).text()).toBe(jwks)
+    admin.destroy()
+  }
+  rmSync(folder, { recursive: true, force: true })
 })

@@ -10,11 +10,11 @@ class OneQuestionAgent extends SageSanctumAgent {
     const answer = await model.invoke([{ role: 'user', content: 'Is it safe?' }])
     let streamed = ''
     for await (const chunk of model.stream([{ role: 'user', content: 'Sure?' }])) {
-      streamed += chunk.text ?? ''
+      streamed += chunk.content
     }
     const embeddings = await this.context.createEmbeddingsClient()
     const vector = await embeddings.embedQuery('safe')
-    const description = `${answer.text} ${streamed} ${vector.length}`
+    const description = `${answer.content} ${streamed} ${vector.length}`
     const findings = [
       {
         id: 'answer',

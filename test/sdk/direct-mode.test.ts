@@ -1,6 +1,7 @@
 /** Direct mode against the three providers: the same answers as through the gateway, and no key in sight. */
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { askFakeProvider } from '../../examples/testing/providers.ts'
 import { GatewayChatModel } from '../../packages/sdk/src/llm/chat-model.ts'
 import { GatewayEmbeddings } from '../../packages/sdk/src/llm/embeddings.ts'
 import { UsageLedger } from '../../packages/sdk/src/llm/usage-ledger.ts'
@@ -212,4 +213,8 @@ test('a provider in no table is reached at OpenAI’s address in OpenAI’s lang
   const chat = new GatewayChatModel({ client: client(), model: 'ollama:llama3' })
   expect((await chat.invoke('x')).content).not.toBe('')
   expect(upstream.openai.requests[0]?.body).toMatchObject({ model: 'llama3' })
+})
+
+test('the example asks a provider of its own', async () => {
+  expect(await askFakeProvider()).toBe('Looks safe.')
 })

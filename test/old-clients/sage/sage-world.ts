@@ -1,5 +1,5 @@
 /** A real daemon with fake providers behind it, runs registered with it, a forwarder in front, and the stand-in. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { dialer } from '../../../packages/server/src/egress/dial.ts'
@@ -117,8 +117,11 @@ export function result({ ok, raised }: Outcome): any {
   return ok
 }
 
-/** A repository of a few files. */
+/** A repository of a few files, which everybody may read. */
 export function repository(dir: string, files: Readonly<Record<string, string>>): string {
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text)
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(dir, name), text)
+    chmodSync(join(dir, name), 0o644)
+  }
   return dir
 }

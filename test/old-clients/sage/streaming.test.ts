@@ -28,11 +28,11 @@ describe.skipIf(noPython !== undefined)(`the Python SDK${noPython ? ` (${noPytho
       .map(({ text }: { text: string }) => text)
       .join('')
 
-  // A piece of n bytes cuts at every multiple of n: together these sizes cut everywhere.
+  // Pieces of one byte cut at every offset; of three, in the middle of characters; of 64, across events.
   test.each(PROVIDERS)(
     'sage §21.23: $provider’s stream reads the same wherever its bytes are cut',
     async (one) => {
-      for (const pieceBytes of [1, 2, 3, 5, 7, 11, 64]) {
+      for (const pieceBytes of [1, 3, 64]) {
         world.providers[one.provider].script({ text: TEXT, pieceBytes })
         expect(textOf(await stream(one)), `in pieces of ${pieceBytes}`).toBe(TEXT)
       }

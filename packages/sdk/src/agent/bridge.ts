@@ -30,6 +30,8 @@ const DEFAULT_LISTEN = '127.0.0.1:8082'
 const PLACEHOLDER_KEY = 'gateway-injected'
 const DEFAULT_MAX_BODY_BYTES = 20 * 1024 * 1024
 const MAX_HEADER_BYTES = 64 * 1024
+/** The longest silence of the gateway that is waited for. */
+const IDLE_MS = 600_000
 const CLOSE_MS = 2000
 
 /** The tool's own credentials, and what belongs to one connection only. */
@@ -215,6 +217,7 @@ function forward(
         Connection: 'close',
       },
       agent: false,
+      timeout: IDLE_MS,
     })
     const failed = (error: Error): void => {
       settings.logger.warning('bridge_gateway_unreachable', { error: error.message })
@@ -224,6 +227,7 @@ function forward(
       resolve()
     }
     outgoing.once('error', failed)
+    outgoing.once('timeout', () => outgoing.destroy(new Error('the gateway fell silent')))
     outgoing.once('response', (incoming) => {
       incoming.once('error', failed)
       response.writeHead(incoming.statusCode ?? 502, forwarded(incoming.headers, true))

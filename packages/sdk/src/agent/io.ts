@@ -40,4 +40,6 @@ export interface AgentResult {
   error?: string | undefined
   /** Kept in the run summary. */
   metadata?: Readonly<Record<string, unknown>> | undefined
+  /** Set by the runner. */
+  durationSeconds?: number | undefined
 }

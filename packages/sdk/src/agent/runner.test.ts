@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { GatewayError, SageSanctumError } from '../sage/errors.ts'
+import { fakeServer } from '../sage/fake-server.test-kit.ts'
 import { configureLogging } from '../sage/log.ts'
 import { SageSanctumAgent } from './agent.ts'
 import type { AgentResult } from './io.ts'
@@ -98,6 +99,13 @@ describe('sage §21.33: the exit code', () => {
         run_id: 'run-1',
         org_id: 'org-1',
       })
+  })
+
+  test('sage §19: the runner adds how long it took', async () => {
+    const result: AgentResult = {}
+    await run(async () => result)
+    expect(result.durationSeconds).toBeGreaterThanOrEqual(0)
+    expect(await run(async () => Object.freeze({ exitCode: 3 }))).toBe(3)
   })
 
   test('is 0 when the result says nothing', async () => {
@@ -229,6 +237,39 @@ describe('sage §15.2: a signal', () => {
       'shutdown_signal_received',
       'agent_cancelled',
     ])
+  })
+
+  test('while the first token is waited for ends the run: 130', async () => {
+    const sidecar = await fakeServer(() => void signals.emit('SIGTERM'))
+    class Gateway extends agent(async () => ({})) {
+      static override readonly requiresGateway: boolean = true
+    }
+    const logging = { format: 'json', write: (line: string) => lines.push(line) } as const
+    const extra = {
+      SPIFFE_JWT_PATH: '/none',
+      AUTH_SIDECAR_SOCKET: sidecar.socketPath,
+      LLM_GATEWAY_SOCKET: '/none.sock',
+    }
+    expect(await new AgentRunner(Gateway, { env: env(extra), signals, logging }).run()).toBe(130)
+    expect(events().map(({ event }) => event)).toEqual([
+      'initializing_context',
+      'shutdown_signal_received',
+      'agent_cancelled',
+    ])
+    await sidecar.close()
+  })
+
+  test.each([
+    ['returns', async () => ({ exitCode: 0 })],
+    ['rejects', async () => Promise.reject(new Error('cut'))],
+  ])('an agent that %s the moment it is told to stop has been stopped: 130', async (_, end) => {
+    const code = await run((self) => {
+      stop()
+      return new Promise((resolve, reject) => {
+        self.signal.addEventListener('abort', () => void end().then(resolve, reject))
+      })
+    })
+    expect(code).toBe(130)
   })
 
   test('an error of the SDK that the agent raises while it stops keeps its code', async () => {

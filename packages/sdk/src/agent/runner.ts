@@ -21,6 +21,7 @@ import {
   EXIT_UNEXPECTED,
   exitCodeOf,
   inTime,
+  type Settled,
   settled,
   stemsFromShutdown,
   traceOf,
@@ -62,6 +63,10 @@ export interface AgentRunnerOptions<I extends AgentInput = RepositoryInput> {
 interface Progress<I extends AgentInput> {
   readonly startedAtMs: number
   readonly stop: AbortController
+  /** The agent has settled; a signal after that comes too late. */
+  isDone: boolean
+  /** A signal came while there was something to stop. */
+  isStopped: boolean
   context?: AgentContext
   agent?: SageSanctumAgent<I>
   input?: I
@@ -79,7 +84,12 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
 
   /** Never rejects. @returns The exit code, 0 to 255. */
   async run(): Promise<number> {
-    const progress: Progress<I> = { startedAtMs: performance.now(), stop: new AbortController() }
+    const progress: Progress<I> = {
+      startedAtMs: performance.now(),
+      stop: new AbortController(),
+      isDone: false,
+      isStopped: false,
+    }
     const crash = crashes()
     let insist: (ending: Ending) => void = () => {}
     const insisted = new Promise<Ending>((resolve) => {
@@ -89,6 +99,7 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
       this.#options.signals ?? process,
       (signal) => {
         this.#logger.info('shutdown_signal_received', { signal })
+        progress.isStopped = !progress.isDone
         progress.stop.abort(new AgentShutdown(signal))
         progress.agent?.requestShutdown(signal)
       },
@@ -106,7 +117,10 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
       const ended = await Promise.race([this.#stages(progress, signals), crash.happened, insisted])
       return await this.#finish(progress, ended)
     } catch (error) {
-      return await this.#finish(progress, this.#failure(error))
+      const ending = this.#failure(error)
+      // After a crash the agent may still be at work.
+      progress.agent?.requestShutdown('failure')
+      return await this.#finish(progress, ending)
     } finally {
       clearInterval(alive)
       signals.release()
@@ -124,20 +138,22 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
 
   /** From the context to the written output. */
   async #stages(progress: Progress<I>, signals: ShutdownSignals): Promise<Ending> {
-    const prepared = this.#prepare(progress)
     const stopped = signals.first.then(() => undefined)
-    const agent = await Promise.race([prepared, stopped])
-    if (agent === undefined) {
-      prepared.catch(() => {})
+    const prepared = await Promise.race([settled(this.#prepare(progress)), stopped])
+    if (prepared === undefined || progress.isStopped) {
       this.#logger.info('agent_cancelled')
       return { code: EXIT_SHUTDOWN }
     }
-    const { input } = progress
-    const running = Promise.resolve().then(() => agent.run(input as I)) // prepared with the agent
-    const first = await Promise.race([settled(running), stopped])
-    if (first === undefined) return await this.#stop(progress, running)
-    if ('error' in first) throw first.error
-    return await this.#write(progress, checked(first.value), false)
+    if ('error' in prepared) throw prepared.error
+    const agent = prepared.value
+    const running = settled(Promise.resolve().then(() => agent.run(progress.input as I))) // just prepared
+    void running.then(() => {
+      progress.isDone = true
+    })
+    const outcome = await Promise.race([running, stopped])
+    if (outcome === undefined || progress.isStopped) return await this.#stop(progress, running)
+    if ('error' in outcome) throw outcome.error
+    return await this.#write(progress, checked(outcome.value), false)
   }
 
   async #prepare(progress: Progress<I>): Promise<SageSanctumAgent<I>> {
@@ -178,9 +194,9 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
   }
 
   /** After a signal: the agent has its grace, and what it hands back in that time is kept. */
-  async #stop(progress: Progress<I>, running: Promise<AgentResult>): Promise<Ending> {
+  async #stop(progress: Progress<I>, running: Promise<Settled<AgentResult>>): Promise<Ending> {
     const { graceMs = DEFAULT_GRACE_MS } = this.#options
-    const last = await inTime(settled(running), graceMs)
+    const last = await inTime(running, graceMs)
     this.#logger.info('agent_cancelled')
     if (last === undefined) return { code: EXIT_SHUTDOWN, isPartial: true }
     if ('error' in last) return this.#stopFailure(last.error)
@@ -233,6 +249,7 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
     const { agent, context } = progress
     const durationSeconds = Math.round(performance.now() - progress.startedAtMs) / 1000
     if (ending.result !== undefined) {
+      if (Object.isExtensible(ending.result)) ending.result.durationSeconds = durationSeconds
       this.#logger.info('agent_completed', {
         agent: agent?.name,
         duration: durationSeconds,

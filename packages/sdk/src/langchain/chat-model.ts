@@ -107,11 +107,9 @@ export class GatewayChatModel extends BaseChatModel<GatewayChatModelCallOptions>
   override async _generate(
     messages: BaseMessage[],
     options: this['ParsedCallOptions'],
-    runManager?: CallbackManagerForLLMRun,
   ): Promise<ChatResult> {
     const answer = await this.#core.invoke(toMessages(messages), this.#options(options))
     const generation = toGeneration(answer)
-    await runManager?.handleLLMNewToken(generation.text)
     const { usage } = answer
     const tokenUsage = usage && {
       promptTokens: usage.inputTokens,

@@ -208,6 +208,9 @@ test('callbacks see the start, every token, the end and an error', async () => {
     'end',
   ])
   seen.length = 0
+  await model('whole').invoke('x', { callbacks })
+  expect(seen).toEqual(['start false', 'end'])
+  seen.length = 0
   const error = { status: 400, code: 'invalid_request' }
   await expect(model({ error }).invoke('x', { callbacks })).rejects.toThrow(GatewayError)
   expect(seen).toEqual(['start false', 'GatewayError'])

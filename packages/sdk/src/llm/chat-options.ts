@@ -34,7 +34,7 @@ export interface ChatParameters {
   category?: ModelCategory | undefined
   /** Milliseconds of silence on the connection. Default 120 000. */
   timeoutMs?: number | undefined
-  /** Milliseconds for the whole call, attempts and pauses included. Default 300 000. */
+  /** Milliseconds for the whole call, attempts and pauses included. Default 300 000, streamed 600 000. */
   deadlineMs?: number | undefined
 }
 

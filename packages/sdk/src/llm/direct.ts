@@ -33,6 +33,8 @@ export interface DirectAccess {
 }
 
 const DEFAULT_MAX_TOKENS = 4_096
+/** As through the gateway: a streamed answer may take longer. */
+const STREAM_DEADLINE_MS = 600_000
 const MOST_SIGNATURES = 1_000
 
 export function directTransport(access: DirectAccess): ModelTransport {
@@ -81,7 +83,9 @@ export function directTransport(access: DirectAccess): ModelTransport {
       const scope = scopeOf()
       try {
         const request = checkChat(canonical(call))
-        const answer = await sent(provider, provider.chat(request, scope), call)
+        const { deadlineMs = STREAM_DEADLINE_MS } = call
+        const bounded = { ...call, deadlineMs }
+        const answer = await sent(provider, provider.chat(request, scope), bounded)
         try {
           const translation = provider.chatStream(request, scope)
           for await (const event of eventsOf(answer.parts())) {

@@ -76,6 +76,9 @@ export function tcpFallback(env: Environment, provider: string): TcpFallback {
   if (parsed === undefined || parsed.protocol !== 'http:' || parsed.hostname === '') {
     throw new ConfigurationError(`${row.baseUrlVariable} is not an http URL`)
   }
+  if (parsed.username !== '' || parsed.password !== '') {
+    throw new ConfigurationError(`${row.baseUrlVariable} holds credentials; the gateway takes none`)
+  }
   // URL drops a port that is the scheme's default, so an explicit :80 has to be told from none.
   const explicit = /^[a-z]+:\/\/[^/?#]*:(\d+)(?:[/?#]|$)/i.exec(url)?.[1]
   return {

@@ -64,7 +64,7 @@ export class TraTExpiredError extends AuthError {
   static override readonly exitCode: number = 13
 
   constructor(message: string, options: SageErrorOptions = {}) {
-    super(message, { retryable: true, ...options })
+    super(message, { ...options, retryable: options.retryable ?? true })
   }
 }
 
@@ -122,7 +122,11 @@ export class RateLimitError extends GatewayError {
   static override readonly exitCode: number = 31
 
   constructor(message: string, options: GatewayErrorOptions = {}) {
-    super(message, { status: 429, retryable: true, ...options })
+    super(message, {
+      ...options,
+      status: options.status ?? 429,
+      retryable: options.retryable ?? true,
+    })
   }
 }
 
@@ -131,7 +135,7 @@ export class GatewayUnavailableError extends GatewayError {
   static override readonly exitCode: number = 32
 
   constructor(message: string, options: GatewayErrorOptions = {}) {
-    super(message, { retryable: true, ...options })
+    super(message, { ...options, retryable: options.retryable ?? true })
   }
 }
 
@@ -214,7 +218,7 @@ export class SubprocessTimeoutError extends ExternalToolError {
   static override readonly exitCode: number = 72
 
   constructor(message: string, options: SageErrorOptions = {}) {
-    super(message, { retryable: true, ...options })
+    super(message, { ...options, retryable: options.retryable ?? true })
   }
 }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -91,11 +92,14 @@ describe('sage §21.10: the SVID file', () => {
     if (content.trim().length > 5) expect(error.message).not.toContain(content.trim())
   })
 
-  test('missing, or a directory: 11', async () => {
+  test('missing, a pipe nobody writes to, or a directory: 11', async () => {
     await expect(new JWTSource(path).getToken()).rejects.toMatchObject({
       exitCode: 11,
       message: expect.stringContaining('does not exist'),
     })
+    execFileSync('mkfifo', [path])
+    await expect(new JWTSource(path).getToken()).rejects.toMatchObject({ exitCode: 11 })
+    await rm(path)
     await mkdir(path)
     await expect(new JWTSource(path).getToken()).rejects.toMatchObject({ exitCode: 11 })
   })

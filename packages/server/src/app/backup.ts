@@ -36,7 +36,8 @@ import { forgetRestored, rememberRestored } from './restored.ts'
 
 /**
  * Everything that cannot be made anew. Counters, leases and the query index can. Tokens and the journal stay
- * behind on purpose: old ones would undo revocations and send again what was sent since.
+ * behind on purpose: old ones would undo revocations and send again what was sent since. Runs come along, since their
+ * rows are part of the signed fingerprint, and are closed when the restored vault is opened.
  */
 const TABLES = [
   'meta',
@@ -50,6 +51,8 @@ const TABLES = [
   'credential',
   'credential_version',
   'tool',
+  'run',
+  'run_key',
 ] as const satisfies readonly (keyof Tables)[]
 
 const PAGE = 500
@@ -353,6 +356,8 @@ const KEYS = {
   credential: ['path'],
   credential_version: ['path', 'version'],
   tool: ['id'],
+  run: ['id'],
+  run_key: ['id'],
 } as const satisfies Record<(typeof TABLES)[number], readonly [string, ...string[]]>
 
 function replaceBytes(_key: string, value: unknown): unknown {

@@ -10,7 +10,7 @@ import type { GatewayPart } from './gateway-parts.ts'
 import type { LlmPart } from './llm-parts.ts'
 import { note } from './note.ts'
 import { PolicyReload } from './policy-reload.ts'
-import { checkRestored } from './restored.ts'
+import { checkRestored, forgetRestored } from './restored.ts'
 import type { RunsPart } from './runs-part.ts'
 import { keepServerKey } from './server-key.ts'
 import { StoreHeads } from './store-heads.ts'
@@ -58,7 +58,15 @@ export function createLifecycle(
   policy.close('the vault is sealed')
 
   const checkStore = async (): Promise<void> => {
-    checkRestored(parts.home, seal.keys.serverKey)
+    const restored = checkRestored(parts.home, seal.keys.serverKey)
+    await checkRows()
+    if (!restored) return
+    // Some of them may have been closed since the backup was made.
+    await options.runs.runs.closeAll()
+    forgetRestored(parts.home)
+  }
+
+  const checkRows = async (): Promise<void> => {
     // An operator whose row was altered could not log in to be told so.
     await parts.operators.list({ revoked: true })
     const check = async () => {

@@ -15,21 +15,23 @@ export function forgetRestored(home: Home): void {
   rmSync(pathIn(home), { force: true })
 }
 
-/** @throws VestryError STORE_CORRUPT when another key than the vault's own has signed the backup. */
-export function checkRestored(home: Home, serverKey: { readonly publicKey: Uint8Array }): void {
-  const path = pathIn(home)
+/**
+ * @returns Whether this vault was restored and not opened since; `forgetRestored` ends that.
+ * @throws VestryError STORE_CORRUPT when another key than the vault's own has signed the backup.
+ */
+export function checkRestored(home: Home, serverKey: { readonly publicKey: Uint8Array }): boolean {
   let signer: string
   try {
-    signer = readFileSync(path, 'utf8').trim()
+    signer = readFileSync(pathIn(home), 'utf8').trim()
   } catch {
-    return
+    return false
   }
   if (signer !== Buffer.from(serverKey.publicKey).toString('hex')) {
     throw new VestryError('STORE_CORRUPT', 'the backup was not signed by the server it is of', {
       hint: 'Restore another backup into a new --home',
     })
   }
-  rmSync(path)
+  return true
 }
 
 function pathIn({ data }: Home): string {

@@ -61,6 +61,8 @@ export function runRoutes(
   })
 
   app.post('/token', async (request, reply) => {
+    // Signatures cost us more than them, and refusals leave records.
+    deps.vault.limits.takeAuthenticate(`token:${request.ip}`)
     const [type = ''] = (request.headers['content-type'] ?? '').split(';')
     if (type.trim().toLowerCase() !== FORM)
       throw new VestryError('INVALID_REQUEST', `Content-Type must be ${FORM}`)
@@ -136,8 +138,9 @@ function oauthError(error: unknown, nested: Readonly<Record<string, unknown>>) {
   const { code, message } = nested['error'] as { code: string; message: string }
   if (OAUTH_CODES.has(code)) return { error: code, error_description: message }
   const status = error instanceof VestryError ? error.status : 500
+  if (status === 429 || status === 503) return { error: 'temporarily_unavailable' }
   if (status < 500) return { error: 'invalid_request', error_description: message }
-  return { error: status === 503 ? 'temporarily_unavailable' : 'server_error' }
+  return { error: 'server_error' }
 }
 
 /** What the HTTP library refuses by itself, in our words. */

@@ -25,6 +25,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   'run close': 'run_7f3c',
   'job list': '--state failed',
   'lease revoke': '--agent scout',
+  'llm usage': '--agent scout --total',
   'approval list': '--state pending',
   'approval allow': 'appr_1f0c… --for 30m',
   'key add': '--role auditor --name dashboard',

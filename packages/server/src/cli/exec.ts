@@ -38,7 +38,6 @@ export function execCommand(program: Command, run: Run): void {
       oneOf('--sandbox', ['auto', 'bubblewrap', 'namespace'] as const),
       'auto' as const,
     )
-    .passThroughOptions()
     .action(run(exec))
 }
 
@@ -47,9 +46,6 @@ async function exec(io: CommandIo, command: string[], options: ExecOptions): Pro
     throw new VestryError('USAGE', 'exec needs --run or --agent', {
       hint: 'Register a run first: vestry run register FILE --agent NAME',
     })
-  }
-  if (io.json) {
-    throw new VestryError('USAGE', '--json: the output of exec is that of its command')
   }
   const [{ execAgent }, { givenVariable }, { agentUid }] = await Promise.all([
     import('../exec/exec.ts'),

@@ -108,6 +108,8 @@ const NEED_DAEMON: readonly string[][] = [
   ['job', 'list', '--state', 'done'],
   ['job', 'show', 'x'],
   ['lease', 'list'],
+  ['llm', 'usage', '--run', 'run_1', '--agent', 'scout', '--total'],
+  ['llm', 'models'],
   ['lease', 'revoke', 'x'],
   ['session', 'list'],
   ['session', 'revoke', 'x'],
@@ -132,6 +134,7 @@ const NEED_DAEMON: readonly string[][] = [
   ['audit', 'checkpoint'],
   ['trace', 'txn_1'],
   ['why', 'dec_1'],
+  ['exec', '--run', 'run_1', 'true'],
   ['backup', 'somewhere'],
 ]
 
@@ -165,6 +168,7 @@ test('every command is either run without a daemon here, or known to work withou
     'doctor',
     'policy template',
     'audit verify',
+    'forward',
     'restore',
     'version',
   ])

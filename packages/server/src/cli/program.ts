@@ -18,6 +18,7 @@ import { initCommand } from './init.ts'
 import { jobCommands } from './job.ts'
 import { keyCommands } from './key.ts'
 import { leaseCommands } from './lease.ts'
+import { llmCommands } from './llm.ts'
 import { operatorCommands } from './operator.ts'
 import { policyCommands } from './policy.ts'
 import { runCommands } from './run.ts'
@@ -97,6 +98,7 @@ export function createProgram(
     runCommands,
     jobCommands,
     leaseCommands,
+    llmCommands,
     sessionCommands,
     approvalCommands,
     keyCommands,

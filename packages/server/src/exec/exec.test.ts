@@ -212,6 +212,18 @@ describe.skipIf(noBubblewrap !== undefined)(
       expect(out).toBe('x = 1 EROFS\n')
     })
 
+    test.runIf(isRoot)(
+      'a repository that its user may not read is told before anything runs',
+      async () => {
+        const { dir, plan } = await scene()
+        const repository = join(dir, 'repository')
+        mkdirSync(repository, { mode: 0o700 })
+        const { code, err } = await start({ ...plan, repository, sandbox: 'bubblewrap' }, '').ended
+        expect(code).toBe(99)
+        expect(err).toContain('cannot read the repository')
+      },
+    )
+
     test('the home is hidden even where it lies in a directory that is shown', async () => {
       const { dir, plan } = await scene()
       chmodSync(dir, 0o755)

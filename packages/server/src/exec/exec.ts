@@ -82,10 +82,14 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
   })
   const hasView = sandbox.kind === 'bubblewrap'
   if (!hasView) plan.warn('without bubblewrap no system call is refused and no file is hidden')
+  const repository = plan.repository !== undefined && hasView ? `${ROOM}/repo` : plan.repository
   if (plan.uid !== undefined) {
     // Under bubblewrap its directories are mounted where it reaches them.
-    const directories = hasView ? [] : Object.values(own)
-    assertReached(sandbox, filterFile, plan.uid, { program, directories })
+    assertReached(sandbox, filterFile, plan.uid, {
+      program,
+      directories: hasView ? [] : Object.values(own),
+      repository,
+    })
   }
   const seen = hasView ? ROOM : room.dir
   const work = hasView ? `${ROOM}/work` : (own['work'] ?? join(room.dir, 'work'))
@@ -98,9 +102,7 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
       pod: {},
       run: {
         ...moved,
-        ...(plan.repository !== undefined && {
-          REPO_PATH: hasView ? `${ROOM}/repo` : plan.repository,
-        }),
+        ...(repository !== undefined && { REPO_PATH: repository }),
       },
       home: work,
       extra: Object.fromEntries(Object.entries(plan.extra).filter((entry) => !isPlace(entry))),
@@ -166,13 +168,22 @@ function assertReached(
   sandbox: Sandbox,
   filterFile: string,
   uid: number,
-  { program, directories }: { program: string; directories: readonly string[] },
+  {
+    program,
+    directories,
+    repository,
+  }: { program: string; directories: readonly string[]; repository: string | undefined },
 ): void {
   const can = (test: string, path: string): boolean =>
     problemIn(sandbox, filterFile, ['/bin/sh', '-c', test, 'sh', path]) === undefined
   if (!can('test -x "$1"', program)) {
     throw new VestryError('CONFIG_INVALID', `user ${uid} cannot run ${program}`, {
       hint: 'Put the program where all may read it, or choose a user that may with --uid',
+    })
+  }
+  if (repository !== undefined && !can('test -x "$1" && test -r "$1"', repository)) {
+    throw new VestryError('CONFIG_INVALID', `user ${uid} cannot read the repository`, {
+      hint: 'Let others read its directory and files, or choose a user that may with --uid',
     })
   }
   const closed = directories.find((path) => !can('test -x "$1" && test -w "$1"', path))

@@ -3,9 +3,10 @@
  * meets a reset, and the reset destroys the answer with it, so the rest of a body that is refused is read and
  * thrown away first: within bounds, since nobody has to be let in for it.
  */
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+type Message = FastifyRequest['raw']
 
 export interface DrainBounds {
   /** Bytes thrown away at most. */
@@ -28,10 +29,7 @@ export function drainBodies(app: FastifyInstance, bounds: DrainBounds = BOUNDS):
 }
 
 /** Resolves, to whether nothing is left, once the rest of the body has been read, is lost, or a bound is met. */
-export function drained(
-  request: IncomingMessage,
-  { bytes, ms }: DrainBounds = BOUNDS,
-): Promise<boolean> {
+export function drained(request: Message, { bytes, ms }: DrainBounds = BOUNDS): Promise<boolean> {
   if (!isUnread(request)) return Promise.resolve(true)
   const { promise, resolve } = Promise.withResolvers<boolean>()
   let read = 0
@@ -75,7 +73,7 @@ export function endRefused(
 /** How much each refused connection had sent by then. */
 const refusals = new WeakMap<Socket, number>()
 
-function isUnread(request: IncomingMessage): boolean {
+function isUnread(request: Message): boolean {
   if (request.complete || request.destroyed) return false
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers
   return coding !== undefined || (length !== undefined && length !== '0')

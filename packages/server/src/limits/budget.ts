@@ -114,6 +114,18 @@ export async function spendAllExpiredHolds(trx: Kysely<Tables>, nowMs: number): 
   for (const { key } of keys) await spendExpiredHolds(trx, key, nowMs)
 }
 
+/** How long a budget is kept that nobody uses: longer than a month, and than any run. */
+const KEPT_MS = 100 * 86_400_000
+
+/** Removes the budgets of periods and runs that are long over. */
+export async function forgetOldBudgets(trx: Kysely<Tables>, nowMs: number): Promise<void> {
+  await trx
+    .deleteFrom('budget')
+    .where('updated_at', '<', nowMs - KEPT_MS)
+    .where('reserved', '=', 0)
+    .execute()
+}
+
 export function describeBudget({ limit }: BudgetLimit): string {
   return `${limit}`
 }

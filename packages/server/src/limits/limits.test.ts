@@ -148,6 +148,30 @@ eachStore('limits', (at) => {
     expect(await budgetUse(at.store.db, 'tokens')).toEqual({ reserved: 0, spent: 150 })
   })
 
+  test('a budget is forgotten a hundred days after its last use, and looked for once an hour', async () => {
+    const days = 86_400_000
+    const before = clock.ms
+    const l = limits()
+    const keys = async () =>
+      (await at.store.db.selectFrom('budget').select('key').orderBy('key').execute()).map(
+        ({ key }) => key,
+      )
+    await (await l.reserve([budget({ key: 'old' })])).commit()
+    const held = await l.reserve([budget({ key: 'held', holdMs: 300 * days })])
+    clock.ms += 100 * days
+    await l.prune()
+    expect(await keys()).toEqual(['held', 'old'])
+    await (await l.reserve([budget({ key: 'new' })])).commit()
+    clock.ms += 1
+    await l.prune()
+    expect(await keys()).toEqual(['held', 'new', 'old'])
+    clock.ms += 3_600_000
+    await l.prune()
+    expect(await keys()).toEqual(['held', 'new'])
+    await held.release()
+    clock.ms = before
+  })
+
   test('a refusal of one kind charges none of the others', async () => {
     clock.ms = 4_000_000
     const l = limits()

@@ -10,6 +10,7 @@ import {
   type BudgetLimit,
   type BudgetRefusal,
   describeBudget,
+  forgetOldBudgets,
   holdBudget,
   settleBudget,
   spendAllExpiredHolds,
@@ -55,12 +56,15 @@ interface Charges {
   readonly holds: readonly BudgetHold[]
 }
 
+const FORGET_EVERY_MS = 3_600_000
+
 const NO_CHARGES: Charges = { windows: [], holds: [] }
 
 export class Limits {
   readonly #store: Store
   readonly #now: () => number
   readonly #buckets: Buckets
+  #forgotMs = Number.NEGATIVE_INFINITY
 
   constructor({ store, now, monotonic, maxBuckets }: LimitsDeps) {
     this.#store = store
@@ -120,11 +124,14 @@ export class Limits {
 
   /** Removes what no longer counts. Call it now and then, once a minute is plenty. */
   async prune(): Promise<void> {
+    const nowMs = this.#now()
     await this.#store.write(async (trx) => {
-      const nowMs = this.#now()
       await pruneWindows(trx, nowMs)
       await spendAllExpiredHolds(trx, nowMs)
+      // A look at every budget there is: once an hour is plenty.
+      if (nowMs - this.#forgotMs >= FORGET_EVERY_MS) await forgetOldBudgets(trx, nowMs)
     })
+    if (nowMs - this.#forgotMs >= FORGET_EVERY_MS) this.#forgotMs = nowMs
   }
 
   /** A refusal is thrown inside the write, which undoes the charges before it. */

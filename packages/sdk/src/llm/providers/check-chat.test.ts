@@ -72,6 +72,15 @@ test('every member of the contract is taken, and no other', () => {
   expect(() => check({ functions: [] })).toThrow(refusal('unsupported_parameter', 'functions'))
 })
 
+test('a schema is not nested without end', () => {
+  let parameters: Record<string, unknown> = { type: 'object' }
+  for (let level = 0; level < 200; level += 1) parameters = { type: 'array', items: parameters }
+  const deep = { type: 'function', function: { name: 'f', parameters } }
+  expect(() => check({ tools: [deep] })).toThrow(
+    refusal('invalid_request', 'tools[0].function.parameters'),
+  )
+})
+
 test('null says nothing, and a stop text is a list of one', () => {
   const request = check({ temperature: null, tools: null, stop: 'x', unheard_of: null })
   expect(request).toEqual({ model: 'gpt-4o', messages: [user], stop: ['x'] })

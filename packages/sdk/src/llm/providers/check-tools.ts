@@ -3,6 +3,7 @@ import type { JsonObject, ResponseFormat, Tool, ToolCall, ToolChoice } from './c
 import { filled, flag, invalid, list, object, oneOf, onlyMembers, optional, text } from './check.ts'
 
 const MOST_TOOLS = 128
+const MOST_DEPTH = 100
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/
 const MODES = ['auto', 'none', 'required'] as const
 const TOOL_MEMBERS = new Set(['type', 'function'])
@@ -28,7 +29,7 @@ function toolOf(value: unknown, place: string): Tool {
     function: {
       name: toolName(declared['name'], `${at}.name`),
       ...optional(declared, 'description', text, `${at}.description`),
-      ...optional(declared, 'parameters', object, `${at}.parameters`),
+      ...optional(declared, 'parameters', schemaOf, `${at}.parameters`),
       ...optional(declared, 'strict', flag, `${at}.strict`),
     },
   }
@@ -84,10 +85,21 @@ export function responseFormatOf(value: unknown, place: string): ResponseFormat 
     json_schema: {
       name: filled(format['name'], `${at}.name`),
       ...optional(format, 'description', text, `${at}.description`),
-      ...optional(format, 'schema', object, `${at}.schema`),
+      ...optional(format, 'schema', schemaOf, `${at}.schema`),
       ...optional(format, 'strict', flag, `${at}.strict`),
     },
   }
+}
+
+function schemaOf(value: unknown, place: string): JsonObject {
+  if (isDeeper(value, MOST_DEPTH))
+    throw invalid(place, `is nested more than ${MOST_DEPTH} levels deep`)
+  return object(value, place)
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1))
 }
 
 function toolName(value: unknown, place: string): string {

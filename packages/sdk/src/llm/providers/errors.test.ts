@@ -136,7 +136,14 @@ test('a complaint about the request is quoted, without secrets and not at length
   const { message } = openai.readError(400, {}, JSON.stringify(openAi(said)))
   expect(message).toContain('bad value near [redacted] and [redacted]')
   expect(new TextEncoder().encode(message).length).toBeLessThan(2100)
-  expect(message).not.toContain('\uFFFD')
+})
+
+test('a cut text ends with a whole character', () => {
+  for (const lead of ['', 'a', 'ab', 'abc']) {
+    const shown = redacted(lead + '🦜'.repeat(2000))
+    expect(shown).toMatch(/^[abc]*(?:🦜)+…$/u)
+    expect(new TextEncoder().encode(shown).length).toBeLessThanOrEqual(2048)
+  }
 })
 
 test('page-long answers that are no JSON are cut, also for servers with OpenAI’s API', () => {

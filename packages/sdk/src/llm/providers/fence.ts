@@ -4,8 +4,8 @@
  */
 
 const FENCE = '```'
-/** What may turn out to be the closing fence. */
-const MAYBE_CLOSING = /\s*`{0,3}\s*$/
+/** Characters held back at either end; what needs more is no fence but an answer full of blanks. */
+const MOST_HELD = 1024
 
 export class FenceStripper {
   #state: 'start' | 'bare' | 'fenced' = 'start'
@@ -15,35 +15,32 @@ export class FenceStripper {
   push(text: string): string {
     if (this.#state === 'bare') return text
     this.#held += text
-    if (this.#state === 'start' && !this.#opened()) return ''
+    if (this.#state === 'start') this.#decide()
+    if (this.#state === 'start') return ''
     return this.#state === 'fenced' ? this.#release() : this.#all()
   }
 
   /** What was held back, without the closing fence. */
   end(): string {
     const rest = this.#all()
-    return this.#state === 'fenced' ? rest.replace(/\s*```\s*$/, '') : rest
+    const kept = rest.trimEnd()
+    if (this.#state !== 'fenced' || !kept.endsWith(FENCE)) return rest
+    return kept.slice(0, -FENCE.length).trimEnd()
   }
 
-  /** Decides on the first line whether there is a fence; false while it cannot be told. */
-  #opened(): boolean {
+  /** Tells by the first line whether there is a fence, as soon as it can be told. */
+  #decide(): void {
     const start = this.#held.trimStart()
-    if (start.length < FENCE.length && FENCE.startsWith(start)) return false
-    if (!start.startsWith(FENCE)) {
-      this.#state = 'bare'
-      return true
-    }
     const line = start.indexOf('\n')
-    if (line === -1) return false
-    this.#held = start.slice(line + 1)
-    this.#state = 'fenced'
-    return true
+    const maybe = start.startsWith(FENCE) ? line === -1 : FENCE.startsWith(start)
+    if (maybe && this.#held.length <= MOST_HELD) return
+    this.#state = start.startsWith(FENCE) && line !== -1 ? 'fenced' : 'bare'
+    if (this.#state === 'fenced') this.#held = start.slice(line + 1)
   }
 
-  /** Only the tail is searched, so a long answer in many pieces stays linear. */
   #release(): string {
-    const tail = MAYBE_CLOSING.exec(this.#held)?.[0].length ?? 0
-    const sure = this.#held.slice(0, this.#held.length - tail)
+    const tail = closingTail(this.#held)
+    const sure = this.#held.slice(0, this.#held.length - (tail > MOST_HELD ? 0 : tail))
     this.#held = this.#held.slice(sure.length)
     return sure
   }
@@ -58,4 +55,12 @@ export class FenceStripper {
 export function withoutFence(text: string): string {
   const stripper = new FenceStripper()
   return stripper.push(text) + stripper.end()
+}
+
+/** Length of what may turn out to be the closing fence: blanks, up to three backticks, blanks. */
+function closingTail(text: string): number {
+  const ticked = text.trimEnd()
+  let at = ticked.length
+  while (at > 0 && ticked.length - at < FENCE.length && ticked[at - 1] === '`') at -= 1
+  return text.length - text.slice(0, at).trimEnd().length
 }

@@ -62,6 +62,9 @@ type Settings = {
   [Name in Exclude<keyof HttpClientOptions, 'deadlineMs'>]-?: NonNullable<HttpClientOptions[Name]>
 } & { deadlineMs: number | undefined }
 
+/** A longer timer fires at once. */
+const LONGEST_TIMER_MS = 2_147_483_647
+
 const MAX_HEAD_BYTES = 64 * 1024
 
 export class GatewayHttpClient {
@@ -285,6 +288,6 @@ function secretsIn(headers: Headers): string[] {
 
 function bound(name: string, value: number | undefined, usual: number): number {
   if (value === undefined) return usual
-  if (Number.isFinite(value) && value >= 0) return value
+  if (Number.isFinite(value) && value >= 0) return Math.min(value, LONGEST_TIMER_MS)
   throw new ConfigurationError(`${name} is not a number of 0 or more`)
 }

@@ -58,7 +58,7 @@ function connected(socket: Socket, timeoutMs: number, signal: AbortSignal): Prom
     })
     const failed = (cause: Error): void => {
       clearTimeout(timer)
-      reject(signal.aborted ? signal.reason : new ConnectFailed(cause.message, { cause }))
+      reject(signal.aborted ? signal.reason : new ConnectFailed(textOf(cause), { cause }))
     }
     socket.once('error', failed)
   })
@@ -89,4 +89,9 @@ function reading(socket: Socket, timeoutMs: number, signal: AbortSignal): Connec
       socket.destroy()
     },
   }
+}
+
+/** An error of several addresses at once has a code and no message. */
+function textOf(error: Error & { readonly code?: unknown }): string {
+  return error.message === '' ? String(error.code) : error.message
 }

@@ -192,6 +192,28 @@ export class RunStore implements Disposable {
     return changed
   }
 
+  /** Every run that is open by its row. @returns how many that were. */
+  async closeAll(): Promise<number> {
+    const { store, guard, now } = this.#deps
+    const isLive = store.db.selectFrom('run').select('id').where('state', '=', 'open').limit(1)
+    if ((await isLive.executeTakeFirst()) === undefined) return 0
+    const { value } = await store.change(async (trx) => {
+      const rows = await trx.selectFrom('run').select(COLUMNS).where('state', '=', 'open').execute()
+      for (const row of rows) {
+        const closed: Run = { ...openRow(row, guard), state: 'closed', closedAt: now() }
+        const { state, closed_at, mac } = sealRow(closed, guard)
+        await trx
+          .updateTable('run')
+          .set({ state, closed_at, mac })
+          .where('id', '=', row.id)
+          .execute()
+      }
+      return rows.length
+    })
+    this.drop()
+    return value
+  }
+
   /**
    * Counts one more token made from another; how often is no part of the signed row.
    * @throws VestryError `INVALID_GRANT` when there have been `max` of them.

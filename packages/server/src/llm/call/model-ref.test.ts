@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { allModels, type AskedModel, resolveModel, runClaims } from './model-ref.ts'
+import { type AskedModel, allModels, resolveModel, runClaims } from './model-ref.ts'
 
 const known = (name: string) => ['openai', 'anthropic', 'google'].includes(name)
 const asked = (more: Partial<AskedModel>): AskedModel => ({
@@ -81,7 +81,11 @@ describe('what the run may use', () => {
   })
 
   test('a scope is one word of the list, and providers compare in lower case', () => {
-    const found = runClaims(claiming({}, [' OpenAI '], 'scan.execute.all x'), asked({}), 'scan.execute')
+    const found = runClaims(
+      claiming({}, [' OpenAI '], 'scan.execute.all x'),
+      asked({}),
+      'scan.execute',
+    )
     expect(found).toMatchObject({ providers: ['openai'], holds: ['scope_missing'] })
   })
 

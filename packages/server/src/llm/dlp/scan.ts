@@ -42,8 +42,8 @@ function walk(value: unknown, found: Set<string>): unknown {
 function cleaned(text: string, found: Set<string>): string {
   if (text.length < 20) return text
   let clean = text
-  for (const { name, hint, pattern } of DLP_RULES) {
-    if (!clean.includes(hint)) continue
+  for (const { name, hints, pattern } of DLP_RULES) {
+    if (!hints.some((hint) => clean.includes(hint))) continue
     clean = clean.replace(pattern, () => {
       found.add(name)
       return `[${name} removed]`

@@ -80,8 +80,13 @@ export function createLlmServer(llm: Llm): LlmServer {
     },
     close: async (budgetMs) => {
       const late = setTimeout(() => app.server.closeAllConnections(), budgetMs)
-      await app.close()
+      // The framework closes only what it made listen.
+      await new Promise<void>((resolve) => {
+        app.server.close(() => resolve())
+        app.server.closeIdleConnections()
+      })
       clearTimeout(late)
+      await app.close()
     },
   }
 }

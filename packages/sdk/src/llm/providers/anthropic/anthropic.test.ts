@@ -542,7 +542,8 @@ test('usage of native replies is read without touching them', () => {
   ])
   const reader = new AnthropicUsageReader()
   expect(reader.usage).toBeUndefined()
-  for (const data of [start, 'broken {', ending('tool_use'), stop]) {
+  const unknown = { type: 'message_delta', usage: { input_tokens: null, output_tokens: null } }
+  for (const data of [start, 'broken {', ending('tool_use'), unknown, stop]) {
     reader.push({ event: '', data: typeof data === 'string' ? data : JSON.stringify(data) })
   }
   expect(reader).toMatchObject({ done: true, stopReason: 'tool_use' })

@@ -23,6 +23,9 @@ const KEY_REASON = /^(?:API_KEY_|BILLING_|SERVICE_DISABLED|CONSUMER_|ACCESS_TOKE
 const KEY_WORDS =
   /api key (?:not valid|invalid|expired|not found)|valid api key|(?:enable|require\w*) billing|user location is not supported/i
 
+/** Characters of a message that are searched for them. */
+const MOST_SEARCHED = 4096
+
 export function readGoogleError(
   provider: string,
   status: number,
@@ -61,6 +64,6 @@ function meaningOf(error: Record<string, unknown>, status: number): FaultCode | 
   const reasons = listOf(error['details']).map((detail) => textOf(objectOf(detail)['reason']) ?? '')
   const aboutKey =
     reasons.some((reason) => KEY_REASON.test(reason)) ||
-    KEY_WORDS.test(textOf(error['message']) ?? '')
+    KEY_WORDS.test((textOf(error['message']) ?? '').slice(0, MOST_SEARCHED))
   return aboutKey && status < 500 ? 'provider_auth_failed' : code
 }

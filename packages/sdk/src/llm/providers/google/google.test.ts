@@ -357,7 +357,9 @@ test('a blocked prompt, a broken event and an error event fail the stream with t
   const broken = piece([], { finishReason: 'MALFORMED_FUNCTION_CALL' })
   expect(() => streamOf(google, sse(broken))).toThrow(code('provider_error'))
   const stream = google.chatStream(asking(), scopeOf())
-  expect(() => stream.push({ event: '', data: JSON.stringify(broken) })).toThrow(code('provider_error'))
+  expect(() => stream.push({ event: '', data: JSON.stringify(broken) })).toThrow(
+    code('provider_error'),
+  )
   const failed = { error: { code: 503, status: 'UNAVAILABLE', message: 'x' } }
   expect(() => streamOf(google, sse(piece([{ text: 'a' }]), failed))).toThrow(
     code('provider_overloaded'),

@@ -227,7 +227,10 @@ test('counts on a finish, before it or with every event come once, at the end; w
   const told = { ...usage, total_tokens: 9, prompt_tokens: 7 }
   const late = chunk({ content: 'late' }, 'length')
   const each = [chunk({ content: 'a' }, null, { usage }), chunk({}, 'stop', { usage: told }), late]
-  for (const events of [each, [{ ...head, choices: [], usage: told }, chunk({ content: 'a' }), stop]]) {
+  for (const events of [
+    each,
+    [{ ...head, choices: [], usage: told }, chunk({ content: 'a' }), stop],
+  ]) {
     const { chunks, texts } = streamOf(openai, sse(role, ...events, '[DONE]'))
     expect(texts.filter((text) => text.includes('usage'))).toHaveLength(1)
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: told })
