@@ -1,9 +1,10 @@
 /**
  * The main job, end to end, on a throw-away home: a daemon, an HTTP API that demands a key, tools that demand
- * others, and agent processes that use all of them without ever holding one. Exits 0 only if every claim held.
+ * others, models, and agent processes that use all of them without ever holding a key. Exits 0 only if every claim held.
  */
 import { randomBytes } from 'node:crypto'
 import { styleText } from 'node:util'
+import { agentChapter } from './demo/agent-chapter.ts'
 import { gatewayChapter } from './demo/gateway-chapter.ts'
 import { startProviders } from './demo/providers.ts'
 import { dim, holds, must, Stage, say, title } from './demo/stage.ts'
@@ -20,7 +21,10 @@ try {
   await using stage = new Stage(configFor(providers.url))
 
   await vaultChapter(stage, { secret, api })
-  const told = await gatewayChapter(stage, { keys, seen: providers.seen })
+  const told = [
+    ...(await gatewayChapter(stage, { keys, seen: providers.seen })),
+    ...(await agentChapter(stage)),
+  ]
 
   title('Proof')
   const log = stage.read('audit/audit.jsonl')
@@ -55,5 +59,6 @@ gateway:
   tools:
     serpapi: { base_url: "${url}" }
     gmail_send: { base_url: "${url}" }
+llm: { budgets: { run: { usd: 5 } } }
 `
 }

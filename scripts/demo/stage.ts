@@ -86,10 +86,14 @@ export class Stage implements AsyncDisposable {
     return JSON.parse(await this.vestry([...args, '--json'], input)) as T
   }
 
+  /** A program of the repository that gets this environment only, and may end with these codes. */
+  program(path: string, env: NodeJS.ProcessEnv, codes: readonly number[] = [0]): Promise<string> {
+    return run([join(ROOT, path)], { env: { PATH: process.env['PATH'], ...env }, codes })
+  }
+
   /** An agent of `examples/demo`: what it reports, line by line. */
   async agent<T>(file: string, env: NodeJS.ProcessEnv): Promise<T[]> {
-    const path = join(ROOT, 'examples/demo', file)
-    const text = await run([path], { env: { PATH: process.env['PATH'], ...env } })
+    const text = await this.program(join('examples/demo', file), env)
     return text
       .trim()
       .split('\n')
@@ -104,7 +108,11 @@ export class Stage implements AsyncDisposable {
 
 function run(
   args: string[],
-  { input, env }: { input?: string | undefined; env?: NodeJS.ProcessEnv } = {},
+  {
+    input,
+    env,
+    codes = [0],
+  }: { input?: string | undefined; env?: NodeJS.ProcessEnv; codes?: readonly number[] } = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'pipe', ...(env && { env }) })
@@ -117,7 +125,7 @@ function run(
       complaints += text
     })
     child.once('close', (code) => {
-      if (code === 0) resolve(out)
+      if (codes.includes(code ?? -1)) resolve(out)
       else
         reject(new Error(`${args.slice(0, 3).join(' ')} exited with ${code}: ${complaints || out}`))
     })

@@ -7,6 +7,8 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 
 const ROOT = resolve(import.meta.dirname, '../..')
+/** Below the time of a test, so that nothing outlives it. */
+const LONGEST_MS = 50_000
 const MAIN = join(ROOT, 'packages/server/src/cli/main.ts')
 
 export interface Typed {
@@ -39,12 +41,14 @@ export async function typeCommands(
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const gone = once(daemon, 'close')
+  const late = setTimeout(() => daemon.kill('SIGKILL'), LONGEST_MS)
   try {
     for await (const line of createInterface({ input: daemon.stdout })) {
       if (line.startsWith('ready')) break
     }
     await look(await run(commands, { cwd: folder, env }), folder)
   } finally {
+    clearTimeout(late)
     daemon.kill('SIGTERM')
     await gone
     rmSync(folder, { recursive: true, force: true })
@@ -71,7 +75,8 @@ exec '${process.execPath}' '${MAIN}' "$@"
   }
 }
 
-function run(script: string, options: { cwd: string; env: NodeJS.ProcessEnv }): Promise<Typed> {
+function run(script: string, given: { cwd: string; env: NodeJS.ProcessEnv }): Promise<Typed> {
+  const options = { ...given, timeout: LONGEST_MS }
   return new Promise((done) => {
     execFile('sh', ['-e', '-c', script], options, (error, stdout, stderr) => {
       const code = typeof error?.code === 'number' ? error.code : error === null ? 0 : 1

@@ -9,7 +9,7 @@ test('every command of the models’ quick start works as written, without key o
     expect(stderr).not.toMatch(/error/i)
     expect(code).toBe(0)
     expect(stdout).toMatch(/^Line 1: Input may be run as code|^Mock answer/m)
-    expect(stdout).toContain('\nModelNotAvailableError\n')
+    expect(stdout).toContain('\nmodel_not_allowed\n')
     expect(stdout).toMatch(/openai/)
     expect(stdout).toContain('INTACT')
   })

@@ -47,12 +47,19 @@ interface Kept {
 }
 
 const TICK_MS = 1_000
+const MAX_OPEN = 8_192
+const MAX_ENDED = 1_024
 
 export class RunKeeper {
   readonly #deps: RunKeeperDeps
   readonly #kept = new Map<string, Kept>()
   readonly #sidecars: Sidecars
+  readonly #sockets = new Set<string>()
+  /** Runs that are over and keep their sockets, the earliest first. */
+  readonly #ended = new Set<string>()
   #ticking: NodeJS.Timeout | undefined
+  #following: Promise<void> | undefined
+  #again = false
 
   constructor(deps: RunKeeperDeps) {
     this.#deps = deps
@@ -67,7 +74,7 @@ export class RunKeeper {
 
   /** At unseal: takes up what is registered. A run whose socket cannot be opened is told of, and the others live. */
   async open(): Promise<void> {
-    await this.follow()
+    await this.#takeUp()
     // Of runs that ended while nobody was here.
     for (const id of runsOnDisk(this.#deps.home))
       if (!this.#kept.has(id)) removeTokens(runPaths(this.#deps.home, id))
@@ -82,29 +89,44 @@ export class RunKeeper {
     await this.#renewFiles(kept)
   }
 
-  /** Two runs whose sockets would have one name cannot live at the same time. */
-  hasSocketOf(runId: string): boolean {
-    const { socket } = runPaths(this.#deps.home, runId)
-    return [...this.#kept.values()].some(({ paths }) => paths.socket === socket)
+  /**
+   * @throws VestryError `RATE_LIMITED` when this node serves as many runs as it may; `CONFLICT` when the socket of
+   *   another one has the same name.
+   */
+  assertRoom(runId: string): void {
+    if (this.#kept.size - this.#ended.size >= MAX_OPEN) {
+      throw new VestryError('RATE_LIMITED', `${MAX_OPEN} runs are open on this node`, {
+        hint: 'Close runs that are done',
+        context: { scope: 'runs', limit: MAX_OPEN, retry_after_ms: 60_000 },
+      })
+    }
+    if (!this.#sockets.has(runPaths(this.#deps.home, runId).socket)) return
+    throw new VestryError('CONFLICT', 'Another run has the socket of this name', {
+      hint: 'Choose another run_id',
+    })
   }
 
-  /** Brings itself in line with the store: what was registered, closed or forgotten meanwhile. */
-  async follow(): Promise<void> {
-    const { runs, node, warn } = this.#deps
-    const live = await runs.list({ node, live: true })
-    for (const run of live) {
-      const kept = this.#kept.get(run.id) ?? this.#keep(run)
-      kept.run = run
-      const { paths } = kept
-      try {
-        await this.#sidecars.open({ runId: run.id, path: paths.socket, uid: run.uid })
-      } catch (error) {
-        warn(`run ${run.id} has no socket: ${(error as Error).message}`)
-      }
+  /** A run of this node that was closed here. */
+  closed(run: Run): void {
+    const kept = this.#kept.get(run.id)
+    if (kept === undefined) return
+    kept.run = run
+    this.#end(kept)
+  }
+
+  /** Looks for runs that another node has closed; asked for again meanwhile, it looks once more. */
+  follow(): Promise<void> {
+    if (this.#following !== undefined) {
+      this.#again = true
+      return this.#following
     }
-    const known = new Set(live.map(({ id }) => id))
-    for (const id of this.#kept.keys()) if (!known.has(id)) this.#forget(id)
-    this.tick()
+    this.#following = this.#follow().finally(() => {
+      this.#following = undefined
+      if (!this.#again) return
+      this.#again = false
+      this.follow().catch(() => undefined)
+    })
+    return this.#following
   }
 
   /** Ends what is over by now, and renews tokens whose half life has passed. */
@@ -137,6 +159,33 @@ export class RunKeeper {
     await this.#sidecars.closeAll(budgetMs)
   }
 
+  async #takeUp(): Promise<void> {
+    const { runs, node, warn } = this.#deps
+    for (const run of await runs.list({ node, live: true })) {
+      const kept = this.#kept.get(run.id) ?? this.#keep(run)
+      kept.run = run
+      const { socket: path } = kept.paths
+      try {
+        await this.#sidecars.open({ runId: run.id, path, uid: run.uid })
+      } catch (error) {
+        warn(`run ${run.id} has no socket: ${(error as Error).message}`)
+      }
+    }
+    this.tick()
+  }
+
+  async #follow(): Promise<void> {
+    const { runs, node } = this.#deps
+    const open = new Set(await runs.openIds(node))
+    for (const kept of [...this.#kept.values()]) {
+      const { id } = kept.run
+      if (kept.over || open.has(id)) continue
+      const run = await runs.byId(id)
+      if (run === undefined) this.#forget(id)
+      else if (run.state === 'closed') this.closed(run)
+    }
+  }
+
   #keep(run: Run): Kept {
     const kept: Kept = {
       run,
@@ -148,6 +197,7 @@ export class RunKeeper {
       renewing: undefined,
     }
     this.#kept.set(run.id, kept)
+    this.#sockets.add(kept.paths.socket)
     return kept
   }
 
@@ -200,6 +250,12 @@ export class RunKeeper {
     kept.over = true
     removeTokens(kept.paths)
     this.#deps.onEnd(kept.run)
+    this.#ended.add(kept.run.id)
+    // Each of them holds a descriptor; without its socket a closed run is as closed.
+    for (const id of this.#ended) {
+      if (this.#ended.size <= MAX_ENDED) break
+      this.#forget(id)
+    }
   }
 
   #forget(runId: string): void {
@@ -207,6 +263,8 @@ export class RunKeeper {
     if (kept === undefined) return
     this.#end(kept)
     this.#kept.delete(runId)
+    this.#ended.delete(runId)
+    this.#sockets.delete(kept.paths.socket)
     this.#sidecars.close(runId)
   }
 }

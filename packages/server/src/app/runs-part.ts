@@ -160,16 +160,12 @@ export function assembleRuns(
         uid,
         nowMs: now(),
       })
-      if (keeper.hasSocketOf(run.id))
-        throw new VestryError('CONFLICT', 'Another live run has the socket of this name', {
-          hint: 'Choose another run_id',
-        })
+      keeper.assertRoom(run.id)
       const changed = await runs.add(run)
       try {
         await keeper.add(run)
       } catch (error) {
-        await runs.close(run.id)
-        await keeper.follow()
+        keeper.closed((await runs.close(run.id)).value)
         throw error
       }
       return changed
@@ -177,7 +173,7 @@ export function assembleRuns(
     close: async (id) => {
       const changed = await runs.close(id)
       await endTaken({ id })
-      await keeper.follow()
+      keeper.closed(changed.value)
       return changed
     },
     environment: (run) => runEnvironment(home, run, llmSocket),
@@ -231,7 +227,8 @@ export function assembleRuns(
           .then(publish)
           .catch(() => undefined)
       if (tables.includes('run')) {
-        keeper.follow().catch(() => undefined)
+        // Nobody else writes into a SQLite file, and what was done here is known here.
+        if (store.engine === 'postgres') keeper.follow().catch(() => undefined)
         void checkJoined().catch(() => undefined)
       }
     },

@@ -1,7 +1,7 @@
 /** `vestry exec`: starts an agent process that has no network but Vestry's sockets, and ends as it ends. */
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import { hostname } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { homedir, hostname } from 'node:os'
+import { join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { isRow, type Row } from './cell.ts'
@@ -65,9 +65,8 @@ async function exec(io: CommandIo, command: string[], options: ExecOptions): Pro
     vault: options.agent === undefined ? undefined : vaultOf(io, name),
     repository: options.repo === undefined ? undefined : existing('--repo', options.repo),
     shown: (options.read ?? []).map((path) => existing('--read', path)),
-    hidden: [io.home.dir, io.home.legacyKeys && dirname(io.home.legacyKeys)].filter(
-      (path) => path !== undefined,
-    ),
+    // Also the homes that are not this one: keys lie there too.
+    hidden: [io.home.dir, ...['.vestry', '.sanctum'].map((name) => join(homedir(), name))],
     uid: agentUid(own, run?.['RUN_ID'] ?? name, options.uid),
     sandbox: options.sandbox,
     own: io.env,

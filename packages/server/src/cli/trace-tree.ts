@@ -1,6 +1,7 @@
 /** The reply of `admin.trace` drawn as a tree: caller → token → decision → lease → what came of it. Pure. */
 import { cellText, type Row, rowOf, rowsOf } from './cell.ts'
 import type { Paint } from './style.ts'
+import { modelLines } from './trace-model-call.ts'
 import { tellsUpstream, tokenLines, toolLines } from './trace-tool-call.ts'
 
 /** One line of the tree and what hangs below it. */
@@ -30,6 +31,7 @@ function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
     ...tokenLines(span),
     decisionLine(rowOf(span, 'decision'), paint),
     ...toolLines(span),
+    ...modelLines(span),
     leaseLine(span),
     outcomeLine(outcome, paint),
   ]
@@ -79,7 +81,8 @@ function outcomeLine(outcome: Row, paint: Paint): string | undefined {
   const { code, status } = outcome
   if (code === undefined) return undefined
   const good = code === 'OK'
-  const told = status === undefined || status === null || tellsUpstream(outcome)
+  const told =
+    status === undefined || status === null || tellsUpstream(outcome) || outcome['mock'] === true
   const upstream = told ? '' : `  upstream ${cellText(status)}`
   return `outcome  ${paint(good ? 'green' : 'red', cellText(code))}${upstream}`
 }

@@ -351,6 +351,18 @@ describe.skipIf(noSandbox !== undefined).each(kinds)('%s', (sandbox) => {
     expect((await ended).code).toBe(130)
   })
 
+  test('an agent does not outlive the process that started it', async () => {
+    const { child, out } = start(bare, `console.log('ready'); setInterval(() => {}, 1000)`)
+    await once(child.stdout, 'data')
+    const marker = process.execPath
+    expect(out()).toBe('ready\n')
+    const children = () => descendants(child.pid ?? 0, marker)
+    const agents = children()
+    expect(agents).not.toEqual([])
+    child.kill('SIGKILL')
+    await expect.poll(() => agents.filter(isRunning)).toEqual([])
+  })
+
   test('nothing of the room is left behind', async () => {
     const rooms = (): string[] =>
       [tmpdir(), '/run'].flatMap((place) => (existsSync(place) ? readdirSync(place) : []))
@@ -377,3 +389,35 @@ test('without a sandbox nothing is started', async () => {
   expect(err).toContain('bwrap is not installed')
   expect(err).toContain('unshare (util-linux) is not installed')
 })
+
+/** Processes below `pid` that run `program`. */
+function descendants(pid: number, program: string): number[] {
+  const below = children(pid).flatMap((child) => [child, ...descendants(child, program)])
+  return below.filter((each) => commandOf(each).startsWith(program))
+}
+
+function children(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((each) => parentOf(each) === pid)
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+  } catch {
+    return undefined
+  }
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+const isRunning = (pid: number): boolean => commandOf(pid) !== ''

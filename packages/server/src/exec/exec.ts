@@ -2,7 +2,7 @@
  * Starts one agent process: a room with its sockets and tokens, a sandbox without a network, the environment of
  * its run, and the command. Everything that was made for it is gone when it ends.
  */
-import { chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lchownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
@@ -125,10 +125,8 @@ function roomPlan(plan: ExecPlan, given: Variables) {
   return {
     parent: plan.uid !== undefined && existsSync('/run') ? '/run' : tmpdir(),
     uid: plan.uid,
-    directories: [
-      ...['work', 'output', 'repo'],
-      ...(vault === undefined ? [] : [VAULT, `${VAULT}/keys`]),
-    ],
+    writable: ['work', 'output'],
+    readable: ['repo', ...(vault === undefined ? [] : [VAULT, `${VAULT}/keys`])],
     sockets: {
       ...Object.fromEntries(sockets),
       ...(vault !== undefined && { [`${VAULT}/vault.sock`]: { path: vault.socket, http: false } }),
@@ -144,23 +142,27 @@ function roomPlan(plan: ExecPlan, given: Variables) {
 
 /** The directories that a run writes in, made and given to its user when they are still ours. */
 function ownDirectories(given: Variables, uid: number | undefined): Variables {
-  const found: Record<string, string> = {}
+  const own: Record<string, string> = {}
   for (const [variable, name] of Object.entries(DIRECTORIES)) {
     const path = given[variable]
     if (path === undefined) continue
     mkdirSync(path, { recursive: true, mode: 0o700 })
-    const owner = statSync(path).uid
+    const found = lstatSync(path)
+    if (!found.isDirectory()) {
+      throw new VestryError('CONFIG_INVALID', `${variable} ${path} is not a directory`)
+    }
+    const owner = found.uid
     if (uid !== undefined && owner !== uid) {
       if (owner !== process.getuid?.()) {
         throw new VestryError('CONFIG_INVALID', `${variable} ${path} belongs to user ${owner}`, {
           hint: `Give it to user ${uid}, or start the agent as its owner with --uid ${owner}`,
         })
       }
-      chownSync(path, uid, uid)
+      lchownSync(path, uid, uid)
     }
-    found[name] = path
+    own[name] = path
   }
-  return found
+  return own
 }
 
 /** Another user has to find the way himself, past directories that are closed to all but their owners. */
@@ -207,11 +209,13 @@ function mountPlan(
     if (path !== undefined && isHidden(path) && !isShown(path)) shown.push(path)
   }
   const write = { work: join(room.dir, 'work'), output: join(room.dir, 'output'), ...own }
-  const vault = plan.vault === undefined ? {} : { 'work/.sanctum': join(room.dir, VAULT) }
   return {
     room: room.dir,
-    readable: plan.repository === undefined ? {} : { repo: plan.repository },
-    writable: { ...write, ...vault },
+    readable: {
+      ...(plan.repository !== undefined && { repo: plan.repository }),
+      ...(plan.vault !== undefined && { 'work/.sanctum': join(room.dir, VAULT) }),
+    },
+    writable: write,
     shown,
     // A home below a hidden directory is hidden with it, unless it is part of what is shown.
     hidden: plan.hidden.filter((path) => existsSync(path) && (!isHidden(path) || isShown(path))),

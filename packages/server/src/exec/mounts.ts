@@ -37,12 +37,13 @@ export function mountArguments(plan: MountPlan): string[] {
     ...plan.shown.flatMap((path) => ['--ro-bind', path, path]),
     ...plan.hidden.flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
     ...['--ro-bind', plan.room, ROOM],
+    ...Object.entries(plan.writable).flatMap(([name, from]) => ['--bind', from, `${ROOM}/${name}`]),
+    // Later, for one of them may lie in a directory of the others.
     ...Object.entries(plan.readable).flatMap(([name, from]) => [
       '--ro-bind',
       from,
       `${ROOM}/${name}`,
     ]),
-    ...Object.entries(plan.writable).flatMap(([name, from]) => ['--bind', from, `${ROOM}/${name}`]),
   ]
 }
 

@@ -6,8 +6,11 @@
 import {
   chmodSync,
   chownSync,
+  closeSync,
+  fchownSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -27,8 +30,10 @@ export interface RoomPlan {
   readonly sockets: Readonly<Record<string, { path: string; http: boolean }>>
   /** Name in the room → file it is a copy of. */
   readonly files: Readonly<Record<string, string>>
-  /** Directories made in the room, for the agent to write in or for others to be mounted on. */
-  readonly directories: readonly string[]
+  /** Directories made in the room for the agent to write in. */
+  readonly writable: readonly string[]
+  /** Directories made in the room for others to be mounted on, or for sockets and files. */
+  readonly readable: readonly string[]
 }
 
 export interface Room extends AsyncDisposable {
@@ -46,10 +51,13 @@ export async function openRoom(plan: RoomPlan): Promise<Room> {
   await using undo = new AsyncDisposableStack()
   undo.defer(() => rmSync(dir, { recursive: true, force: true }))
   // Ours, so that the agent cannot put a link where a token is about to be written; others only pass through.
-  if (uid !== undefined) chmodSync(dir, 0o711)
-  for (const name of plan.directories) {
-    const path = join(dir, name)
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+  const own = uid === undefined ? 0o700 : 0o711
+  for (const path of ['', ...plan.readable].map((name) => join(dir, name))) {
+    mkdirSync(path, { recursive: true })
+    chmodSync(path, own)
+  }
+  for (const path of plan.writable.map((name) => join(dir, name))) {
+    mkdirSync(path, { mode: 0o700 })
     give(path, uid)
   }
   for (const [name, { path, http }] of Object.entries(plan.sockets)) {
@@ -59,10 +67,10 @@ export async function openRoom(plan: RoomPlan): Promise<Room> {
       // Sessions of the vault may be silent for as long as they live.
       limits: http ? FORWARDER_LIMITS : { ...FORWARDER_LIMITS, idleMs: 0 },
     })
-    const own = join(dir, name)
-    await forwarder.listen(own, 0o600)
+    const socket = join(dir, name)
+    await forwarder.listen(socket, 0o600)
     undo.defer(() => forwarder.close(DRAIN_MS))
-    give(own, uid)
+    give(socket, uid)
   }
   const copies = Object.entries(plan.files).map(([name, path]) =>
     copyOf(path, join(dir, name), uid),
@@ -86,8 +94,13 @@ function copyOf(from: string, to: string, uid: number | undefined): () => void {
       if (now === seen) return
       const draft = `${to}.new`
       rmSync(draft, { force: true })
-      writeFileSync(draft, readFileSync(from), { mode: 0o600, flag: 'wx' })
-      give(draft, uid)
+      const file = openSync(draft, 'wx', 0o600)
+      try {
+        writeFileSync(file, readFileSync(from))
+        if (uid !== undefined) fchownSync(file, uid, uid)
+      } finally {
+        closeSync(file)
+      }
       renameSync(draft, to)
       seen = now
     } catch {

@@ -20,6 +20,9 @@ export interface Sandbox {
 export const FILTER_FD = 3
 export const STATUS_FD = 4
 
+/** For setpriv: the agent does not outlive the process that passes its signals on. */
+const WITH_US = '--pdeathsig=KILL'
+
 export interface SandboxNeeds {
   readonly path: string
   /** Dedicated uid of the agent; undefined for the uid of this process. */
@@ -67,7 +70,7 @@ function bubblewrap({ path, uid, mounts, filterFile, directory }: SandboxNeeds):
 function namespace({ path, uid, filterFile }: SandboxNeeds): Sandbox | string {
   const program = findProgram('unshare', path)
   if (program === undefined) return 'unshare (util-linux) is not installed'
-  const identity = uid === undefined ? withoutPrivileges(path) : asUser(uid, path)
+  const identity = uid === undefined ? withoutPrivileges(path) : asUser(uid, path, [WITH_US])
   if (typeof identity === 'string') return identity
   const user = uid === undefined ? ['--user', '--map-current-user'] : []
   return tried(
@@ -77,19 +80,27 @@ function namespace({ path, uid, filterFile }: SandboxNeeds): Sandbox | string {
 }
 
 /** Real, effective and saved ids, no groups, no capabilities, and no way to gain any. */
-function asUser(uid: number, path: string): string[] | string {
+function asUser(uid: number, path: string, more: readonly string[] = []): string[] | string {
   const program = findProgram('setpriv', path)
   if (program === undefined)
     return 'setpriv (util-linux) is not installed, and a uid of its own needs it'
   const ids = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
-  return [program, ...ids, '--bounding-set=-all', '--inh-caps=-all', '--no-new-privs', '--']
+  return [
+    program,
+    ...ids,
+    '--bounding-set=-all',
+    '--inh-caps=-all',
+    '--no-new-privs',
+    ...more,
+    '--',
+  ]
 }
 
 function withoutPrivileges(path: string): string[] | string {
   const program = findProgram('setpriv', path)
   return program === undefined
     ? 'setpriv (util-linux) is not installed'
-    : [program, '--no-new-privs', '--']
+    : [program, '--no-new-privs', WITH_US, '--']
 }
 
 /** Starts something harmless in it. */

@@ -3,6 +3,8 @@
  * Buckets live in memory; windows and budgets in the store, in one transaction.
  */
 import { VestryError } from '@vestry/contract/errors'
+import type { Kysely } from 'kysely'
+import type { Tables } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { type BucketLimit, Buckets, describeBucket } from './bucket.ts'
 import {
@@ -136,7 +138,7 @@ export class Limits {
 
   /** A refusal is thrown inside the write, which undoes the charges before it. */
   #charge(limits: readonly (WindowLimit | BudgetLimit)[]): Promise<Charges> {
-    return this.#store.write(async (trx) => {
+    return this.#write(async (trx) => {
       const nowMs = this.#now()
       const windows: WindowCharge[] = []
       const holds: BudgetHold[] = []
@@ -183,14 +185,22 @@ export class Limits {
 
   async #settle(holds: readonly BudgetHold[], actual: (hold: BudgetHold) => number): Promise<void> {
     if (holds.length === 0) return
-    await this.#store.write(async (trx) => {
+    await this.#write(async (trx) => {
       for (const hold of holds) await settleBudget(trx, hold, actual(hold), this.#now())
     })
   }
 
+  /**
+   * What was charged outlives this process, killed or not. Only a loss of power can forget the last charges, and to
+   * wait for the disk twice in every call would cost more than the rest of it.
+   */
+  #write<T>(fn: (trx: Kysely<Tables>) => Promise<T>): Promise<T> {
+    return this.#store.write(fn, { synced: false })
+  }
+
   async #refund({ windows, holds }: Charges): Promise<void> {
     if (windows.length === 0 && holds.length === 0) return
-    await this.#store.write(async (trx) => {
+    await this.#write(async (trx) => {
       for (const charge of windows) await refundWindow(trx, charge)
       for (const hold of holds) await settleBudget(trx, hold, 0, this.#now())
     })

@@ -53,3 +53,14 @@ test('an allowed call names its permits and needs no change', () => {
   expect(text).not.toContain('to change')
   expect(text).toContain('not kept in this store')
 })
+
+test('what a run was not granted is mended by the run, not by a policy nobody can remove', () => {
+  const decision = {
+    ...record.decision,
+    policies: ['builtin:run-models'],
+    reason_code: 'model_not_allowed',
+    closest: undefined,
+  }
+  const text = explainRecord({ ...record, decision }, [])
+  expect(text).toContain('to change   a run registered with this model for this category')
+})

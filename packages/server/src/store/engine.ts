@@ -45,7 +45,8 @@ export interface Engine {
   readonly name: 'sqlite' | 'postgres'
   /** Reads only; the engine refuses writes through it. */
   readonly db: Kysely<Tables>
-  write<T>(fn: WriteFn<T>): Promise<T>
+  /** @param synced Default true; false does not wait for the disk. */
+  write<T>(fn: WriteFn<T>, synced?: boolean): Promise<T>
   writeBehind<T extends keyof Tables>(rows: BehindRows<T>): Promise<void>
   pointRead<T extends keyof Tables, C extends keyof Tables[T] & string>(
     table: T,

@@ -374,6 +374,7 @@ function runTables({ engine, integer, bytes, table }: Dialect): readonly string[
       "mac" ${bytes} not null
     ) ${table}`,
     `create index "run_spiffe_id" on "run" ("spiffe_id", "created_at") where "state" = 'open'`,
+    `create index "run_node" on "run" ("node") where "state" = 'open'`,
     `create index "run_time" on "run" ("created_at")`,
     `create index "run_expiry" on "run" ("expires_at")`,
     ...(engine === 'sqlite' ? sqliteTriggers(['run']) : postgresTriggers(['run'])),

@@ -53,7 +53,7 @@ export async function openPostgres(
   return {
     name: 'postgres',
     db,
-    write: (fn) => writer.write(fn),
+    write: (fn, synced) => writer.write(fn, synced),
     writeBehind: (rows) => writeBehind(writer, rows),
     pointRead: (table, key, columns) => pointRead(reads, table, key, columns),
     announce: async (trx, tables) => {
@@ -78,7 +78,6 @@ async function writeBehind<T extends keyof Tables>(
   for (let at = 0; at < rows.length; at += BEHIND_ROWS) {
     const some = rows.slice(at, at + BEHIND_ROWS)
     await writer.write(async (trx) => {
-      await sql`set local synchronous_commit = off`.execute(trx)
       const taken = update.map((column) => [column, (eb: Excluded) => eb.ref(`excluded.${column}`)])
       // The table is a type parameter here, which Kysely's own types cannot follow; rows and columns are checked by ours.
       const insert = (trx as unknown as Kysely<Record<string, Record<string, unknown>>>)
@@ -90,7 +89,7 @@ async function writeBehind<T extends keyof Tables>(
           return update.length === 0 ? at.doNothing() : at.doUpdateSet(Object.fromEntries(taken))
         })
         .execute()
-    })
+    }, false)
   }
 }
 
@@ -108,11 +107,11 @@ class Writer {
     this.#options = options
   }
 
-  async write<T>(fn: WriteFn<T>): Promise<T> {
+  async write<T>(fn: WriteFn<T>, synced = true): Promise<T> {
     if (this.#running.size >= this.#options.maxQueuedWrites) {
       throw unavailable('Too many writes are waiting', undefined, 'Retry later.')
     }
-    const running = this.#untilCommitted(fn)
+    const running = this.#untilCommitted(synced ? fn : unsynced(fn))
     this.#running.add(running)
     try {
       return await running
@@ -142,6 +141,13 @@ class Writer {
       }
       await sleep(Math.random() * Math.min(2 ** attempt, MAX_BACKOFF_MS))
     }
+  }
+}
+
+function unsynced<T>(fn: WriteFn<T>): WriteFn<T> {
+  return async (trx) => {
+    await sql`set local synchronous_commit = off`.execute(trx)
+    return fn(trx)
   }
 }
 

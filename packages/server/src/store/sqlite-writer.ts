@@ -39,6 +39,7 @@ interface BehindJob {
 }
 
 interface Job {
+  readonly synced: boolean
   readonly run: () => Promise<void>
   /** Answers the caller with what `run` left, once that is durable. */
   readonly settle: () => void
@@ -60,6 +61,8 @@ export class SqliteWriter {
   #behind: BehindJob[] = []
   #draining: Promise<void> | undefined
   #closed = false
+  /** As the connection comes. */
+  #synced = true
 
   /** @param kysely Only its dialect and compiler are used; every statement runs on `db`. */
   constructor(
@@ -75,7 +78,7 @@ export class SqliteWriter {
     this.#options = options
   }
 
-  write<T>(fn: WriteFn<T>): Promise<T> {
+  write<T>(fn: WriteFn<T>, synced = true): Promise<T> {
     if (this.#closed) return Promise.reject(unavailable('The store is closed'))
     if (this.#queue.length >= this.#options.maxQueuedWrites) {
       return Promise.reject(unavailable('Too many writes are waiting', undefined, 'Retry later.'))
@@ -83,6 +86,7 @@ export class SqliteWriter {
     return new Promise<T>((resolve, reject) => {
       let outcome: { value: T } | undefined
       this.#queue.push({
+        synced,
         run: async () => {
           outcome = { value: await this.#run(fn) }
         },
@@ -144,7 +148,7 @@ export class SqliteWriter {
   async #stepBehind(): Promise<void> {
     const [job] = this.#behind as [BehindJob]
     try {
-      this.#db.exec('pragma synchronous = normal')
+      this.#sync(false)
       await whenUnlocked(() => this.#db.exec('begin immediate'), this.#options)
       const more = job.step()
       this.#exec('commit')
@@ -153,15 +157,16 @@ export class SqliteWriter {
     } catch (cause) {
       this.#rollback()
       job.fail(lost(cause))
-    } finally {
-      this.#db.exec('pragma synchronous = full')
     }
     this.#behind.shift()
   }
 
   async #commit(batch: readonly Job[]): Promise<void> {
     const failures = new Map<Job, Error>()
+    // One commit for all: when one of them waits for the disk, it is the disk's turn for every one before it too.
+    const synced = batch.some((job) => job.synced)
     try {
+      this.#sync(synced)
       await whenUnlocked(() => this.#db.exec('begin immediate'), this.#options)
       for (const job of batch) {
         const failure = await this.#inSavepoint(job)
@@ -211,6 +216,13 @@ export class SqliteWriter {
     } finally {
       connection.end()
     }
+  }
+
+  /** Whether the next commit waits for the disk. @throws inside a transaction, where it cannot be changed. */
+  #sync(wanted: boolean): void {
+    if (wanted === this.#synced) return
+    this.#db.exec(wanted ? 'pragma synchronous = full' : 'pragma synchronous = normal')
+    this.#synced = wanted
   }
 
   #exec(sql: string): void {

@@ -57,7 +57,7 @@ function engine(writer: DatabaseSync, reader: DatabaseSync, options: EngineOptio
   return {
     name: 'sqlite',
     db,
-    write: (fn) => queue.write(fn),
+    write: (fn, synced) => queue.write(fn, synced),
     writeBehind: (rows) => queue.writeBehind(rows),
     pointRead: (table, key, columns) => pointRead(reader, table, key, columns),
     announce: async () => {}, // one process, so nobody else to tell

@@ -56,6 +56,11 @@ export interface Store extends AsyncDisposable {
 export interface WriteOptions {
   /** Tables that `onChange` is told of on every node, once it is committed. The generation stays as it is. */
   readonly tell?: readonly (keyof Tables)[]
+  /**
+   * False: it is not waited for the disk. What was answered then outlives the process, killed or not, but the last of
+   * it may be lost with the power. It still comes in order with all other writes. True unless told.
+   */
+  readonly synced?: boolean
 }
 
 export type StoreOptions = Partial<EngineOptions>
@@ -113,13 +118,13 @@ function storeOf(engine: Engine, listeners: ChangeListeners): Store {
   return {
     engine: engine.name,
     db: engine.db,
-    async write(fn, { tell = [] } = {}) {
-      if (tell.length === 0) return open().write(fn)
+    async write(fn, { tell = [], synced = true } = {}) {
+      if (tell.length === 0) return open().write(fn, synced)
       const value = await open().write(async (trx) => {
         const result = await fn(trx)
         await engine.tell(trx, tell)
         return result
-      })
+      }, synced)
       listeners.emit(tell)
       return value
     },

@@ -148,6 +148,17 @@ export class RunStore implements Disposable {
     return rows.map((row) => openRow(row, this.#deps.guard))
   }
 
+  /** Of the runs that one node serves; their rows are not checked, so a missing one is asked for by its id. */
+  async openIds(node: string): Promise<string[]> {
+    const rows = await this.#deps.store.db
+      .selectFrom('run')
+      .select('id')
+      .where('node', '=', node)
+      .where('state', '=', 'open')
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
   /** Newest first. */
   async list(
     wanted: { limit?: number; agentId?: string; node?: string; live?: boolean } = {},

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import { noPaint } from './style.ts'
+import { traceText } from './trace-tree.ts'
+
+const span = {
+  at: '2026-05-02T09:14:07.000Z',
+  action: 'llm.chat',
+  detail: 'llm.chat openai:gpt-4o',
+  decision: { id: 'dec_1', allow: true, policies: ['run:run_1'], reason: 'allowed by "run:run_1"' },
+  lease: null,
+  data: { provider: 'openai', model: 'gpt-4o', category: 'analysis', org: '90210', stream: true },
+  outcome: {
+    code: 'OK',
+    duration_ms: 48,
+    status: 200,
+    usage: { prompt: 210, completion: 9, total: 219 },
+    cost_micros: 615,
+    finish_reason: 'stop',
+  },
+  children: [],
+}
+
+const drawn = (spans: object[]): string =>
+  traceText({ id: 'run_1', started_at: span.at, duration_ms: 48, txns: [], spans }, noPaint)
+
+test('a call of a model is drawn with what it used and what that cost', () => {
+  expect(drawn([span])).toContain(`└─ llm.chat  llm.chat openai:gpt-4o  +0ms  48ms
+   ├─ decision  allow  allowed by "run:run_1"  dec_1
+   ├─ model  openai:gpt-4o  analysis  org 90210  stream
+   ├─ usage  210 in + 9 out = 219 tokens  $0.000615  stop
+   └─ outcome  OK  upstream 200
+`)
+})
+
+test('a mock is called one, an answer cut short says so, and a free call costs $0.00', () => {
+  const outcome = { ...span.outcome, mock: true, truncated: true, cost_micros: 0 }
+  const text = drawn([{ ...span, outcome }])
+  expect(text).toContain('answer  from the mock  cut short\n   └─ outcome  OK\n')
+  expect(text).toContain('$0.00  stop')
+})

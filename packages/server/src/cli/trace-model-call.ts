@@ -1,0 +1,48 @@
+/** What the tree of `vestry trace` tells of a call of a model, a line each. Pure. */
+import { cellText, type Row, rowOf } from './cell.ts'
+
+/** Which model and for what, what it used and cost, and where the answer came from. */
+export function modelLines(span: Row): string[] {
+  const data = rowOf(span, 'data')
+  const outcome = rowOf(span, 'outcome')
+  const { provider, model, category, org, stream } = data
+  if (typeof provider !== 'string' || typeof model !== 'string') return []
+  return [
+    line('model', [
+      `${cellText(provider)}:${cellText(model)}`,
+      typeof category === 'string' && category !== 'unspecified' ? cellText(category) : undefined,
+      typeof org === 'string' ? `org ${cellText(org)}` : undefined,
+      stream === true ? 'stream' : undefined,
+    ]),
+    line('usage', usage(outcome)),
+    line('answer', [
+      outcome['mock'] === true ? 'from the mock' : undefined,
+      outcome['truncated'] === true ? 'cut short' : undefined,
+    ]),
+  ].filter((text) => text !== '')
+}
+
+/** `9 in + 6 out = 15 tokens  $0.000117  stop` */
+function usage(outcome: Row): (string | undefined)[] {
+  const { prompt, completion, total } = rowOf(outcome, 'usage')
+  const { cost_micros: cost, finish_reason: finish } = outcome
+  return [
+    typeof total === 'number'
+      ? `${cellText(prompt)} in + ${cellText(completion ?? 0)} out = ${total} tokens`
+      : undefined,
+    typeof cost === 'number' ? dollars(cost) : undefined,
+    typeof finish === 'string' ? cellText(finish) : undefined,
+  ]
+}
+
+/** Millionths of a dollar, without an exponent. */
+function dollars(micros: number): string {
+  const text = (micros / 1_000_000).toFixed(6).replace(/0+$/, '')
+  return `$${text.endsWith('.') ? `${text}00` : text}`
+}
+
+/** Empty when there is nothing to tell. */
+function line(label: string, parts: readonly (string | undefined)[]): string {
+  const told = parts.filter((part) => part !== undefined)
+  return told.length === 0 ? '' : [label, ...told].join('  ')
+}
