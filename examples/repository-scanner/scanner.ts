@@ -30,7 +30,8 @@ import { readSource, sourceFiles } from './source-files.ts'
 
 /** Files that are asked about at once. */
 const AT_ONCE = 4
-const MAX_FILES = 500
+/** Of one scan; what is beyond is named in the report. */
+const MAX_FILES = Number(process.env['SCAN_MAX_FILES'] || 500)
 
 export class RepositoryScanner extends SageSanctumAgent {
   readonly name = 'repository-scanner'

@@ -8,8 +8,10 @@ import { join, resolve } from 'node:path'
 
 const [registration = '', repository = '.'] = process.argv.slice(2)
 const { env } = JSON.parse(readFileSync(registration, 'utf8')) as { env: Record<string, string> }
-const { PATH, NODE_OPTIONS, SAGE_LOG_LEVEL } = process.env
-const own = Object.entries({ PATH, NODE_OPTIONS, SAGE_LOG_LEVEL }).filter(([, value]) => value)
+const { PATH, NODE_OPTIONS, SAGE_LOG_LEVEL, SCAN_MAX_FILES } = process.env
+const own = Object.entries({ PATH, NODE_OPTIONS, SAGE_LOG_LEVEL, SCAN_MAX_FILES }).filter(
+  ([, value]) => value,
+)
 
 const agent = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], {
   env: { ...Object.fromEntries(own), ...env, REPO_PATH: resolve(repository) },

@@ -27,16 +27,17 @@ interface Summary {
   metadata: { files: number }
 }
 
-interface Record {
-  action: string
-  request_id?: string
-  txn?: string
+interface Recorded {
+  phase: string
+  request_id: string
 }
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const EXAMPLE = 'examples/repository-scanner'
 /** A file that may not leave ends the scan with "forbidden"; the others are scanned all the same. */
 const ALL_OR_SOME = [0, 20]
+/** So that the demo stays a matter of seconds; the samples are among them. */
+const SCAN_MAX_FILES = '150'
 const SHOWN = 3
 const MICROS = 1_000_000
 
@@ -51,7 +52,7 @@ export async function agentChapter(stage: Stage): Promise<Attempt[]> {
   good(`vestry run register run.json            ${dim(run)}`)
   await stage.program(
     join(EXAMPLE, 'main.ts'),
-    { ...env, REPO_PATH: ROOT, SAGE_LOG_LEVEL: 'error' },
+    { ...env, REPO_PATH: ROOT, SCAN_MAX_FILES, SAGE_LOG_LEVEL: 'error' },
     ALL_OR_SOME,
   )
   await tellReport(stage, run, env.OUTPUT_PATH)
@@ -60,9 +61,10 @@ export async function agentChapter(stage: Stage): Promise<Attempt[]> {
   const [listed, other] = await stage.agent<Attempt>('model-agent.ts', env)
   must(listed?.result !== undefined, `openai:gpt-4o  ${ok('ok')}      ${dim(listed?.result ?? '')}`)
   must(other?.code === 'model_not_allowed', `openai:o3      ${denied()}  ${dim(other?.code ?? '')}`)
-  const call = (await stage.vestryJson<Record[]>(['audit', 'query', '--limit', '50'])).find(
-    ({ action, txn }) => action === 'llm.chat' && txn === run,
-  )
+  const { records } = await stage.vestryJson<{ records: Recorded[] }>([
+    ...['audit', 'query', '--action', 'llm.chat', '--txn', run, '--limit', '8'],
+  ])
+  const call = records.findLast(({ phase }) => phase === 'outcome')
   await stage.vestry(['run', 'close', run])
   const after = await stage.agent<Attempt>('model-agent.ts', env)
   must(

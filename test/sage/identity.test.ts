@@ -404,6 +404,21 @@ describe('sage §21.15: what was taken under a run ends with it', () => {
   })
 })
 
+test('an agent that is revoked takes its runs along; one that is disabled gets no token', async () => {
+  const { env, run_id, keys } = await newRun()
+  const ask = async () => (await trat(env['AUTH_SIDECAR_SOCKET'])).status
+  const svid = async () =>
+    (await rawRequest({ path: env['AUTH_SIDECAR_SOCKET'] ?? '' }, get('/svid?audience=x'))).status
+  await vestry.admin.call('admin.agent.disable', { name: keys.name })
+  expect(await svid()).toBe(401)
+  await vestry.admin.call('admin.agent.enable', { name: keys.name })
+  expect(await svid()).toBe(200)
+  await vestry.admin.call('admin.agent.revoke', { name: keys.name })
+  await expect.poll(ask, { timeout: 1_000, interval: 20 }).toBe(403)
+  expect(existsSync(env['TRAT_FILE'] ?? '')).toBe(false)
+  await expect.poll(() => records('run.close').at(-1)).toMatchObject({ txn: run_id })
+})
+
 describe('life of the daemon', () => {
   test('sealed, the socket says so; unsealed, it serves on; public keys are always there', async () => {
     const { env, run_id } = await newRun()
@@ -413,10 +428,13 @@ describe('life of the daemon', () => {
     expectFramed(reply)
     expect([reply.status, JSON.parse(reply.body).error.code]).toEqual([503, 'gateway_overloaded'])
     expect((await httpRaw(get('/.well-known/jwks.json'))).body).toBe(before.body)
-    const refused = await httpRaw(
-      post('/token', 'grant_type=x', { 'Content-Type': 'application/x-www-form-urlencoded' }),
-    )
-    expect(refused.status).toBe(400)
+    const refused = await httpRaw(post('/token', 'grant_type=x'))
+    expectFramed(refused)
+    expect([refused.status, JSON.parse(refused.body)]).toEqual([
+      503,
+      { error: 'temporarily_unavailable' },
+    ])
+    expect((await httpRaw(get('/runs'))).status).toBe(503)
     await vestry.unseal()
     const after = await trat(env['AUTH_SIDECAR_SOCKET'])
     expect(claimsOf(after.body)).toMatchObject({ txn: run_id })

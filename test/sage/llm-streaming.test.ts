@@ -212,6 +212,19 @@ test('a client that reads slowly slows the provider down, and loses nothing', as
   ).toBe(text.length)
 })
 
+test('a client that stops reading is given up, and so is its call', async () => {
+  world.fakes.openai.script({ text: 'x'.repeat(200_000) })
+  const body = { model: 'gpt-4o', messages: [{ role: 'user', content: 'hi' }], stream: true }
+  const socket = await open(
+    requestBytes('POST', CHAT, { ...tokens(run), 'X-Provider': 'openai' }, body),
+  )
+  socket.pause()
+  await expect.poll(() => world.part.llm.calls.size).toBe(1)
+  await expect.poll(() => world.part.llm.calls.size, { timeout: 5_000 }).toBe(0)
+  expect((await outcome())?.outcome?.code).toBe('CANCELLED')
+  socket.destroy()
+})
+
 describe('sage §21.31: native messages', () => {
   const native = (body: object, headers: Record<string, string> = {}) =>
     world.post(

@@ -103,7 +103,7 @@ export async function startSageWorld(options: { llm?: object } = {}): Promise<Sa
       return { ...rest, ...Object.fromEntries(urls) }
     },
     ask: (env, call, args = {}, more = {}) =>
-      sage.send({ call, args, env, http: { ...QUICK, ...more.http }, ...more }),
+      sage.send({ call, args, env, ...more, http: { ...QUICK, ...more.http } }),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }

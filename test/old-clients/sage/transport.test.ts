@@ -67,6 +67,16 @@ describe.skipIf(noPython !== undefined)(`the Python SDK${noPython ? ` (${noPytho
       expectFramed(attempts)
     })
 
+    test('a client that gives up is gone for the provider within a second', async () => {
+      const fake = world.providers.openai
+      fake.script({ delayMs: 5_000 })
+      const http = { timeout: 0.1, max_retries: 0 }
+      const args = { model: 'openai:gpt-4o', messages: says('x') }
+      const { raised } = await world.ask(world.by(way, env), 'chat', args, { http })
+      expect(raised).toMatchObject({ class: 'GatewayError', message: 'timed out' })
+      await expect.poll(() => fake.requests.at(-1)?.aborted, { timeout: 1_000 }).toBe(true)
+    })
+
     test('a refusal is framed as an answer is', async () => {
       const args = { model: 'openai:gpt-4.1', messages: says('x') }
       const { raised, attempts } = await world.ask(world.by(way, env), 'chat', args)

@@ -83,6 +83,7 @@ export class RunKeeper {
 
   /** Begins to serve a run that was just registered. @throws VestryError when its socket or files cannot be made. */
   async add(run: Run): Promise<void> {
+    this.assertRoom(run.id) // another may have come meanwhile
     const kept = this.#keep(run)
     makeRunDirectories(kept.paths)
     await this.#sidecars.open({ runId: run.id, path: kept.paths.socket, uid: run.uid })
@@ -104,6 +105,11 @@ export class RunKeeper {
     throw new VestryError('CONFLICT', 'Another run has the socket of this name', {
       hint: 'Choose another run_id',
     })
+  }
+
+  /** Those that are served now. */
+  openRuns(): Run[] {
+    return [...this.#kept.values()].filter(({ over }) => !over).map(({ run }) => run)
   }
 
   /** A run of this node that was closed here. */

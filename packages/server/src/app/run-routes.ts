@@ -61,6 +61,7 @@ export function runRoutes(
   })
 
   app.post('/token', async (request, reply) => {
+    void deps.vault.seal.keys // VAULT_LOCKED before anything else is said
     // Signatures cost us more than them, and refusals leave records.
     deps.vault.limits.takeAuthenticate(`token:${request.ip}`)
     const [type = ''] = (request.headers['content-type'] ?? '').split(';')
@@ -89,7 +90,7 @@ export function runRoutes(
   }
 
   const call = async (request: FastifyRequest, name: string, given: unknown) => {
-    void deps.vault.seal.keys // VAULT_LOCKED before anything else is said
+    void deps.vault.seal.keys
     const operator = await operatorOf(deps, request)
     const verb = verbs.get(name)
     if (verb === undefined) throw new VestryError('INTERNAL_ERROR', `no verb ${name}`)

@@ -9,7 +9,7 @@ import type { AdminVerb } from '../admin/verb.ts'
 import { send } from '../egress/send.ts'
 import type { TokenStore } from '../gateway/tokens/token-store.ts'
 import type { JoinedRun } from '../identity/authenticate.ts'
-import { rowGuard } from '../identity/row-guard.ts'
+import { type Changed, rowGuard } from '../identity/row-guard.ts'
 import { ExternalBundle } from '../identity/runs/external-bundle.ts'
 import type { Run } from '../identity/runs/run.ts'
 import { RunGate } from '../identity/runs/run-gate.ts'
@@ -144,6 +144,29 @@ export function assembleRuns(
     now,
   })
 
+  const close = async (id: string): Promise<Changed<Run>> => {
+    const changed = await runs.close(id)
+    await endTaken({ id })
+    keeper.closed(changed.value)
+    return changed
+  }
+  /** An agent that is revoked does not come back, so nothing of its runs needs to stay. */
+  const closeRevoked = async (): Promise<void> => {
+    for (const run of keeper.openRuns()) {
+      if ((await agents.byId(run.agentId))?.status !== 'revoked') continue
+      const { generation } = await close(run.id)
+      await audit.append(
+        {
+          ...note('run.close', `${run.id} ended with its agent`),
+          source: 'identity',
+          txn: run.id,
+          data: { run_id: run.id, generation, reason: 'agent_revoked' },
+        },
+        'synced',
+      )
+    }
+  }
+
   const desk: RunDesk = {
     runs,
     trustDomain,
@@ -170,12 +193,7 @@ export function assembleRuns(
       }
       return changed
     },
-    close: async (id) => {
-      const changed = await runs.close(id)
-      await endTaken({ id })
-      keeper.closed(changed.value)
-      return changed
-    },
+    close,
     environment: (run) => runEnvironment(home, run, llmSocket),
     issueTrat: (runId, requestId) => service.issueFor(runId, 'operator', requestId),
     issueSvid: (spiffeId, audience, ttlSeconds) => svids.issue(spiffeId, audience, ttlSeconds),
@@ -221,6 +239,7 @@ export function assembleRuns(
       ).unref()
     },
     onChange: (tables) => {
+      if (tables.includes('agent')) closeRevoked().catch(() => undefined)
       if (tables.includes('run_key'))
         keys
           .reload()

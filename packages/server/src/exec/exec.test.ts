@@ -319,8 +319,8 @@ const kinds = (['bubblewrap', 'namespace'] as const).filter((kind) => missing(ki
 describe.skipIf(noSandbox !== undefined).each(kinds)('%s', (sandbox) => {
   const bare = { sandbox, directory: '/', ...(isRoot && { uid: UID }) }
 
-  test.each([0, 7, 255])('exit code %i is passed through', async (code) => {
-    expect((await start(bare, `process.exit(${code})`).ended).code).toBe(code)
+  test('the exit code is passed through', async () => {
+    expect((await start(bare, 'process.exit(213)').ended).code).toBe(213)
   })
 
   test('standard input is the agent’s', async () => {

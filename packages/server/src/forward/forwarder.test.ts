@@ -12,8 +12,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
 import { dialer } from '../egress/dial.ts'
+import { createAuthority } from '../egress/testing/authority.ts'
 import { FORWARDER_LIMITS, Forwarder, type ForwarderLimits } from './forwarder.ts'
 
 const QUICK: ForwarderLimits = { ...FORWARDER_LIMITS, lingerMs: 300, readMs: 300 }
@@ -97,6 +99,34 @@ test('a half-closed connection stays open the other way', async () => {
   const client = await clientOf(path)
   client.end('a request')
   expect((await buffer(client)).toString()).toBe('9 bytes')
+})
+
+test('TLS reaches a gateway whose authority is trusted, ends included, and no other', async () => {
+  const authority = createAuthority()
+  const server = createTlsServer(
+    { ...authority.issue('127.0.0.1'), allowHalfOpen: true },
+    async (socket) => {
+      const request = await buffer(socket)
+      socket.end(`${request.length} bytes`)
+    },
+  )
+  server.on('tlsClientError', () => undefined)
+  await listening(server)
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const address = { host: '127.0.0.1', port, tls: true }
+  const through = async (caPem?: string): Promise<string> => {
+    const dial = dialer(address, { timeoutMs: 2_000, ...(caPem !== undefined && { caPem }) })
+    const forwarder = new Forwarder({ dial, limits: QUICK })
+    const path = socketPath()
+    await forwarder.listen(path, 0o600)
+    onTestFinished(() => forwarder.close(0))
+    const client = await clientOf(path)
+    client.end('GET / HTTP/1.1\r\n\r\n')
+    return (await buffer(client)).toString()
+  }
+  expect(await through(authority.ca)).toBe('18 bytes')
+  expect(await through()).toMatch(/^HTTP\/1\.1 503 /)
 })
 
 test('each client has a connection of its own, and nothing is sent before it speaks', async () => {

@@ -191,11 +191,12 @@ export class Limits {
   }
 
   /**
-   * What was charged outlives this process, killed or not. Only a loss of power can forget the last charges, and to
-   * wait for the disk twice in every call would cost more than the rest of it.
+   * What was charged outlives this process, killed or not. With SQLite only a loss of power can forget the last
+   * charges, and to wait for the disk twice in every call would cost more than the rest of it. A database server
+   * would forget them when it is killed itself, so there it is waited for.
    */
   #write<T>(fn: (trx: Kysely<Tables>) => Promise<T>): Promise<T> {
-    return this.#store.write(fn, { synced: false })
+    return this.#store.write(fn, { synced: this.#store.engine !== 'sqlite' })
   }
 
   async #refund({ windows, holds }: Charges): Promise<void> {

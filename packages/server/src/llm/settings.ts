@@ -18,7 +18,10 @@ const ProviderEntry = z.strictObject({
   /** Default: the entry's own name, or `openai-compatible` for any other name. */
   kind: z.enum(PROVIDER_KINDS).optional(),
   /** Default: where the provider lives. */
-  base_url: z.url({ protocol: /^https?$/ }).optional(),
+  base_url: z
+    .url({ protocol: /^https?$/ })
+    .refine((text) => !/[?#@]/.test(text), 'must have no query, fragment or user')
+    .optional(),
   /** Vault path of the key; default `llm/<name>`. */
   credential: z.string().min(1).optional(),
 })

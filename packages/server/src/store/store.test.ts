@@ -62,6 +62,33 @@ eachStore('writes', (at) => {
     expect(await digests(at.store)).toEqual(kept)
   })
 
+  test('writes that do not wait for the disk come in order with those that do', async () => {
+    const one = (n: number) =>
+      at.store.write(
+        async (trx) => {
+          const { rows } = await sql<{ n: number }>`select count(*) as n from policy_set`.execute(
+            trx,
+          )
+          const name = `${String(n).padStart(2, '0')} after ${rows[0]?.n}`
+          await trx.insertInto('policy_set').values(policySet(name)).execute()
+          if (n % 7 === 3) throw new Error('undone')
+          return name
+        },
+        { synced: n % 2 === 0 },
+      )
+    const stored: string[] = []
+    for (let n = 0; n < 20; n += 1) {
+      if (n % 7 === 3) await expect(one(n)).rejects.toThrow('undone')
+      else stored.push(await one(n))
+      expect(await digests(at.store)).toEqual(stored)
+    }
+    expect(stored.at(-1)).toBe('19 after 16')
+    const together = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => one(20 + n)))
+    const kept = together.filter(({ status }) => status === 'fulfilled')
+    expect(await digests(at.store)).toHaveLength(stored.length + kept.length)
+    expect(kept).toHaveLength(17)
+  })
+
   test('a key that is taken is a CONFLICT and fails only its own write', async () => {
     const outcomes = await Promise.allSettled(['a', 'b', 'a', 'c'].map((d) => add(at.store, d)))
     expect(outcomes.filter((o) => o.status === 'rejected').map((o) => o.reason)).toEqual([

@@ -277,7 +277,9 @@ export class RunKeys {
 }
 
 function openKey(row: KeyRow, keyring: Keyring, endsAt: number): Held {
-  using der = openRecord(keyring, placeOf(row.id), row.private_key)
+  using opened = openRecord(keyring, placeOf(row.id), row.private_key)
+  const { bytes } = opened
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const jwk = JSON.parse(row.public_jwk) as Record<string, unknown> // its MAC is right, so we wrote it
   return {
     kid: row.id,
@@ -285,7 +287,7 @@ function openKey(row: KeyRow, keyring: Keyring, endsAt: number): Held {
     alg: ALG[row.use],
     jwk,
     publicKey: createPublicKey({ key: jwk, format: 'jwk' }),
-    privateKey: createPrivateKey({ key: Buffer.from(der.bytes), format: 'der', type: 'pkcs8' }),
+    privateKey: createPrivateKey({ key, format: 'der', type: 'pkcs8' }),
     createdAt: row.created_at,
     activeAt: row.active_at,
     endsAt,

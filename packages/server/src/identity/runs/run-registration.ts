@@ -21,6 +21,8 @@ import { parseSpiffeId } from './spiffe-id.ts'
 /** Seconds. */
 export const MAX_TRAT_TTL = 900
 const MIN_TRAT_TTL = 1
+/** Tokens count whole seconds. */
+const MIN_LIFE_MS = 2_000
 const DEFAULT_LIFE_MS = 86_400_000
 const MAX_LIFE_MS = 30 * 86_400_000
 /** Two tokens and the rest must fit into 64 KiB of headers. */
@@ -118,7 +120,7 @@ export function newRun(given: RunRegistration, place: RegistrationPlace): Run {
   const { agent, nowMs } = place
   const id = given.run_id ?? `run_${randomHex(8)}`
   const expiresAt = given.expires_at ?? nowMs + DEFAULT_LIFE_MS
-  if (expiresAt <= nowMs) throw invalid('expires_at', 'must be in the future')
+  if (expiresAt < nowMs + MIN_LIFE_MS) throw invalid('expires_at', 'must be in the future')
   if (expiresAt > nowMs + MAX_LIFE_MS) throw invalid('expires_at', 'must be within 30 days')
   assertProvidersAllowed(given)
   const tctx = {

@@ -2,24 +2,13 @@
  * Runs on disk, with a bounded memory of what was read. A change is known to every node at once; should that
  * news be lost, no node trusts its memory for longer than a second.
  */
-import { accept } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'
-import * as z from 'zod'
 import type { PointRead } from '../../store/engine.ts'
 import { RecentMap } from '../../store/recent-map.ts'
-import type { Tables } from '../../store/schema.ts'
 import type { Store } from '../../store/store.ts'
 import type { Changed, RowGuard } from '../row-guard.ts'
 import type { Run } from './run.ts'
-import {
-  AllowedModels,
-  AllowedProviders,
-  AllowedTools,
-  Budget,
-  defined,
-  definedBudget,
-  Requester,
-} from './run-registration.ts'
+import { openRun, RUN_COLUMNS, type RunRead, sealRun } from './run-row.ts'
 
 export interface RunStoreDeps {
   readonly store: Store
@@ -28,44 +17,11 @@ export interface RunStoreDeps {
   readonly now: () => number
 }
 
-type RunRow = Tables['run']
-
-const COLUMNS = [
-  'id',
-  'agent_id',
-  'spiffe_id',
-  'definition_json',
-  'node',
-  'uid',
-  'state',
-  'created_at',
-  'expires_at',
-  'closed_at',
-  'mac',
-] as const satisfies readonly (keyof RunRow)[]
-type ReadRow = Pick<RunRow, (typeof COLUMNS)[number]>
-
 const REMEMBERED = 4_096
 const FRESH_MS = 1_000
 /** An ended run stays listed this long. */
 export const KEPT_AFTER_END_MS = 7 * 86_400_000
 const BATCH = 200
-
-const Definition = z.strictObject({
-  sub: z.string(),
-  scope: z.array(z.string()),
-  org_id: z.string(),
-  repo_url: z.string(),
-  repo_ref: z.string(),
-  agent_type: z.string(),
-  agent_mode: z.string(),
-  allowed_models: AllowedModels,
-  allowed_providers: AllowedProviders,
-  allowed_tools: AllowedTools,
-  rctx: Requester,
-  trat_ttl_seconds: z.int(),
-  budget: Budget,
-})
 
 interface Entry {
   readonly run: Run | undefined
@@ -74,7 +30,7 @@ interface Entry {
 
 export class RunStore implements Disposable {
   readonly #deps: RunStoreDeps
-  readonly #read: PointRead<ReadRow>
+  readonly #read: PointRead<RunRead>
   readonly #known = new RecentMap<string, Entry>(REMEMBERED)
   readonly #unsubscribe: () => void
   /** Raised with each invalidation, so that a read begun before it does not fill the memory after it. */
@@ -82,7 +38,7 @@ export class RunStore implements Disposable {
 
   constructor(deps: RunStoreDeps) {
     this.#deps = deps
-    this.#read = deps.store.pointRead('run', ['id'], COLUMNS)
+    this.#read = deps.store.pointRead('run', ['id'], RUN_COLUMNS)
     this.#unsubscribe = deps.store.onChange((tables) => {
       if (tables.includes('run')) this.drop()
     })
@@ -109,7 +65,7 @@ export class RunStore implements Disposable {
         throw new VestryError('CONFLICT', 'A run of another agent has this spiffe_id')
       const done = await trx
         .insertInto('run')
-        .values({ ...sealRow(run, guard), replacements: 0 })
+        .values({ ...sealRun(run, guard), replacements: 0 })
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst()
       if (done.numInsertedOrUpdatedRows !== 1n) throw idTaken(run.id)
@@ -125,8 +81,8 @@ export class RunStore implements Disposable {
     const nowMs = this.#deps.now()
     if (known !== undefined && Math.abs(nowMs - known.readAtMs) < FRESH_MS) return known.run
     const epoch = this.#epoch
-    const keep = (row: ReadRow | undefined): Run | undefined => {
-      const run = row && openRow(row, this.#deps.guard)
+    const keep = (row: RunRead | undefined): Run | undefined => {
+      const run = row && openRun(row, this.#deps.guard)
       if (epoch === this.#epoch) this.#known.set(id, { run, readAtMs: nowMs })
       return run
     }
@@ -138,14 +94,14 @@ export class RunStore implements Disposable {
   async openOf(spiffeId: string, limit: number): Promise<Run[]> {
     const rows = await this.#deps.store.db
       .selectFrom('run')
-      .select(COLUMNS)
+      .select(RUN_COLUMNS)
       .where('spiffe_id', '=', spiffeId)
       .where('state', '=', 'open')
       .where('expires_at', '>', this.#deps.now())
       .orderBy('created_at', 'desc')
       .limit(limit)
       .execute()
-    return rows.map((row) => openRow(row, this.#deps.guard))
+    return rows.map((row) => openRun(row, this.#deps.guard))
   }
 
   /** Of the runs that one node serves; their rows are not checked, so a missing one is asked for by its id. */
@@ -166,14 +122,14 @@ export class RunStore implements Disposable {
     const { limit, agentId, node, live } = wanted
     let query = this.#deps.store.db
       .selectFrom('run')
-      .select(COLUMNS)
+      .select(RUN_COLUMNS)
       .orderBy('created_at', 'desc')
       .orderBy('id')
     if (limit !== undefined) query = query.limit(limit)
     if (agentId !== undefined) query = query.where('agent_id', '=', agentId)
     if (node !== undefined) query = query.where('node', '=', node)
     if (live === true) query = query.where('expires_at', '>', this.#deps.now())
-    return (await query.execute()).map((row) => openRow(row, this.#deps.guard))
+    return (await query.execute()).map((row) => openRun(row, this.#deps.guard))
   }
 
   /**
@@ -185,17 +141,17 @@ export class RunStore implements Disposable {
     const changed = await store.change(async (trx) => {
       const row = await trx
         .selectFrom('run')
-        .select(COLUMNS)
+        .select(RUN_COLUMNS)
         .where('id', '=', id)
         .executeTakeFirst()
       if (row === undefined)
         throw new VestryError('NOT_FOUND', 'There is no such run', {
           hint: 'See "vestry run list"',
         })
-      const run = openRow(row, guard)
+      const run = openRun(row, guard)
       if (run.state === 'closed') return run
       const closed: Run = { ...run, state: 'closed', closedAt: now() }
-      const { state, closed_at, mac } = sealRow(closed, guard)
+      const { state, closed_at, mac } = sealRun(closed, guard)
       await trx.updateTable('run').set({ state, closed_at, mac }).where('id', '=', id).execute()
       return closed
     })
@@ -209,10 +165,14 @@ export class RunStore implements Disposable {
     const isLive = store.db.selectFrom('run').select('id').where('state', '=', 'open').limit(1)
     if ((await isLive.executeTakeFirst()) === undefined) return 0
     const { value } = await store.change(async (trx) => {
-      const rows = await trx.selectFrom('run').select(COLUMNS).where('state', '=', 'open').execute()
+      const rows = await trx
+        .selectFrom('run')
+        .select(RUN_COLUMNS)
+        .where('state', '=', 'open')
+        .execute()
       for (const row of rows) {
-        const closed: Run = { ...openRow(row, guard), state: 'closed', closedAt: now() }
-        const { state, closed_at, mac } = sealRow(closed, guard)
+        const closed: Run = { ...openRun(row, guard), state: 'closed', closedAt: now() }
+        const { state, closed_at, mac } = sealRun(closed, guard)
         await trx
           .updateTable('run')
           .set({ state, closed_at, mac })
@@ -267,60 +227,6 @@ export class RunStore implements Disposable {
   [Symbol.dispose](): void {
     this.#unsubscribe()
     this.drop()
-  }
-}
-
-function sealRow(run: Run, guard: RowGuard): ReadRow {
-  const { run_id: _, ...tctx } = run.tctx
-  const definition: z.input<typeof Definition> = {
-    ...(tctx as z.input<typeof Definition>), // the same lists, read-only
-    sub: run.sub,
-    scope: [...run.scope],
-    repo_ref: run.repoRef,
-    rctx: run.rctx,
-    trat_ttl_seconds: run.tratTtlSeconds,
-    budget: run.budget,
-  }
-  const row = {
-    id: run.id,
-    agent_id: run.agentId,
-    spiffe_id: run.spiffeId,
-    definition_json: JSON.stringify(definition),
-    node: run.node,
-    uid: run.uid ?? null,
-    state: run.state,
-    created_at: run.createdAt,
-    expires_at: run.expiresAt,
-    closed_at: run.closedAt ?? null,
-  }
-  return { ...row, mac: guard.mac('run', run.id, row) }
-}
-
-/** @throws VestryError `STORE_CORRUPT` for a row that we did not write. */
-function openRow({ mac, ...row }: ReadRow, guard: RowGuard): Run {
-  guard.check('run', row.id, row, mac)
-  const { sub, scope, repo_ref, rctx, trat_ttl_seconds, budget, ...tctx } = accept(
-    Definition,
-    JSON.parse(row.definition_json),
-    'STORE_CORRUPT',
-  )
-  return {
-    id: row.id,
-    agentId: row.agent_id,
-    spiffeId: row.spiffe_id,
-    sub,
-    scope,
-    tctx: { run_id: row.id, ...tctx },
-    rctx: defined(rctx),
-    repoRef: repo_ref,
-    tratTtlSeconds: trat_ttl_seconds,
-    budget: definedBudget(budget),
-    node: row.node,
-    uid: row.uid ?? undefined,
-    state: row.state,
-    createdAt: row.created_at,
-    expiresAt: row.expires_at,
-    closedAt: row.closed_at ?? undefined,
   }
 }
 

@@ -233,7 +233,7 @@ eachStore('the token service', (at) => {
     expect((await exchange(world, run)).expiresIn).toBe(100)
     world.nowMs += 100_100
     await expect(world.service.issueFor(run.id, 'sidecar')).rejects.toMatchObject({
-      code: 'INVALID_GRANT',
+      code: 'RUN_CLOSED',
     })
   })
 

@@ -85,7 +85,8 @@ export class TokenService {
    */
   async issueFor(runId: string, caller: Caller, requestId?: string): Promise<IssuedToken> {
     const run = await this.#deps.runs.byId(runId)
-    if (run === undefined || !isOpen(run, this.#deps.now())) throw new VestryError('RUN_CLOSED')
+    if (run === undefined || !lastsLonger(run, this.#deps.now()))
+      throw new VestryError('RUN_CLOSED')
     const agent = await this.#deps.agents.byId(run.agentId)
     if (agent?.status !== 'enabled')
       throw new VestryError('IDENTITY_INVALID', 'The agent of this run is not enabled')
@@ -222,6 +223,11 @@ export class TokenService {
     }
     await this.#deps.audit.append(entry, 'written')
   }
+}
+
+/** A run that ends within this second has time for no token. */
+function lastsLonger(run: Run, nowMs: number): boolean {
+  return isOpen(run, nowMs) && Math.floor(run.expiresAt / 1_000) > Math.floor(nowMs / 1_000)
 }
 
 function contentOf(

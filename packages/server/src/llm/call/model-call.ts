@@ -4,6 +4,7 @@ import type { Caller, Peer } from '../../identity/caller.ts'
 import type { RunProof } from '../../identity/runs/run-gate.ts'
 import { newTrace } from '../../identity/traceparent.ts'
 import { hmacTag } from '../../seal/hash.ts'
+import { applyDlp } from '../dlp/scan.ts'
 import type { Estimate } from '../estimate.ts'
 import type { Llm } from '../llm.ts'
 import type { ResolvedModel, RunClaims } from './model-ref.ts'
@@ -53,8 +54,12 @@ export function callerOf({ proof, arrival }: Pick<ModelCall, 'proof' | 'arrival'
   }
 }
 
-/** Names a client gave, where they are fit for a log. */
+/** What a client calls something is written down, unless it may be a secret in the wrong place. */
 const NAME = /^[\w.:@/+=-]{1,128}$/
+
+function isName(text: string): boolean {
+  return NAME.test(text) && !text.startsWith('eyJ') && applyDlp(text, 'redact').found.length === 0
+}
 
 /** Of the run and the request, for every record of it. No values, no tokens. */
 export function runData(
@@ -76,9 +81,9 @@ export function runData(
     ...(rctx.actor !== undefined && { requester: rctx.actor }),
     ...(rctx.pr_number !== undefined && { pr: rctx.pr_number }),
     ...(rctx.source_ip !== undefined && { source_ip: hmacTag(seal.keys.hashKey, rctx.source_ip) }),
-    ...(client !== undefined && NAME.test(client) && { client_request_id: client }),
+    ...(client !== undefined && isName(client) && { client_request_id: client }),
     ...(key !== undefined && {
-      idempotency_key: NAME.test(key) ? key : hmacTag(seal.keys.hashKey, key),
+      idempotency_key: isName(key) ? key : hmacTag(seal.keys.hashKey, key),
     }),
   }
 }

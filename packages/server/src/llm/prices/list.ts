@@ -1,11 +1,11 @@
 /**
- * What models cost: US dollars per million tokens. The publishers' list prices, 2026-11, as far as they were public;
- * override them in vestry.yaml with `llm.prices_file`. No discounts, batches or regions, since nobody here can see
- * which of them an account has.
+ * What models cost: US dollars per million tokens. List prices as they were told in public in the first half of 2026,
+ * not confirmed row by row by the publishers; where a budget must be exact, `llm.prices_file` in vestry.yaml comes
+ * first. No discounts, batches or regions, since nobody here can see which of them an account has.
  */
 import type { PriceRow } from './prices.ts'
 
-export const LIST_DATE = '2026-11'
+export const LIST_DATE = '2026-06'
 
 /** The last two: price of prompt tokens read from a cache (as input, unless told), and of those written to one. */
 type Row = readonly [

@@ -9,19 +9,27 @@ import type { Exchange } from './reply.ts'
 
 const PING = ': ping\n\n'
 
+export interface EventReplyOptions {
+  /** Silence that is broken by a comment; 0: the events bring heartbeats of their own. */
+  readonly heartbeatMs: number
+  /** A client that has read nothing for so long is given up. */
+  readonly stallMs: number
+}
+
 export class EventReply implements Disposable {
   readonly #exchange: Exchange
   readonly #heartbeatMs: number
+  readonly #stallMs: number
   readonly #startedMs = performance.now()
   #timer: NodeJS.Timeout | undefined
   #begun = false
   #bytes = 0
   #firstByteMs: number | undefined
 
-  /** @param heartbeatMs 0: the events bring heartbeats of their own. */
-  constructor(exchange: Exchange, heartbeatMs: number) {
+  constructor(exchange: Exchange, { heartbeatMs, stallMs }: EventReplyOptions) {
     this.#exchange = exchange
     this.#heartbeatMs = heartbeatMs
+    this.#stallMs = stallMs
   }
 
   /** Something was written, so a failure can only be told as an event. */
@@ -58,7 +66,7 @@ export class EventReply implements Disposable {
     this.#firstByteMs ??= Math.round(performance.now() - this.#startedMs)
     this.#timer?.refresh()
     const { response } = this.#exchange
-    if (!this.#write(bytes)) await drained(response)
+    if (!this.#write(bytes)) await drained(response, this.#stallMs)
     if (response.destroyed) throw new VestryError('CANCELLED', 'the client left')
   }
 
@@ -110,9 +118,13 @@ export class EventReply implements Disposable {
 }
 
 /** Resolves when there is room again, or nobody left to write to. */
-function drained(response: Exchange['response']): Promise<void> {
+function drained(response: Exchange['response'], stallMs: number): Promise<void> {
   if (response.destroyed) return Promise.resolve()
   const { promise, resolve } = Promise.withResolvers<void>()
+  const stalled = setTimeout(() => response.destroy(), stallMs)
   response.once('drain', resolve).once('close', resolve)
-  return promise.finally(() => response.off('drain', resolve).off('close', resolve))
+  return promise.finally(() => {
+    clearTimeout(stalled)
+    response.off('drain', resolve).off('close', resolve)
+  })
 }

@@ -7,15 +7,13 @@ import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import { sourceKey } from '../../identity/peer.ts'
 import type { RunProof } from '../../identity/runs/run-gate.ts'
-import { answerChat, answerEmbeddings, answerNative } from '../call/answered.ts'
 import { type Arrival, runData } from '../call/model-call.ts'
 import { listModels } from '../call/models.ts'
-import { type Received, readChat, readEmbeddings, readNative } from '../call/request.ts'
+import type { Received } from '../call/request.ts'
 import { recordRefusal, recordSingle } from '../call/single-records.ts'
-import { streamChat, streamNative } from '../call/streamed.ts'
 import type { Llm } from '../llm.ts'
+import { callOf } from './calls.ts'
 import { wireError } from './error-body.ts'
-import { EventReply } from './event-reply.ts'
 import { type Exchange, errorReply, sendReply } from './reply.ts'
 import { readBody } from './request-body.ts'
 import {
@@ -23,7 +21,6 @@ import {
   assertSingleHeaders,
   headerText,
   headerValues,
-  nativeHeaders,
   peerOf,
 } from './request-head.ts'
 import { type Route, routeOf } from './routes.ts'
@@ -183,99 +180,6 @@ async function served(
   } catch (error) {
     if (!prepared) await refuse(llm, route, arrival, proof, error)
     throw error
-  }
-}
-
-/** Reads the request; what it returns makes the call and answers. */
-function callOf(
-  llm: Llm,
-  exchange: Exchange,
-  route: Route,
-  received: Received,
-): () => Promise<void> {
-  const { request } = exchange
-  switch (route.kind) {
-    case 'chat': {
-      const chat = readChat(llm, received)
-      return chat.call.stream
-        ? () => streamed(llm, exchange, (sink, signal) => streamChat(llm, chat, sink, signal))
-        : () => whole(llm, exchange, (signal) => answerChat(llm, chat, signal))
-    }
-    case 'embeddings': {
-      const embeddings = readEmbeddings(llm, received)
-      return () => whole(llm, exchange, (signal) => answerEmbeddings(llm, embeddings, signal))
-    }
-    case 'messages':
-    case 'count_tokens': {
-      const headers = nativeHeaders(request)
-      const path = route.kind === 'messages' ? '/v1/messages' : '/v1/messages/count_tokens'
-      const native = readNative(llm, received, path)
-      return native.call.stream
-        ? () =>
-            streamedNative(llm, exchange, (sink, signal) =>
-              streamNative(llm, native, headers, sink, signal),
-            )
-        : () => whole(llm, exchange, (signal) => answerNative(llm, native, headers, signal))
-    }
-    default:
-      throw new VestryError('ROUTE_NOT_FOUND')
-  }
-}
-
-async function whole(
-  llm: Llm,
-  exchange: Exchange,
-  work: (signal: AbortSignal) => Promise<{ readonly body: Uint8Array }>,
-): Promise<void> {
-  using watch = watched(llm, exchange)
-  const { body } = await work(watch.signal)
-  await sendReply(exchange, { status: 200, body })
-}
-
-type StreamWork = (sink: EventReply, signal: AbortSignal) => Promise<void>
-
-function streamed(llm: Llm, exchange: Exchange, work: StreamWork): Promise<void> {
-  return streamTo(llm, exchange, llm.settings.heartbeat_ms, 'data: [DONE]\n\n', work)
-}
-
-/** Its events, heartbeats and end are the provider's own. */
-function streamedNative(llm: Llm, exchange: Exchange, work: StreamWork): Promise<void> {
-  return streamTo(llm, exchange, 0, '', work)
-}
-
-async function streamTo(
-  llm: Llm,
-  exchange: Exchange,
-  heartbeatMs: number,
-  tail: string,
-  work: StreamWork,
-): Promise<void> {
-  using watch = watched(llm, exchange)
-  using sink = new EventReply(exchange, heartbeatMs)
-  try {
-    await work(sink, watch.signal)
-    sink.finish(tail)
-  } catch (error) {
-    if (!sink.begun) throw error
-    sink.fail(error)
-  }
-}
-
-/** A signal that ends the call when its client leaves, or the gateway stops. */
-function watched(
-  { calls }: Llm,
-  { response }: Exchange,
-): Disposable & { readonly signal: AbortSignal } {
-  const call = calls.begin()
-  const leave = (): void => call.controller.abort(new VestryError('CANCELLED', 'the client left'))
-  if (response.destroyed) leave()
-  response.once('close', leave)
-  return {
-    signal: call.controller.signal,
-    [Symbol.dispose]: () => {
-      response.off('close', leave)
-      call[Symbol.dispose]()
-    },
   }
 }
 

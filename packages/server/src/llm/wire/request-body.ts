@@ -34,52 +34,89 @@ export interface HeldBody extends Disposable {
   readonly bytes: Buffer
 }
 
+interface BodyLimits {
+  readonly maxBytes: number
+  readonly timeoutMs: number
+  readonly memory: BodyMemory
+}
+
 /**
  * @returns The whole body; its memory is counted until it is disposed.
  * @throws VestryError REQUEST_TOO_LARGE, DEADLINE_EXCEEDED, GATEWAY_OVERLOADED; CANCELLED when the client left.
  */
-export async function readBody(
-  request: IncomingMessage,
-  limits: { maxBytes: number; timeoutMs: number; memory: BodyMemory },
-): Promise<HeldBody> {
-  const { maxBytes, timeoutMs, memory } = limits
-  const announced = Number(request.headers['content-length'] ?? 0)
-  if (announced > maxBytes) throw tooLarge(maxBytes)
-  let held = 0
-  const chunks: Buffer[] = []
+export async function readBody(request: IncomingMessage, limits: BodyLimits): Promise<HeldBody> {
+  const announced = request.headers['content-length']
+  if (Number(announced ?? 0) > limits.maxBytes) throw tooLarge(limits.maxBytes)
+  const body = new Growing(limits, announced === undefined ? FIRST_BYTES : Number(announced))
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onData = (chunk: Buffer): void => {
     try {
-      if (held + chunk.length > maxBytes) throw tooLarge(maxBytes)
-      memory.take(chunk.length)
-      held += chunk.length
-      chunks.push(chunk)
+      body.add(chunk)
     } catch (error) {
       reject(error)
     }
   }
-  const onClose = (): void => reject(new VestryError('CANCELLED', 'the client left'))
+  const onClose = (): void => {
+    if (!request.complete) reject(new VestryError('CANCELLED', 'the client left'))
+  }
   const timer = setTimeout(() => {
     reject(new VestryError('DEADLINE_EXCEEDED', 'The request body did not arrive in time'))
-  }, timeoutMs)
+  }, limits.timeoutMs)
   request.on('data', onData).once('end', resolve).once('close', onClose).once('error', onClose)
-  const release = () => {
-    memory.giveBack(held)
-    held = 0
-  }
   try {
     await promise
-    const [only] = chunks
-    const bytes = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
-    return { bytes, [Symbol.dispose]: release }
+    return { bytes: body.bytes, [Symbol.dispose]: () => body[Symbol.dispose]() }
   } catch (error) {
-    release()
+    body[Symbol.dispose]()
     throw error
   } finally {
     clearTimeout(timer)
     request.off('data', onData).off('end', resolve).off('close', onClose)
   }
 }
+
+/** Where nobody said how much will come. */
+const FIRST_BYTES = 16_384
+
+/** One piece of memory, however small the pieces are in which a body comes. */
+class Growing implements Disposable {
+  readonly #limits: BodyLimits
+  #buffer: Buffer
+  #length = 0
+
+  constructor(limits: BodyLimits, capacity: number) {
+    limits.memory.take(capacity)
+    this.#limits = limits
+    this.#buffer = Buffer.allocUnsafe(capacity)
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length)
+  }
+
+  add(chunk: Buffer): void {
+    const { maxBytes, memory } = this.#limits
+    const length = this.#length + chunk.length
+    if (length > maxBytes) throw tooLarge(maxBytes)
+    if (length > this.#buffer.length) {
+      const capacity = Math.max(length, this.#buffer.length * 2)
+      memory.take(capacity - this.#buffer.length)
+      const grown = Buffer.allocUnsafe(capacity)
+      grown.set(this.bytes)
+      this.#buffer = grown
+    }
+    this.#buffer.set(chunk, this.#length)
+    this.#length = length
+  }
+
+  [Symbol.dispose](): void {
+    this.#limits.memory.giveBack(this.#buffer.length)
+    this.#buffer = EMPTY
+    this.#length = 0
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
 
 function tooLarge(maxBytes: number): VestryError {
   return new VestryError('REQUEST_TOO_LARGE', `The body is larger than ${maxBytes} bytes`)

@@ -16,6 +16,7 @@ const MAX_HEADER_BYTES = 66_000
 /** Beyond these, connections are closed unanswered. */
 const SPARE_CONNECTIONS = 512
 const SWEEP_MS = 1_000
+const SLACK_MS = 60_000
 
 export interface LlmServer {
   listen(path: string, mode: number): Promise<void>
@@ -45,6 +46,8 @@ export function createLlmServer(llm: Llm): LlmServer {
       // An interim answer would be taken for the final one.
       server.on('checkContinue', handler)
       server.on('checkExpectation', handler)
+      // A client that takes nothing of its answer holds its connection no longer than any call may last.
+      server.timeout = SLACK_MS + Math.max(settings.native_timeout_ms, settings.stream_timeout_ms)
       server.maxConnections = settings.connections + SPARE_CONNECTIONS
       server.on('connection', (socket: Socket) => {
         open += 1
