@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type LlmWorld, type RunHeaders, startLlmWorld, tokens } from './llm-world.ts'
@@ -242,6 +243,12 @@ test('errors on the native route have the shape of that API', async () => {
     request_id: reply.headers['x-request-id'],
   })
   expect(reply.headers['www-authenticate']).toBe('Bearer error="invalid_token"')
+})
+
+test('the socket is the owner’s alone, and nobody takes it over while it is listened on', async () => {
+  expect(statSync(world.socket).mode & 0o777).toBe(0o600)
+  await expect(world.part.listen()).rejects.toMatchObject({ code: 'INSTANCE_RUNNING' })
+  expect((await world.get('/health')).status).toBe(200)
 })
 
 test('an answer that is cut in two is put together by its length', () => {

@@ -128,6 +128,20 @@ describe.each(PROVIDERS)('%s', (name, model) => {
   })
 })
 
+test('an answer that nobody counted is estimated, and paid for', async () => {
+  const message = { role: 'assistant', content: 'x'.repeat(300) }
+  const choices = [{ index: 0, message, finish_reason: 'stop' }]
+  world.fakes.openai.script({ body: { id: 'c', object: 'chat.completion', model: 'm', choices } })
+  expect((await chat('openai', 'gpt-4o')).status).toBe(200)
+  const outcome = (await last())?.outcome
+  expect(outcome).toMatchObject({
+    usage_estimated: true,
+    usage: { completion: expect.any(Number) },
+  })
+  const { completion } = outcome?.['usage'] as { completion: number }
+  expect(completion).toBeGreaterThanOrEqual(75)
+})
+
 test.each([
   ['openai', 400, {}, 400, 'invalid_request'],
   ['openai', 404, {}, 404, 'model_not_found'],

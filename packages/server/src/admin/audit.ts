@@ -11,7 +11,7 @@ import { explainRecord } from '../policy/why.ts'
 import { hmacTag } from '../seal/hash.ts'
 import { describeReport } from './audit-report.ts'
 import type { AdminDeps } from './deps.ts'
-import { namesCall, recordedUnder, TRACE_RECORDS } from './recorded-under.ts'
+import { namesCall, recordedUnder, TRACE_RECORDS, totalsUnder } from './recorded-under.ts'
 import { traceTree } from './trace.ts'
 import { type AdminVerb, verb } from './verb.ts'
 
@@ -191,7 +191,14 @@ export const auditVerbs: readonly AdminVerb[] = [
     run: async ({ deps, params, signal }) => {
       const records = await recordedUnder(deps, recordedId(deps, params.id), signal)
       if (records.length === 0) throw unknownId(params.id)
-      return { id: params.id, ...traceTree(records), truncated: records.length >= TRACE_RECORDS }
+      const tree = traceTree(records)
+      const truncated = records.length >= TRACE_RECORDS
+      // What is too much to show still counts.
+      const totals =
+        truncated && tree.txns.includes(params.id)
+          ? await totalsUnder(deps, params.id, signal)
+          : tree.totals
+      return { id: params.id, ...tree, totals, truncated }
     },
   }),
   verb({

@@ -23,7 +23,7 @@ export interface Lifecycle {
   backup(directory: string, by: string): Promise<Record<string, unknown>>
   /** The end of the log as the store last kept it. */
   storeHead(): Promise<Head | undefined>
-  describe(): Record<string, unknown>
+  describe(): Promise<Record<string, unknown>>
 }
 
 export interface AdminDeps {

@@ -7,6 +7,7 @@ import type { AuditFilter } from '../audit/filter.ts'
 import type { AuditLog } from '../audit/log.ts'
 import type { Stored } from '../audit/query.ts'
 import type { AuditRecord } from '../audit/record.ts'
+import { TotalsCount, type TraceTotals } from './trace-totals.ts'
 
 /** What one answer holds at most. */
 export const TRACE_RECORDS = 2_000
@@ -15,6 +16,8 @@ const LOOK_THROUGH = 20_000
 /** So many requests are completed, and the making of so many tokens is shown. */
 const MAX_REQUESTS = 64
 const PAGE = 1_000
+/** Records that are counted for the totals of one transaction. */
+const MAX_COUNTED = 200_000
 
 type Index = Pick<AuditIndex, 'find'>
 
@@ -33,6 +36,24 @@ export async function recordedUnder(
   await auditIndex.catchUp()
   const found = await under(auditIndex, id, signal)
   return inOrder([...(await mintsOf(auditIndex, found, signal)), ...found])
+}
+
+/** What all calls of a transaction come to, also of those that no answer has room for. */
+export async function totalsUnder(
+  { auditIndex }: Recorded,
+  txn: string,
+  signal: AbortSignal,
+): Promise<TraceTotals> {
+  const count = new TotalsCount()
+  let below: number | undefined
+  for (let seen = 0; seen < MAX_COUNTED; seen += PAGE) {
+    const page = records(await auditIndex.find({ txn }, PAGE, below))
+    signal.throwIfAborted()
+    for (const record of page) count.add(record)
+    below = page.at(-1)?.seq
+    if (page.length < PAGE) break
+  }
+  return count.value
 }
 
 /** Whether a record is about the decision, request or job that people know by this id. */

@@ -19,12 +19,19 @@ export interface RunDesk {
   /** Registers it and opens its socket. @throws VestryError `INVALID_PARAMS`, `CONFLICT` */
   register(given: RunRegistration, agent: Agent, uid: number | undefined): Promise<Changed<Run>>
   /** From its return on nothing is done under the run any more. @throws VestryError `NOT_FOUND` */
-  close(id: string): Promise<Changed<Run>>
+  close(id: string): Promise<Changed<Run> & { readonly ended: Ended }>
   environment(run: Run): Record<string, string>
   issueTrat(runId: string, requestId: string): Promise<IssuedToken>
   issueSvid(spiffeId: string, audience: string, ttlSeconds: number): IssuedToken
   /** @returns ids of the new keys. */
   rotateKeys(immediately: boolean): Promise<string[]>
+}
+
+/** What was taken under a run and ended with it. */
+export interface Ended {
+  readonly sessions: number
+  readonly leases: number
+  readonly tokens: number
 }
 
 const Id = z.string().min(1).max(128)
@@ -105,9 +112,9 @@ export function runVerbs(desk: RunDesk): AdminVerb[] {
       params: z.strictObject({ id: Id }),
       data: ({ id }) => ({ run_id: id }),
       run: async ({ deps, params, note }) => {
-        const { value: run, generation } = await desk.close(params.id)
-        note({ generation, run_txn: run.id })
-        return described(run, await deps.vault.agents.byId(run.agentId))
+        const { value: run, generation, ended } = await desk.close(params.id)
+        note({ generation, run_txn: run.id, ended })
+        return { ...described(run, await deps.vault.agents.byId(run.agentId)), ended }
       },
     }),
     verb({

@@ -209,7 +209,7 @@ export const sealVerbs: readonly AdminVerb[] = [
       const { vault } = deps
       const { createdAt, ...term } = await vault.seal.termStatus()
       return {
-        ...deps.lifecycle.describe(),
+        ...(await deps.lifecycle.describe()),
         vault_id: vault.seal.keys.vaultId,
         server_id: vault.seal.keys.serverKey.id,
         credentials: await vault.credentials.count(),

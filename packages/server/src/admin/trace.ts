@@ -3,6 +3,7 @@
  * end.
  */
 import type { AuditRecord } from '../audit/record.ts'
+import { TotalsCount, type TraceTotals } from './trace-totals.ts'
 
 export interface TraceNode {
   readonly request_id: string | null
@@ -26,6 +27,7 @@ export interface TraceTree {
   readonly trace_ids: readonly string[]
   readonly started_at: string | null
   readonly duration_ms: number
+  readonly totals: TraceTotals
   readonly spans: readonly TraceNode[]
 }
 
@@ -56,6 +58,8 @@ export function traceTree(records: readonly AuditRecord[]): TraceTree {
       ...(callsOf.get(node) ?? []),
     ].map(grown),
   })
+  const totals = new TotalsCount()
+  for (const record of records) totals.add(record)
   const first = records[0]
   const last = records.at(-1)
   return {
@@ -67,6 +71,7 @@ export function traceTree(records: readonly AuditRecord[]): TraceTree {
       first === undefined || last === undefined
         ? 0
         : Date.parse(last.timestamp) - Date.parse(first.timestamp),
+    totals: totals.value,
     spans: tops.map(grown),
   }
 }

@@ -54,6 +54,8 @@ export interface DaemonOptions {
 
 export interface Daemon {
   readonly ready: Ready
+  /** Runs that were open when all listeners were; undefined while the vault is sealed. */
+  readonly openRuns: number | undefined
   /** Emergency seal, as SIGUSR2 asks for. */
   seal(reason: string): Promise<void>
   rotateLog(): Promise<void>
@@ -137,12 +139,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     runs,
     llm,
     acceptRollback: options.acceptRollback,
-    describe: () => ({
+    describe: async () => ({
       version: VERSION,
       pid: process.pid,
       started_at: new Date(startedAtMs).toISOString(),
       home: home.dir,
       dev,
+      http: ready?.http,
+      llm_socket: ready?.llm_socket,
+      open_runs: await runs.runs.countOpen(),
     }),
     onState: () => {
       const sealed = parts.seal.state !== 'unsealed'
@@ -226,10 +231,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   ready = withState(opened, parts.seal.state !== 'unsealed')
   undo.defer(() => removeReady(home.ready))
+  const openRuns = parts.seal.state === 'unsealed' ? await runs.runs.countOpen() : undefined
   writeReady(home.ready, ready)
   const all = undo.move()
   return {
     ready,
+    openRuns,
     seal: (reason) => lifecycle.seal(reason),
     rotateLog: () => audit.rotate(),
     stop: () => {

@@ -29,7 +29,7 @@ export function createLifecycle(
     runs: RunsPart
     llm: LlmPart
     acceptRollback: boolean
-    describe: () => Record<string, unknown>
+    describe: () => Promise<Record<string, unknown>>
     /** Called when the vault was opened or sealed. */
     onState: () => void
   },

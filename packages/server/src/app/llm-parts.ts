@@ -128,8 +128,9 @@ export function assembleLlm(
     },
     listen: async () => {
       const path = settings.socket ?? home.llmSocket
-      server = createLlmServer(llm)
-      await server.listen(path, Number.parseInt(settings.socket_mode, 8))
+      const opened = createLlmServer(llm)
+      await opened.listen(path, Number.parseInt(settings.socket_mode, 8))
+      server = opened
       return path
     },
   }

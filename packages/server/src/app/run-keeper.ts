@@ -32,6 +32,14 @@ export interface RunKeeperDeps {
   readonly warn: (line: string) => void
   /** Epoch ms. */
   readonly now: () => number
+  readonly limits?: RunLimits
+}
+
+/** Each run that is served holds a descriptor. */
+export interface RunLimits {
+  readonly open: number
+  /** Closed ones that keep their sockets; beyond it the first closed lose theirs first. */
+  readonly ended: number
 }
 
 interface Kept {
@@ -47,11 +55,11 @@ interface Kept {
 }
 
 const TICK_MS = 1_000
-const MAX_OPEN = 8_192
-const MAX_ENDED = 1_024
+const DEFAULT_LIMITS: RunLimits = { open: 8_192, ended: 1_024 }
 
 export class RunKeeper {
   readonly #deps: RunKeeperDeps
+  readonly #limits: RunLimits
   readonly #kept = new Map<string, Kept>()
   readonly #sidecars: Sidecars
   readonly #sockets = new Set<string>()
@@ -63,6 +71,7 @@ export class RunKeeper {
 
   constructor(deps: RunKeeperDeps) {
     this.#deps = deps
+    this.#limits = deps.limits ?? DEFAULT_LIMITS
     this.#sidecars = new Sidecars({
       trat: async (runId) => (await this.#serving(runId)).source.get(),
       svid: async (runId, audience, requestId) =>
@@ -95,10 +104,11 @@ export class RunKeeper {
    *   another one has the same name.
    */
   assertRoom(runId: string): void {
-    if (this.#kept.size - this.#ended.size >= MAX_OPEN) {
-      throw new VestryError('RATE_LIMITED', `${MAX_OPEN} runs are open on this node`, {
+    const limit = this.#limits.open
+    if (this.#kept.size - this.#ended.size >= limit) {
+      throw new VestryError('RATE_LIMITED', `${limit} runs are open on this node`, {
         hint: 'Close runs that are done',
-        context: { scope: 'runs', limit: MAX_OPEN, retry_after_ms: 60_000 },
+        context: { scope: 'runs', limit, retry_after_ms: 60_000 },
       })
     }
     if (!this.#sockets.has(runPaths(this.#deps.home, runId).socket)) return
@@ -257,9 +267,9 @@ export class RunKeeper {
     removeTokens(kept.paths)
     this.#deps.onEnd(kept.run)
     this.#ended.add(kept.run.id)
-    // Each of them holds a descriptor; without its socket a closed run is as closed.
+    // Without its socket a closed run is as closed.
     for (const id of this.#ended) {
-      if (this.#ended.size <= MAX_ENDED) break
+      if (this.#ended.size <= this.#limits.ended) break
       this.#forget(id)
     }
   }

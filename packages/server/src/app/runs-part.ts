@@ -1,16 +1,12 @@
 /** Puts runs together: their keys, their tokens, the gate, the sockets; and says what ends with a run. */
 import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { VestryError } from '@vestry/contract/errors'
-import { VERSION } from '@vestry/contract/version'
-import type { RunDesk } from '../admin/runs.ts'
+import type { Ended, RunDesk } from '../admin/runs.ts'
 import { runVerbs } from '../admin/runs.ts'
 import type { AdminVerb } from '../admin/verb.ts'
-import { send } from '../egress/send.ts'
 import type { TokenStore } from '../gateway/tokens/token-store.ts'
 import type { JoinedRun } from '../identity/authenticate.ts'
-import { type Changed, rowGuard } from '../identity/row-guard.ts'
-import { ExternalBundle } from '../identity/runs/external-bundle.ts'
+import { rowGuard } from '../identity/row-guard.ts'
 import type { Run } from '../identity/runs/run.ts'
 import { RunGate } from '../identity/runs/run-gate.ts'
 import { type PublicKeys, RunKeys } from '../identity/runs/run-keys.ts'
@@ -21,6 +17,7 @@ import { TokenService } from '../identity/runs/token-service.ts'
 import { Trats } from '../identity/runs/trat.ts'
 import { sha256 } from '../identity/runs/verified-tokens.ts'
 import type { Parts } from './assemble.ts'
+import { externalBundle } from './external-bundle.ts'
 import { note } from './note.ts'
 import { replaceFile, runEnvironment } from './run-files.ts'
 import { RunKeeper } from './run-keeper.ts'
@@ -45,8 +42,6 @@ export interface RunsPart {
   drain(budgetMs: number): Promise<void>
 }
 
-const BUNDLE_TIMEOUT_MS = 5_000
-const MAX_BUNDLE_BYTES = 1_048_576
 const CHECK_EVERY_MS = 1_000
 /** What was under way when a run ended may still have taken something; it is looked for this long. */
 const WATCH_ENDED_MS = 60_000
@@ -88,10 +83,13 @@ export function assembleRuns(
 
   /** Runs that something on this node was taken under → when to stop looking after them. */
   const joined = new Map<string, number>()
-  const endTaken = async (run: Pick<Run, 'id'>): Promise<void> => {
-    vault.sessions.endWhere(({ txn }) => txn === run.id, 'run_closed')
-    vault.leases.revoke({ txn: run.id }, 'run_closed', vault.now())
-    await options.tokens().revokeTaken(run.id)
+  const endHeld = (id: string): Omit<Ended, 'tokens'> => ({
+    sessions: vault.sessions.endWhere(({ txn }) => txn === id, 'run_closed'),
+    leases: vault.leases.revoke({ txn: id }, 'run_closed', vault.now()).length,
+  })
+  const endTaken = async ({ id }: Pick<Run, 'id'>): Promise<Ended> => {
+    const held = endHeld(id)
+    return { ...held, tokens: await options.tokens().revokeTaken(id) }
   }
   const checkJoined = async (): Promise<void> => {
     for (const [id, until] of joined) {
@@ -100,9 +98,11 @@ export function assembleRuns(
         (error: unknown) => error instanceof VestryError && error.code === 'RUN_CLOSED',
       )
       if (!over) continue
+      endHeld(id)
+      if (now() >= until) joined.delete(id)
+      if (until !== Infinity) continue
+      joined.set(id, now() + WATCH_ENDED_MS)
       await endTaken({ id })
-      if (until === Infinity) joined.set(id, now() + WATCH_ENDED_MS)
-      else if (now() >= until) joined.delete(id)
     }
   }
 
@@ -144,11 +144,11 @@ export function assembleRuns(
     now,
   })
 
-  const close = async (id: string): Promise<Changed<Run>> => {
+  const close: RunDesk['close'] = async (id) => {
     const changed = await runs.close(id)
-    await endTaken({ id })
+    const ended = await endTaken({ id })
     keeper.closed(changed.value)
-    return changed
+    return { ...changed, ended }
   }
   /** An agent that is revoked does not come back, so nothing of its runs needs to stay. */
   const closeRevoked = async (): Promise<void> => {
@@ -276,36 +276,4 @@ function keptKeys(file: string): PublicKeys {
   } catch (cause) {
     throw new VestryError('VAULT_LOCKED', undefined, { cause })
   }
-}
-
-function externalBundle({ config, vault }: Parts): ExternalBundle | undefined {
-  const { bundle_file: file, bundle_url: url } = config.identity
-  if (file !== undefined && url !== undefined)
-    throw new VestryError(
-      'CONFIG_INVALID',
-      'identity.bundle_file and bundle_url exclude each other',
-    )
-  if (file !== undefined)
-    return new ExternalBundle({ load: () => readFile(file, 'utf8'), now: vault.now })
-  if (url === undefined) return undefined
-  const load = async (): Promise<string> => {
-    const { status, body } = await send(
-      {
-        url,
-        method: 'GET',
-        headers: [['accept', 'application/json']],
-        followRedirects: false,
-        userAgent: `vestry/${VERSION}`,
-        poolKey: { path: 'identity:bundle', version: 0 },
-        authorize: () => ({ exactHost: true, allowHttp: true, followRedirects: false }),
-        timeoutMs: BUNDLE_TIMEOUT_MS,
-        maxResponseBytes: MAX_BUNDLE_BYTES,
-        onOverflow: 'refuse',
-      },
-      vault.egress.deps,
-    )
-    if (status !== 200) throw new VestryError('UPSTREAM_ERROR', `the bundle answered ${status}`)
-    return Buffer.from(body).toString('utf8')
-  }
-  return new ExternalBundle({ load, now: vault.now })
 }

@@ -1,7 +1,8 @@
 /** Records and reports of the log as lines for a person. Pure. */
-import { cellText, type Row, rowOf } from './cell.ts'
+import { cellText, counted, type Row, rowOf } from './cell.ts'
 import type { Paint, Style } from './style.ts'
 import { facts } from './table.ts'
+import { detailBeside, dollars } from './trace-text.ts'
 
 /** `seq  time  ✓ actor  action  detail  code`, one line; `…` marks what is about to be done. */
 export function recordLine(record: Row, paint: Paint): string {
@@ -15,15 +16,36 @@ export function recordLine(record: Row, paint: Paint): string {
     mark,
     cellText(record['actor']).padEnd(16),
     cellText(record['action']).padEnd(20),
-    cellText(record['detail']),
+    detailBeside(record['action'], record['detail']),
+    ...modelFacts(record),
   ]
   const { code, status } = outcome
   if (code !== undefined && code !== 'OK')
     parts.push(paint(success ? 'dim' : 'red', cellText(code)))
-  if (typeof status === 'number') parts.push(`upstream ${status}`)
+  if (typeof status === 'number' && record['source'] !== 'llm') parts.push(`upstream ${status}`)
   const decision = rowOf(record, 'decision')['id']
   if (decision !== undefined) parts.push(paint('dim', cellText(decision)))
   return `${parts.join('  ')}\n`
+}
+
+/** Of a call of a model: which one, where its name is not told already, and what it used and cost. */
+function modelFacts(record: Row): string[] {
+  if (record['source'] !== 'llm') return []
+  const { provider, model } = rowOf(record, 'data')
+  const outcome = rowOf(record, 'outcome')
+  const { cost_micros: cost, status, mock, replayed, truncated } = outcome
+  const { total } = rowOf(outcome, 'usage')
+  const name = `${cellText(provider)}:${cellText(model)}`
+  const isTold = model === undefined || cellText(record['detail']).endsWith(name)
+  return [
+    isTold ? undefined : name,
+    typeof total === 'number' ? counted(total, 'token') : undefined,
+    typeof cost === 'number' ? dollars(cost) : undefined,
+    mock === true ? 'mock' : undefined,
+    replayed === true ? 'given again' : undefined,
+    truncated === true ? 'cut short' : undefined,
+    typeof status === 'number' && status >= 400 ? `answered ${status}` : undefined,
+  ].filter((part) => part !== undefined)
 }
 
 const STATUS: Readonly<Record<string, Style>> = { intact: 'green', truncated: 'red', broken: 'red' }

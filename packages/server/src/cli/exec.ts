@@ -4,6 +4,7 @@ import { homedir, hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
+import type { VaultPlace } from '../exec/places.ts'
 import { isRow, type Row } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
@@ -66,7 +67,7 @@ async function exec(io: CommandIo, command: string[], options: ExecOptions): Pro
     repository: options.repo === undefined ? undefined : existing('--repo', options.repo),
     shown: (options.read ?? []).map((path) => existing('--read', path)),
     // Also the homes that are not this one: keys lie there too.
-    hidden: [io.home.dir, ...['.vestry', '.sanctum'].map((name) => join(homedir(), name))],
+    hidden: [io.home.dir, ...['.vestry', '.sanctum'].map((place) => join(homedir(), place))],
     uid: agentUid(own, run?.['RUN_ID'] ?? name, options.uid),
     sandbox: options.sandbox,
     own: io.env,
@@ -164,7 +165,7 @@ function readyFile(io: CommandIo): Row {
   }
 }
 
-function vaultOf(io: CommandIo, name: string): { socket: string; keyFile: string } | undefined {
+function vaultOf(io: CommandIo, name: string): VaultPlace | undefined {
   const keyFile = [`${name}.key`, `${name}.key.enc`]
     .map((file) => join(io.home.keys, file))
     .find((file) => existsSync(file))

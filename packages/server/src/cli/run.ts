@@ -118,6 +118,7 @@ function runText(reply: Row, paint: Paint): string {
       ['repository', empty(reply['repo_url'])],
       ['expires', reply['expires_at']],
       ['closed', reply['closed_at'] ?? undefined],
+      ['ended with it', isRow(reply['ended']) ? endedText(reply['ended']) : undefined],
     ],
     paint,
   )

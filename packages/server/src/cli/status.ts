@@ -40,6 +40,7 @@ const NOT_SHOWN = new Set([
   ...['initialized', 'sealed', 'features', 'protocol', 'limits', 'audit_available', 'audit'],
   ...['version', 'server_time', 'pid', 'started_at', 'home', 'dev', 'term', 'generation'],
   ...['credentials', 'agents', 'policies', 'leases', 'sessions', 'failed_unseals', 'policy_set'],
+  ...['http', 'llm_socket', 'open_runs'],
 ])
 
 function statusText(status: Row, paint: Paint): string {
@@ -63,6 +64,8 @@ function statusText(status: Row, paint: Paint): string {
       ],
       ['running since', status['started_at']],
       ['home', status['home']],
+      ['http', status['http']],
+      ['llm socket', status['llm_socket']],
       ['audit log', auditText(status)],
       ...(sealed === true ? [] : contents(status)),
       ...rest,
@@ -85,7 +88,7 @@ function contents(status: Row): [string, unknown][] {
   const failed = status['failed_unseals']
   return [
     ['holds', [of('credentials'), of('agents'), counted(status['policies'], 'policy', 'policies')]],
-    ['in use', [of('leases'), of('sessions')]],
+    ['in use', [of('leases'), of('sessions'), counted(status['open_runs'], 'open run')]],
     ['policy set', status['policy_set']],
     ['store', counted(status['generation'], 'change')],
     [

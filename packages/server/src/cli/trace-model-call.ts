@@ -1,5 +1,6 @@
 /** What the tree of `vestry trace` tells of a call of a model, a line each. Pure. */
 import { cellText, type Row, rowOf } from './cell.ts'
+import { dollars } from './trace-text.ts'
 
 /** Which model and for what, what it used and cost, and where the answer came from. */
 export function modelLines(span: Row): string[] {
@@ -17,6 +18,7 @@ export function modelLines(span: Row): string[] {
     line('usage', usage(outcome)),
     line('answer', [
       outcome['mock'] === true ? 'from the mock' : undefined,
+      outcome['replayed'] === true ? 'given again' : undefined,
       outcome['truncated'] === true ? 'cut short' : undefined,
     ]),
   ].filter((text) => text !== '')
@@ -25,20 +27,16 @@ export function modelLines(span: Row): string[] {
 /** `9 in + 6 out = 15 tokens  $0.000117  stop` */
 function usage(outcome: Row): (string | undefined)[] {
   const { prompt, completion, total } = rowOf(outcome, 'usage')
-  const { cost_micros: cost, finish_reason: finish } = outcome
+  const { cost_micros: cost, finish_reason: finish, usage_estimated: guessed, price } = outcome
   return [
     typeof total === 'number'
       ? `${cellText(prompt)} in + ${cellText(completion ?? 0)} out = ${total} tokens`
       : undefined,
+    guessed === true ? 'estimated' : undefined,
     typeof cost === 'number' ? dollars(cost) : undefined,
+    price === 'unknown' ? 'price not known' : undefined,
     typeof finish === 'string' ? cellText(finish) : undefined,
   ]
-}
-
-/** Millionths of a dollar, without an exponent. */
-function dollars(micros: number): string {
-  const text = (micros / 1_000_000).toFixed(6).replace(/0+$/, '')
-  return `$${text.endsWith('.') ? `${text}00` : text}`
 }
 
 /** Empty when there is nothing to tell. */

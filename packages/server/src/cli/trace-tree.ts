@@ -1,8 +1,10 @@
 /** The reply of `admin.trace` drawn as a tree: caller → token → decision → lease → what came of it. Pure. */
-import { cellText, type Row, rowOf, rowsOf } from './cell.ts'
+import { cellText, isRow, type Row, rowOf, rowsOf } from './cell.ts'
 import type { Paint } from './style.ts'
 import { modelLines } from './trace-model-call.ts'
+import { detailBeside, endedText } from './trace-text.ts'
 import { tellsUpstream, tokenLines, toolLines } from './trace-tool-call.ts'
+import { totalsLine } from './trace-totals.ts'
 
 /** One line of the tree and what hangs below it. */
 interface Branch {
@@ -12,16 +14,19 @@ interface Branch {
 
 export function traceText(reply: Row, paint: Paint): string {
   const started = typeof reply['started_at'] === 'string' ? Date.parse(reply['started_at']) : 0
+  const ofTransaction = textsOf(reply['txns']).includes(cellText(reply['id']))
   const head = [
     paint('bold', `trace ${cellText(reply['id'])}`),
     cellText(reply['actors']),
-    ...textsOf(reply['txns']).filter((txn) => txn !== reply['id']),
+    // What operators did about it in transactions of their own is shown all the same.
+    ...(ofTransaction ? [] : textsOf(reply['txns'])),
     cellText(reply['started_at']),
     duration(reply['duration_ms']),
   ]
   const branches = rowsOf(reply, 'spans').map((span) => branchOf(span, started, paint))
-  const more = reply['truncated'] === true ? ['… more than can be shown here'] : []
-  return `${[head.join('  '), ...draw(branches, ''), ...more].join('\n')}\n`
+  const more = reply['truncated'] === true ? ['… only the newest are shown'] : []
+  const totals = ofTransaction ? [totalsLine(rowOf(reply, 'totals'), paint)] : []
+  return `${[head.join('  '), ...draw(branches, ''), ...more, ...totals].join('\n')}\n`
 }
 
 function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
@@ -33,13 +38,14 @@ function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
     ...toolLines(span),
     ...modelLines(span),
     leaseLine(span),
+    endedLine(outcome),
     outcomeLine(outcome, paint),
   ]
   return {
     lines: [
       [
         paint('bold', cellText(span['action'])),
-        cellText(span['detail']),
+        detailBeside(span['action'], span['detail']),
         paint('dim', `+${at}ms`),
         paint('dim', duration(outcome['duration_ms'])),
       ]
@@ -75,6 +81,10 @@ function leaseLine(span: Row): string | undefined {
   const data = rowOf(span, 'data')
   const ttl = data['ttl'] === undefined ? '' : `  ttl ${cellText(data['ttl'])} s`
   return `lease  ${cellText(lease)}${ttl}`
+}
+
+function endedLine({ ended }: Row): string | undefined {
+  return isRow(ended) ? `ended  ${endedText(ended)}` : undefined
 }
 
 function outcomeLine(outcome: Row, paint: Paint): string | undefined {

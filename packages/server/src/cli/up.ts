@@ -56,7 +56,7 @@ async function up(io: CommandIo, options: UpOptions): Promise<void> {
     io.busy('starting', () => startDaemon({ ...settings, passphrase: passphrase?.secret })),
   )
   const stopListening = listenToSignals(io, daemon)
-  io.print(daemon.ready, readyLine(daemon.ready))
+  io.print(daemon.ready, readyLine(daemon))
   await stopped
   await io.busy('finishing what is under way', () => daemon.stop())
   stopListening()
@@ -105,13 +105,15 @@ function untilStopped(signal: AbortSignal): Promise<void> {
   })
 }
 
-function readyLine(ready: Ready): string {
+function readyLine({ ready, openRuns }: { ready: Ready; openRuns: number | undefined }): string {
   const parts = [
     'ready',
     ready.http,
     `vault ${ready.vault_socket}`,
     ...(ready.vault_tcp === undefined ? [] : [`tcp ${ready.vault_tcp}`]),
+    `llm ${ready.llm_socket}`,
     `admin ${ready.admin_socket}`,
+    ...(openRuns === undefined ? [] : [`runs ${openRuns}`]),
     `pid ${ready.pid}`,
     ...(ready.sealed === true ? ['sealed'] : []),
   ]

@@ -3,15 +3,16 @@
  * its run, and the command. Everything that was made for it is gone when it ends.
  */
 import { existsSync, lchownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { environmentOf, type Variables } from './environment.ts'
 import { launch } from './launch.ts'
-import { isHidden, isWithin, mountArguments, ROOM } from './mounts.ts'
+import { isHidden, isWithin, mountArguments, PRIVATE, ROOM } from './mounts.ts'
+import { DIRECTORIES, isPlace, movedTo, roomPlan, VAULT, type VaultPlace } from './places.ts'
 import { findProgram } from './program-path.ts'
+import { assertReached } from './reach.ts'
 import { openRoom, type Room } from './room.ts'
-import { chooseSandbox, problemIn, type Sandbox, type SandboxChoice } from './sandbox.ts'
+import { chooseSandbox, type SandboxChoice } from './sandbox.ts'
 import { compileProfile, hostArchitecture } from './seccomp/compile.ts'
 import { agentProfile } from './seccomp/profile.ts'
 
@@ -22,7 +23,7 @@ export interface ExecPlan {
   readonly pod: Variables
   readonly extra: Variables
   /** The vault's socket and the agent's key file, where its clients look for them. */
-  readonly vault: { readonly socket: string; readonly keyFile: string } | undefined
+  readonly vault: VaultPlace | undefined
   readonly repository: string | undefined
   /** Shown read-only although what is around them is hidden. */
   readonly shown: readonly string[]
@@ -34,42 +35,25 @@ export interface ExecPlan {
   readonly warn: (text: string) => void
 }
 
-/** Variables that name a socket → its name in the room, and whether HTTP is spoken there. */
-const SOCKETS: Readonly<Record<string, { name: string; http: boolean }>> = {
-  LLM_GATEWAY_SOCKET: { name: 'llm.sock', http: true },
-  AUTH_SIDECAR_SOCKET: { name: 'auth.sock', http: true },
-  ENVPOD_SOCKET: { name: 'queue.sock', http: false },
-  ENVPOD_IDENTITY_SOCKET: { name: 'identity.sock', http: false },
-}
-/** Variables that name a token file → its name in the room. */
-const FILES: Readonly<Record<string, string>> = {
-  SPIFFE_JWT_PATH: 'svid.jwt',
-  TRAT_FILE: 'trat.jwt',
-}
-const DIRECTORIES: Readonly<Record<string, string>> = { WORK_DIR: 'work', OUTPUT_PATH: 'output' }
-/** They are other places inside than outside. */
-const PLACES = new Set([SOCKETS, FILES, DIRECTORIES].flatMap((table) => Object.keys(table)))
-const VAULT = 'sanctum'
 const FILTER = 'filter.bpf'
 
 /** @returns The command's exit code. @throws VestryError when it could not be started. */
 export async function execAgent(plan: ExecPlan): Promise<number> {
-  const [name = ''] = plan.command
+  const [command = ''] = plan.command
   const path = plan.extra['PATH'] ?? plan.own['PATH'] ?? ''
-  const program = findProgram(name, path)
+  const program = findProgram(command, path)
   if (program === undefined) {
-    throw new VestryError('NOT_FOUND', `there is no program ${name}`, {
+    throw new VestryError('NOT_FOUND', `there is no program ${command}`, {
       hint: 'Give its path, or put its directory into PATH',
     })
   }
-  const isPlace = ([variable]: [string, string]): boolean => PLACES.has(variable)
   const given: Variables = {
     ...plan.pod,
     ...plan.run,
-    ...Object.fromEntries(Object.entries(plan.extra).filter(isPlace)),
+    ...Object.fromEntries(Object.entries(plan.extra).filter(([name]) => isPlace(name))),
   }
   const own = ownDirectories(given, plan.uid)
-  await using room = await openRoom(roomPlan(plan, given))
+  await using room = await openRoom(roomPlan(given, plan))
   const filterFile = join(room.dir, FILTER)
   writeFileSync(filterFile, compileProfile(agentProfile(), hostArchitecture()), { mode: 0o600 })
   const directory = startDirectory(plan)
@@ -93,7 +77,7 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
   }
   const seen = hasView ? ROOM : room.dir
   const work = hasView ? `${ROOM}/work` : (own['work'] ?? join(room.dir, 'work'))
-  const moved = movedTo(given, { seen, room, work, own, hasView })
+  const moved = movedTo(given, { seen, room: room.dir, work, hasView })
   return await launch({
     sandbox,
     command: [program, ...plan.command.slice(1)],
@@ -105,39 +89,11 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
         ...(repository !== undefined && { REPO_PATH: repository }),
       },
       home: work,
-      extra: Object.fromEntries(Object.entries(plan.extra).filter((entry) => !isPlace(entry))),
+      extra: Object.fromEntries(Object.entries(plan.extra).filter(([name]) => !isPlace(name))),
     }),
     directory: hasView ? '/' : (directory ?? work),
     filterFile,
   })
-}
-
-function roomPlan(plan: ExecPlan, given: Variables) {
-  const { vault } = plan
-  const sockets = Object.entries(SOCKETS).flatMap(([variable, { name, http }]) => {
-    const path = given[variable]
-    return path === undefined ? [] : [[name, { path, http }] as const]
-  })
-  const files = Object.entries(FILES).flatMap(([variable, name]) => {
-    const path = given[variable]
-    return path === undefined ? [] : [[name, path] as const]
-  })
-  return {
-    parent: plan.uid !== undefined && existsSync('/run') ? '/run' : tmpdir(),
-    uid: plan.uid,
-    writable: ['work', 'output'],
-    readable: ['repo', ...(vault === undefined ? [] : [VAULT, `${VAULT}/keys`])],
-    sockets: {
-      ...Object.fromEntries(sockets),
-      ...(vault !== undefined && { [`${VAULT}/vault.sock`]: { path: vault.socket, http: false } }),
-    },
-    files: {
-      ...Object.fromEntries(files),
-      ...(vault !== undefined && {
-        [`${VAULT}/keys/${vault.keyFile.slice(dirname(vault.keyFile).length + 1)}`]: vault.keyFile,
-      }),
-    },
-  }
 }
 
 /** The directories that a run writes in, made and given to its user when they are still ours. */
@@ -165,35 +121,8 @@ function ownDirectories(given: Variables, uid: number | undefined): Variables {
   return own
 }
 
-/** Another user has to find the way himself, past directories that are closed to all but their owners. */
-function assertReached(
-  sandbox: Sandbox,
-  filterFile: string,
-  uid: number,
-  {
-    program,
-    directories,
-    repository,
-  }: { program: string; directories: readonly string[]; repository: string | undefined },
-): void {
-  const can = (test: string, path: string): boolean =>
-    problemIn(sandbox, filterFile, ['/bin/sh', '-c', test, 'sh', path]) === undefined
-  if (!can('test -x "$1"', program)) {
-    throw new VestryError('CONFIG_INVALID', `user ${uid} cannot run ${program}`, {
-      hint: 'Put the program where all may read it, or choose a user that may with --uid',
-    })
-  }
-  if (repository !== undefined && !can('test -x "$1" && test -r "$1"', repository)) {
-    throw new VestryError('CONFIG_INVALID', `user ${uid} cannot read the repository`, {
-      hint: 'Let others read its directory and files, or choose a user that may with --uid',
-    })
-  }
-  const closed = directories.find((path) => !can('test -x "$1" && test -w "$1"', path))
-  if (closed === undefined) return
-  throw new VestryError('CONFIG_INVALID', `user ${uid} cannot write to ${closed}`, {
-    hint: 'Install bubblewrap, or give it directories that it reaches: --env WORK_DIR=… --env OUTPUT_PATH=…',
-  })
-}
+/** One of the directories that are emptied, itself: to show it would show everybody’s. */
+const isPrivate = (path: string): boolean => PRIVATE.some((each) => each === path)
 
 function mountPlan(
   plan: ExecPlan,
@@ -206,7 +135,8 @@ function mountPlan(
   const isShown = (path: string): boolean => shown.some((place) => isWithin(path, place))
   // Where it was started, and what was started: seen even below the temporary directories.
   for (const path of [directory, program]) {
-    if (path !== undefined && isHidden(path) && !isShown(path)) shown.push(path)
+    if (path === undefined || isPrivate(path) || !isHidden(path) || isShown(path)) continue
+    shown.push(path)
   }
   const write = { work: join(room.dir, 'work'), output: join(room.dir, 'output'), ...own }
   return {
@@ -226,32 +156,4 @@ function mountPlan(
 /** undefined where the directory is one that the agent must not see. */
 function startDirectory({ directory, hidden }: ExecPlan): string | undefined {
   return hidden.some((path) => isWithin(directory, path)) ? undefined : directory
-}
-
-/** The variables with the places that they name as the agent sees them. */
-function movedTo(
-  given: Variables,
-  place: {
-    seen: string
-    room: Room
-    work: string
-    own: Variables
-    hasView: boolean
-  },
-): Variables {
-  const moved: Record<string, string> = { ...given }
-  for (const [variable, { name }] of Object.entries(SOCKETS)) {
-    if (moved[variable] !== undefined) moved[variable] = join(place.seen, name)
-  }
-  for (const [variable, name] of Object.entries(FILES)) {
-    if (moved[variable] === undefined) continue
-    moved[variable] = join(place.seen, name)
-    // Clients take a missing token file for an error even when they could ask for the token.
-    if (variable === 'TRAT_FILE' && !existsSync(join(place.room.dir, name))) delete moved[variable]
-  }
-  if (place.hasView) {
-    moved['WORK_DIR'] = place.work
-    moved['OUTPUT_PATH'] = join(place.seen, 'output')
-  }
-  return moved
 }

@@ -11,11 +11,11 @@ export interface ArtifactPath {
 }
 
 /**
- * @param root Of the repository. Without one an absolute path cannot be made relative.
+ * @param roots Of the repository, by each name it goes by. Without one an absolute path cannot be made relative.
  * @throws SarifValidationError for a path that is empty, or leads out of the repository.
  */
-export function artifactPath(file: string, root: string | undefined): ArtifactPath {
-  const local = within(fromUrl(file), root, file).replaceAll('\\', '/')
+export function artifactPath(file: string, roots: readonly string[]): ArtifactPath {
+  const local = within(fromUrl(file), roots, file).replaceAll('\\', '/')
   const path = posix
     .normalize(local)
     .replace(/^(?:\.\/)+/, '')
@@ -36,10 +36,12 @@ function fromUrl(file: string): string {
   }
 }
 
-function within(file: string, root: string | undefined, given: string): string {
+function within(file: string, roots: readonly string[], given: string): string {
   if (!isAbsolute(file)) return file
-  if (root === undefined) throw refused(given, 'is absolute, and no repository is known')
-  return relative(root, file)
+  const paths = roots.map((root) => relative(root, file))
+  const path = paths.find((one) => !one.startsWith('..')) ?? paths[0]
+  if (path === undefined) throw refused(given, 'is absolute, and no repository is known')
+  return path
 }
 
 function refused(file: string, why: string, cause?: unknown): SarifValidationError {

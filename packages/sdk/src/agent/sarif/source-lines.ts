@@ -34,6 +34,16 @@ export function sourceFiles(root: string | undefined): SourceFiles {
   }
 }
 
+/** A repository's path as given, and without links: an agent may know it by either. */
+export function rootNames(root: string | undefined): string[] {
+  if (root === undefined) return []
+  try {
+    return [...new Set([root, realpathSync(root)])]
+  } catch {
+    return [root]
+  }
+}
+
 function open(root: string, path: string): SourceFile | undefined {
   try {
     const file = realpathSync(join(root, path))

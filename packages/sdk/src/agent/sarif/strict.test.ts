@@ -143,6 +143,19 @@ test.each(['../x.py', 'a/../../x.py', '..\\x.py', '/etc/passwd', 'C:\\x.py', '',
   },
 )
 
+test('a repository that goes by two names is known by both', () => {
+  const alias = `${root}-alias`
+  symlinkSync(root, alias)
+  try {
+    for (const file of [join(root, 'x.py'), join(alias, 'x.py')]) {
+      const { result } = only([{ ...base, location: { file } }], { repositoryPath: alias })
+      expect(result.locations[0]!.physicalLocation.artifactLocation.uri).toBe('x.py')
+    }
+  } finally {
+    rmSync(alias)
+  }
+})
+
 test('a rule is as severe as its worst finding and as precise as its least certain one', () => {
   const findings: FindingInput[] = [
     { ...base, severity: 'low', confidence: 'high', cwe: 'CWE-78' },

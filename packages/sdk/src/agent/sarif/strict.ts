@@ -10,7 +10,7 @@ import { type Region, regionOf } from './region.ts'
 import { type ReportFacts, type ReportRun, SARIF_SCHEMA, SARIF_VERSION } from './report.ts'
 import { cweNumber, descriptionOf, rulesOf } from './rules.ts'
 import { gradeOf } from './severity.ts'
-import { type SourceFiles, sourceFiles } from './source-lines.ts'
+import { rootNames, type SourceFiles, sourceFiles } from './source-lines.ts'
 
 /** A finding, and where it is in the repository. */
 interface Placed {
@@ -23,9 +23,10 @@ interface Placed {
 /** @throws SarifValidationError for a path that leads out of the repository. */
 export function strictDocument(facts: ReportFacts, run: ReportRun): object {
   const files = sourceFiles(run.repositoryPath)
+  const roots = rootNames(run.repositoryPath)
   const placed = facts.findings
     .map(clean)
-    .map((finding) => place(finding, run.repositoryPath, files))
+    .map((finding) => place(finding, roots, files))
     .sort(inOrder)
   const findings = placed.map(({ finding }) => finding)
   const driver = { name: facts.toolName, version: facts.toolVersion, rules: rulesOf(findings) }
@@ -38,7 +39,7 @@ export function strictDocument(facts: ReportFacts, run: ReportRun): object {
       {
         tool: { driver },
         ...(runId !== undefined && { automationDetails: { id: `${agentName}/${runId}` } }),
-        invocations: [invocationOf(facts, run)],
+        invocations: [invocationOf(facts, run, roots)],
         columnKind: 'utf16CodeUnits',
         results: withoutRepeats(placed).map(resultOf),
         properties: {
@@ -67,8 +68,8 @@ function clean(finding: Finding): Finding {
   })
 }
 
-function place(finding: Finding, root: string | undefined, files: SourceFiles): Placed {
-  const artifact = artifactPath(finding.location.file, root)
+function place(finding: Finding, roots: readonly string[], files: SourceFiles): Placed {
+  const artifact = artifactPath(finding.location.file, roots)
   const source = files(artifact.path)
   const region = regionOf(finding.location, source)
   const line = source?.line(region.startLine)
@@ -129,12 +130,12 @@ function resultOf({ finding, artifact, region, fingerprints }: Placed): object {
   }
 }
 
-function invocationOf(facts: ReportFacts, run: ReportRun): object {
+function invocationOf(facts: ReportFacts, run: ReportRun, roots: readonly string[]): object {
   const { partial = false, exitCode } = run
   const notices = facts.notifications.map(({ level, message, file }) => ({
     level,
     message: { text: redact(message).toWellFormed() || level },
-    ...(file !== undefined && { locations: [locationOf(file, run.repositoryPath)] }),
+    ...(file !== undefined && { locations: [locationOf(file, roots)] }),
   }))
   return {
     executionSuccessful: !partial && (exitCode ?? 0) === 0,
@@ -143,8 +144,8 @@ function invocationOf(facts: ReportFacts, run: ReportRun): object {
   }
 }
 
-function locationOf(file: string, root: string | undefined): object {
-  return { physicalLocation: { artifactLocation: { uri: artifactPath(file, root).uri } } }
+function locationOf(file: string, roots: readonly string[]): object {
+  return { physicalLocation: { artifactLocation: { uri: artifactPath(file, roots).uri } } }
 }
 
 /** Members in one order, however an agent built them. */

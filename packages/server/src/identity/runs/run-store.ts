@@ -115,6 +115,17 @@ export class RunStore implements Disposable {
     return rows.map(({ id }) => id)
   }
 
+  /** Open, and not past their ends. */
+  async countOpen(): Promise<number> {
+    const { count } = await this.#deps.store.db
+      .selectFrom('run')
+      .select((is) => is.fn.countAll().as('count'))
+      .where('state', '=', 'open')
+      .where('expires_at', '>', this.#deps.now())
+      .executeTakeFirstOrThrow()
+    return Number(count)
+  }
+
   /** Newest first. */
   async list(
     wanted: { limit?: number; agentId?: string; node?: string; live?: boolean } = {},

@@ -19,8 +19,10 @@ export function answerChat(
 ): Promise<Answer> {
   return once(llm, call, signal, async ({ backend, work, meter }) => {
     const completion = await backend.chat(request, work)
-    meter.counted(completion.usage)
-    meter.finishReason = completion.choices[0]?.finish_reason
+    const [choice] = completion.choices
+    if (completion.usage !== undefined) meter.counted(completion.usage)
+    else meter.received(Buffer.byteLength(JSON.stringify(choice?.message ?? '')))
+    meter.finishReason = choice?.finish_reason
     return answer(completion, work)
   })
 }
@@ -51,6 +53,7 @@ export function answerNative(
       { path, body: bytes, headers },
       work,
     )
+    meter.received(body.length)
     if (call.estimate === undefined) meter.free()
     else meter.counted(usage)
     meter.finishReason = finishReason

@@ -46,7 +46,7 @@ export class Meter {
     )
   }
 
-  /** So much of a streamed answer has come in. */
+  /** So much of the answer has come in, in case that nobody counts it. */
   received(bytes: number): void {
     this.#received += bytes
   }

@@ -1,0 +1,91 @@
+/** A run as a daemon would have made it, and agent processes of it that a test starts and listens to. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { ExecPlan } from './exec.ts'
+import { findProgram } from './program-path.ts'
+
+const SCRIPT = join(import.meta.dirname, 'test-exec-process.ts')
+const PATH = process.env['PATH'] ?? ''
+export const isRoot = process.getuid?.() === 0
+export const UID = 1_912_345_678
+
+/** Why a sandbox cannot be tested here; undefined when it can. */
+export function missing(kind: 'bubblewrap' | 'namespace'): string | undefined {
+  if (process.platform !== 'linux') return 'needs Linux'
+  const program = findProgram(kind === 'bubblewrap' ? 'bwrap' : 'unshare', PATH)
+  if (program === undefined) return `${kind} is not installed`
+  const args =
+    kind === 'bubblewrap'
+      ? ['--ro-bind', '/', '/', '--unshare-net', ...(isRoot ? [] : ['--unshare-user']), '/bin/true']
+      : [...(isRoot ? [] : ['--user', '--map-current-user']), '--net', '/bin/true']
+  if (isRoot && !isOpen(process.execPath)) return 'Node is closed to other users'
+  const { status } = spawnSync(program, args, { stdio: 'ignore' })
+  return status === 0 ? undefined : `${kind} does not work here`
+}
+
+/** Others can walk to it: an agent of root's is another user. */
+function isOpen(path: string): boolean {
+  for (let at = dirname(path); at !== dirname(at); at = dirname(at)) {
+    if ((statSync(at).mode & 0o001) === 0) return false
+  }
+  return true
+}
+
+export interface Scene {
+  readonly dir: string
+  readonly plan: Partial<ExecPlan>
+}
+
+/** A run as a daemon would have made it: a home that is closed to others, with sockets, tokens and keys. */
+export async function scene(): Promise<Scene> {
+  const dir = mkdtempSync(join(tmpdir(), 'exec-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  const home = join(dir, 'home')
+  for (const name of ['run', 'keys']) mkdirSync(join(home, name), { recursive: true, mode: 0o700 })
+  writeFileSync(join(home, 'keys', 'operator.key'), 'the operator’s key')
+  writeFileSync(join(home, 'run', 'svid.jwt'), 'svid-1')
+  const sidecar = createServer((request, response) => {
+    response.writeHead(request.url === '/trat' ? 200 : 404, { connection: 'close' })
+    response.end('e30.e30.sig')
+  })
+  sidecar.listen(join(home, 'run', 'auth.sock'))
+  await once(sidecar, 'listening')
+  onTestFinished(() => void sidecar.close())
+  const run = {
+    RUN_ID: 'run_1',
+    SPIFFE_JWT_PATH: join(home, 'run', 'svid.jwt'),
+    TRAT_FILE: join(home, 'run', 'trat.jwt'),
+    AUTH_SIDECAR_SOCKET: join(home, 'run', 'auth.sock'),
+    WORK_DIR: join(home, 'work'),
+    OUTPUT_PATH: join(home, 'output'),
+  }
+  return {
+    dir,
+    plan: { run, hidden: [home], directory: '/', ...(isRoot && { uid: UID }) },
+  }
+}
+
+/** Starts `script` as the agent's Node program. */
+export function start(plan: Partial<ExecPlan>, script: string) {
+  const own = { PATH, TERM: 'dumb', OPENAI_API_KEY: 'sk-marker' }
+  const given = { command: [process.execPath, '--input-type=module', '-e', script], own, ...plan }
+  const child = spawn(process.execPath, ['--conditions=source', SCRIPT, JSON.stringify(given)], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let out = ''
+  let err = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text
+  })
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number, out, err }))
+  return { child, ended, out: () => out }
+}
