@@ -81,6 +81,8 @@ export interface LlmWorld extends AsyncDisposable {
   readonly warnings: string[]
   draining: boolean
   putKey(path: string, value: string): Promise<void>
+  /** Policies in Cedar, besides those that are built in. */
+  addPolicy(text: string): Promise<void>
   /** A registered run and its tokens. */
   run(registration?: Record<string, unknown>): Promise<RunHeaders>
   /** A JSON request over the Unix socket. */
@@ -240,6 +242,10 @@ export async function startLlmWorld(
       state.draining = value
     },
     putKey,
+    addPolicy: async (text) => {
+      await parts.policies.add([{ name: 'test.cedar', text }], { understood: true })
+      await reload.load()
+    },
     run: async (registration = {}) => {
       const given = readRegistration({
         org_id: '90210',

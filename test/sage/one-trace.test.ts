@@ -122,6 +122,13 @@ test('look', async () => {
   console.log(await vestryCli('audit', 'query', '--txn', RUN))
   await vestry.admin.call('admin.run.close', { id: RUN })
   console.log(await vestryCli('trace', RUN))
-  console.log(JSON.stringify(JSON.parse(await vestryCli('trace', RUN, '--json')), null, 1).slice(0, 9000))
-  console.log(await search(gatewayToken), await search(own, { 'txn-token': trat }), await search(own), await vestry.admin.call('admin.lease.list'))
+  console.log(
+    JSON.stringify(JSON.parse(await vestryCli('trace', RUN, '--json')), null, 1).slice(0, 9000),
+  )
+  console.log(
+    await search(gatewayToken),
+    await search(own, { 'txn-token': trat }),
+    await search(own),
+    await vestry.admin.call('admin.lease.list'),
+  )
 })

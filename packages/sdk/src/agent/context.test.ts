@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -7,6 +7,8 @@ import { type FakeServer, fakeServer, respond, svid, trat } from '../sage/fake-s
 import { configureLogging } from '../sage/log.ts'
 import { AgentContext } from './context.ts'
 import type { OutputRun } from './io.ts'
+import type { TokenUsageInput } from './sarif/finding.ts'
+import { SarifOutput } from './sarif/output.ts'
 
 let directory: string
 let server: FakeServer | undefined
@@ -287,7 +289,20 @@ describe('output', () => {
       return ['a']
     }
     expect(await context.writeOutput({ ioType: 'x', write }, { partial: true })).toEqual(['a'])
-    expect(seen).toEqual([join(directory, 'out'), { runId: 'r', partial: true }])
+    expect(seen).toEqual([join(directory, 'out'), { runId: 'r', tokenUsage: [], partial: true }])
+  })
+
+  test('sage §11.4: the models’ usage is in the report, unless the agent gave its own', async () => {
+    const context = AgentContext.forExternalLlm({ env: await gatewayEnv() })
+    context.usage.record('openai:gpt-4o', { inputTokens: 3, outputTokens: 2, totalTokens: 5 })
+    const reported = async (tokenUsage: readonly TokenUsageInput[]) => {
+      const output = new SarifOutput({ toolName: 't', toolVersion: '1', tokenUsage })
+      await context.writeOutput(output)
+      const text = await readFile(join(directory, 'out/results.sarif'), 'utf8')
+      return JSON.parse(text).runs[0].properties.tokenUsage
+    }
+    expect(await reported([])).toEqual(context.usage.entries())
+    expect(await reported([{ model: 'own', totalTokens: 1 }])).toMatchObject([{ model: 'own' }])
   })
 
   test('that fails is 51', async () => {

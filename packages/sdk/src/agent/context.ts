@@ -230,7 +230,8 @@ export class AgentContext {
   async writeOutput(output: AgentOutput, run: OutputRun = {}): Promise<string[]> {
     try {
       await mkdir(this.outputDir, { recursive: true })
-      return await output.write(this.outputDir, { runId: this.runId, ...run })
+      const known = { runId: this.runId, tokenUsage: this.usage.entries() }
+      return await output.write(this.outputDir, { ...known, ...run })
     } catch (cause) {
       if (cause instanceof SageSanctumError) throw cause
       const why = cause instanceof Error ? cause.message : String(cause)

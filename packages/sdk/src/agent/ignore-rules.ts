@@ -2,8 +2,8 @@
  * Patterns of paths to leave out, as `.gitignore` has them. The patterns come from the repository, so
  * matching takes a time that is bounded by pattern times path, whatever they are.
  */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readRegularFile } from '../sage/regular-file.ts'
 
 /**
  * @param path Relative to the repository.
@@ -23,7 +23,7 @@ interface Pattern {
   readonly onlyDirectories: boolean
 }
 
-const MAX_CHARACTERS = 256 * 1024
+const MAX_BYTES = 256 * 1024
 const MAX_PATTERNS = 5000
 
 /** The rules of the files with these names in one directory; undefined without any. */
@@ -34,9 +34,10 @@ export async function ignoreRules(
 ): Promise<IgnoreRules | undefined> {
   const patterns: Pattern[] = []
   for (const name of names) {
-    // Most directories have none.
-    const text = await readFile(join(path, name), 'utf8').catch(() => '')
-    patterns.push(...patternsOf(text))
+    // Most directories have none. A link may lead anywhere, so it is no such file either.
+    const options = { maxBytes: MAX_BYTES, followLinks: false }
+    const text = await readRegularFile(join(path, name), options).catch(() => '')
+    patterns.push(...patternsOf(text.toString()))
   }
   if (patterns.length === 0) return undefined
   const from = directory === '' ? 0 : directory.length + 1
@@ -52,7 +53,6 @@ export async function ignoreRules(
 
 function patternsOf(text: string): Pattern[] {
   return text
-    .slice(0, MAX_CHARACTERS)
     .split(/\r?\n/, MAX_PATTERNS)
     .map(patternOf)
     .filter((pattern) => pattern !== undefined)

@@ -1,4 +1,5 @@
 /** What goes into an agent and what comes out of it. */
+import type { UsageEntry } from '../llm/usage-ledger.ts'
 
 /** What an agent works on. */
 export interface AgentInput {
@@ -17,6 +18,8 @@ export interface OutputRun {
   /** The run was stopped before it was done. */
   readonly partial?: boolean | undefined
   readonly exitCode?: number | undefined
+  /** What the models of the run's context used so far. */
+  readonly tokenUsage?: readonly UsageEntry[] | undefined
 }
 
 /** What an agent hands back to be kept. */

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { InputValidationError, PathTraversalError } from '../sage/errors.ts'
 import { configureLogging } from '../sage/log.ts'
@@ -112,6 +114,16 @@ describe('sage §21.36: listing', () => {
       'src/b.tmp',
       'src/build',
     ])
+  })
+
+  test('reads no ignore file through a link, and waits for no pipe', async () => {
+    await files('a', 'b')
+    await writeFile(join(outer, 'rules'), 'a\n')
+    await symlink('../rules', join(root, '.gitignore'))
+    await symlink('/dev/zero', join(root, '.zeroignore'))
+    await promisify(execFile)('mkfifo', [join(root, '.pipeignore')])
+    const ignoreFiles = ['.gitignore', '.zeroignore', '.pipeignore']
+    expect(await input.listFiles({ ignoreFiles, hidden: false })).toEqual(['a', 'b'])
   })
 
   test('is not held up by a pattern made for that', async () => {

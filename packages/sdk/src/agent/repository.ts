@@ -2,11 +2,11 @@
  * The repository an agent works on. Nothing outside of it is listed or read, whatever its links and
  * file names say.
  */
-import { constants } from 'node:fs'
-import { open, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, join, sep } from 'node:path'
 import { type Environment, variable } from '../sage/environment.ts'
 import { InputValidationError, PathTraversalError } from '../sage/errors.ts'
+import { readRegularFile } from '../sage/regular-file.ts'
 import type { AgentInput } from './io.ts'
 import { type ListOptions, listFiles } from './list-files.ts'
 
@@ -82,25 +82,15 @@ export class RepositoryInput implements AgentInput {
    * @throws PathTraversalError when the path, or a link on it, leads out of the repository.
    * @throws InputValidationError when there is no such file or it is too large.
    */
-  async readBytes(relative: string, options: ReadOptions = {}): Promise<Uint8Array> {
-    const { maxBytes = DEFAULT_MAX_BYTES } = options
-    const file = await open(
-      await this.#inside(relative),
-      // A link or a pipe that appears here in the meantime is neither followed nor waited for.
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    ).catch((cause: unknown) => {
-      throw new InputValidationError(`The file ${relative} cannot be read`, { cause })
+  async readBytes(
+    relative: string,
+    { maxBytes = DEFAULT_MAX_BYTES }: ReadOptions = {},
+  ): Promise<Uint8Array> {
+    // A link that appears here in the meantime is not followed.
+    const options = { maxBytes, followLinks: false }
+    return await readRegularFile(await this.#inside(relative), options).catch((cause: Error) => {
+      throw new InputValidationError(`The file ${relative} cannot be read: ${cause.message}`)
     })
-    try {
-      const found = await file.stat()
-      if (!found.isFile()) throw new InputValidationError(`${relative} is not a file`)
-      if (found.size > maxBytes) {
-        throw new InputValidationError(`The file ${relative} is larger than ${maxBytes} bytes`)
-      }
-      return await file.readFile()
-    } finally {
-      await file.close()
-    }
   }
 
   /** The text of one file, read as UTF-8. @throws As readBytes. */

@@ -228,7 +228,7 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
       })
       this.#logger.info('output_written', { files })
     }
-    const error = result.error === '' ? undefined : result.error
+    const error = result.error || undefined
     if (error !== undefined) this.#logger.error('agent_error', { error, exit_code: code })
     return { code, result, error, isPartial }
   }

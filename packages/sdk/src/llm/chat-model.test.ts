@@ -313,13 +313,22 @@ test('roles of other frameworks are understood, and an unknown one speaks as the
     { role: 'human', content: 'a' } as never,
     { role: 'ai', content: 'b' } as never,
     { role: 'critic', content: 'c' } as never,
+    { role: 'constructor', content: 'd' } as never,
   ])
   expect(lastBody()['messages']).toEqual([
     { role: 'system', content: 'Review.' },
     { role: 'user', content: 'a' },
     { role: 'assistant', content: 'b' },
     { role: 'user', content: 'c' },
+    { role: 'user', content: 'd' },
   ])
+})
+
+test('tool arguments that JSON cannot hold are refused, naming the place', async () => {
+  const toolCalls = [{ id: 'a', name: 'b', args: { count: 1n } }]
+  const asking = model().invoke([{ role: 'assistant', content: '', toolCalls }])
+  await expect(asking).rejects.toThrow(ValidationError)
+  await expect(asking).rejects.toThrow('messages[0].toolCalls[0].args')
 })
 
 test('the ledger adds up successful calls per model, and nothing of a failed one', async () => {

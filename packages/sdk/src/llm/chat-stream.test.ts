@@ -5,9 +5,11 @@ import {
   RateLimitError,
   TraTExpiredError,
 } from '../sage/errors.ts'
+import type { GatewayStream } from '../sage/http/response.ts'
 import { FakeClock } from '../testing/clock.ts'
 import type { GatewayReply } from '../testing/fake-gateway.ts'
 import { type FakeStack, startFakeStack } from '../testing/fake-stack.ts'
+import { MockGatewayClient } from '../testing/mock-gateway-client.ts'
 import { createLlmForGateway, type GatewayChatModel } from './chat-model.ts'
 import type { ChatDelta, ChatStream } from './chat-stream.ts'
 import { eventsOf } from './gateway-transport.ts'
@@ -167,6 +169,36 @@ test('nothing is sent before the first read, and a stream that was never read ca
   await stream.close()
   expect(stack.gateway.requests).toEqual([])
 })
+
+test.each([
+  ['bytes that are no UTF-8', Buffer.from([0x64, 0xff, 0xfe, 0x0a])],
+  ['an error that is a text', 'data: {"error":"no more"}\n\n'],
+  ['an event that is no JSON', 'data: {\n\n'],
+])('%s: GatewayError', async (_what, bytes) => {
+  await expect(sent(bytes).final()).rejects.toMatchObject({ name: 'GatewayError', exitCode: 30 })
+})
+
+test('blanks around the end do not hide it', async () => {
+  const chunk = { choices: [{ index: 0, delta: { content: 'a' } }] }
+  const answer = await sent(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE] \r\n\r\n`).final()
+  expect(answer.content).toBe('a')
+})
+
+/** A stream of these bytes and nothing else. */
+function sent(bytes: Uint8Array | string): ChatStream {
+  async function* body() {
+    yield Buffer.from(bytes as string)
+  }
+  const requestStream = async (): Promise<GatewayStream> => {
+    const parts = body()
+    return { status: 200, headers: {}, [Symbol.asyncIterator]: () => parts, close() {} }
+  }
+  const client = Object.assign(new MockGatewayClient({ isGatewayMode: true }), {
+    request: () => Promise.reject(new Error('not here')),
+    requestStream,
+  })
+  return createLlmForGateway(client, 'openai:gpt-4o').stream('x')
+}
 
 test('events are read whatever the line ends and wherever the bytes are cut', async () => {
   const text =

@@ -2,25 +2,16 @@
  * Model calls straight to a provider, for local development: the same translation the gateway uses,
  * with a key of the developer's own.
  */
-import {
-  ConfigurationError,
-  GatewayError,
-  ModelNotAvailableError,
-  RateLimitError,
-} from '../sage/errors.ts'
+import { ConfigurationError, GatewayError } from '../sage/errors.ts'
 import { directSender } from './direct-http.ts'
+import { fromFault } from './fault-error.ts'
 import { eventsOf } from './gateway-transport.ts'
 import type { JsonObject } from './providers/chat-types.ts'
 import { checkChat } from './providers/check-chat.ts'
 import { checkEmbeddings } from './providers/check-embeddings.ts'
 import { compatible, providerOf } from './providers/index.ts'
 import { isObject, parseJson } from './providers/json.ts'
-import {
-  type CallScope,
-  type Outgoing,
-  type Provider,
-  ProviderFault,
-} from './providers/provider.ts'
+import type { CallScope, Outgoing, Provider } from './providers/provider.ts'
 import { canonicalModel } from './providers/table.ts'
 import type { ModelCall, ModelTransport } from './transport.ts'
 
@@ -141,17 +132,6 @@ async function translating<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw fromFault(error)
   }
-}
-
-/** A translator's fault in the SDK's own classes, as the gateway's codes would have it. */
-export function fromFault(error: unknown): unknown {
-  if (!(error instanceof ProviderFault)) return error
-  const { code, status, retryAfterSeconds, truncated } = error
-  const fields = { code, status, retryAfterSeconds, truncated }
-  const text = `The provider call failed with ${code}: ${error.message}`
-  if (code === 'provider_rate_limited') return new RateLimitError(text, fields)
-  if (code === 'model_not_found') return new ModelNotAvailableError(text, { code, status })
-  return new GatewayError(text, fields)
 }
 
 function boundedMap(most: number): CallScope['signatures'] {

@@ -79,6 +79,12 @@ test.each([
   ])
 })
 
+test('texts that are no list of texts are refused', async () => {
+  for (const texts of ['abc', undefined, ['a', 1]]) {
+    await expect(embeddings().embedDocuments(texts as never)).rejects.toThrow(ValidationError)
+  }
+})
+
 test.each([
   ['too few', { data: [entry(0)] }],
   ['too many', { data: [entry(0), entry(1), entry(2)] }],

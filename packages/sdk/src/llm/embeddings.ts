@@ -62,6 +62,7 @@ export class GatewayEmbeddings implements EmbeddingsModel {
    * @throws GatewayError unless every text got its vector and all have the same length.
    */
   async embedDocuments(texts: readonly string[], options: EmbedOptions = {}): Promise<number[][]> {
+    if (!Array.isArray(texts)) throw new ValidationError('texts must be a list')
     const wrong = texts.findIndex((text) => typeof text !== 'string')
     if (wrong !== -1) throw new ValidationError(`texts[${wrong}] must be a text`)
     const vectors: number[][] = []

@@ -2,6 +2,7 @@
 import { GatewayError } from '../sage/errors.ts'
 import type { GatewayCallOptions, GatewayClient } from '../sage/gateway-client.ts'
 import { errorBody, errorOf } from '../sage/http/answer-error.ts'
+import { fromFault } from './fault-error.ts'
 import type { JsonObject } from './providers/chat-types.ts'
 import { isObject, parseJson } from './providers/json.ts'
 import type { SseEvent } from './providers/provider.ts'
@@ -10,7 +11,6 @@ import type { ModelCall, ModelTransport } from './transport.ts'
 
 const CHAT = '/v1/chat/completions'
 const EMBEDDINGS = '/v1/embeddings'
-const DONE = '[DONE]'
 
 /** The part of a gateway client that sends. */
 type Sender = Required<Pick<GatewayClient, 'request' | 'requestStream'>>
@@ -27,6 +27,8 @@ export function gatewayTransport(client: Sender): ModelTransport {
       const stream = await client.requestStream('POST', CHAT, optionsOf(call))
       try {
         yield* chunksOf(stream)
+      } catch (error) {
+        throw fromFault(error)
       } finally {
         stream.close()
       }
@@ -48,11 +50,13 @@ function optionsOf(call: ModelCall): GatewayCallOptions {
 
 async function* chunksOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<JsonObject> {
   for await (const event of eventsOf(bytes)) {
-    if (event.data === DONE) return
+    if (isDone(event)) return
     const chunk = parseJson(event.data)
     if (!isObject(chunk)) throw new GatewayError('The gateway sent an event that is not JSON')
     // The stream began with status 200, so the code alone says which error it is.
-    if (isObject(chunk['error'])) throw errorOf(errorBody(event.data))
+    if (isObject(chunk['error']) || typeof chunk['error'] === 'string') {
+      throw errorOf(errorBody(event.data))
+    }
     yield chunk
   }
   throw new GatewayError('The stream ended before the answer was complete', { truncated: true })
@@ -63,5 +67,9 @@ export async function* eventsOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerato
   const parser = new SseParser()
   for await (const part of bytes) yield* parser.push(part)
   // The closing blank line is missing where a server closes at once.
-  yield* parser.push(Buffer.from('\n\n')).filter(({ data }) => data === DONE)
+  yield* parser.push(Buffer.from('\n\n')).filter(isDone)
+}
+
+function isDone({ data }: SseEvent): boolean {
+  return data.trim() === '[DONE]'
 }

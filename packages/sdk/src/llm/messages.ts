@@ -52,15 +52,13 @@ export type ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolM
 export type ChatInput = string | readonly (ChatMessage | string)[]
 
 /** The roles of other frameworks, by the name that goes onto the wire. */
-const ROLES: Readonly<Record<string, string>> = {
-  system: 'system',
-  developer: 'developer',
-  user: 'user',
-  human: 'user',
-  assistant: 'assistant',
-  ai: 'assistant',
-  tool: 'tool',
-}
+const ROLES: ReadonlyMap<unknown, string> = new Map([
+  ['system', 'system'],
+  ['developer', 'developer'],
+  ['assistant', 'assistant'],
+  ['ai', 'assistant'],
+  ['tool', 'tool'],
+])
 
 /**
  * @returns OpenAI messages. A role nobody knows speaks as the user.
@@ -76,7 +74,7 @@ export function wireMessages(input: ChatInput): JsonObject[] {
 function wireMessage(message: unknown, at: string): JsonObject {
   if (typeof message === 'string') return { role: 'user', content: message }
   if (!isObject(message)) throw new ValidationError(`${at} must be a text or an object with a role`)
-  const role = ROLES[String(message['role'])] ?? 'user'
+  const role = ROLES.get(message['role']) ?? 'user'
   // Elsewhere an answer that only calls tools has no content at all.
   const said = message['content'] ?? (role === 'assistant' ? '' : undefined)
   const content = wireContent(said, `${at}.content`)
@@ -106,5 +104,13 @@ function wireToolCall(call: unknown, at: string): JsonObject {
   if (typeof id !== 'string' || typeof name !== 'string' || !isObject(args)) {
     throw new ValidationError(`${at} must have an id, a name and args, an object`)
   }
-  return { id, type: 'function', function: { name, arguments: JSON.stringify(args) } }
+  return { id, type: 'function', function: { name, arguments: jsonText(args, `${at}.args`) } }
+}
+
+function jsonText(value: unknown, at: string): string {
+  try {
+    return JSON.stringify(value)
+  } catch (cause) {
+    throw new ValidationError(`${at} cannot be written as JSON`, { cause })
+  }
 }

@@ -19,6 +19,8 @@ test.each([
   [{ exclusiveMinimum: 1 }, 1, ['the answer: must be more than 1']],
   [{ exclusiveMaximum: 1 }, 1, ['the answer: must be less than 1']],
   [{ multipleOf: 5 }, 7, ['the answer: must be a multiple of 5']],
+  [{ multipleOf: 0.01 }, 19.99, []],
+  [{ multipleOf: 0.01 }, 19.999, ['the answer: must be a multiple of 0.01']],
   [{ minLength: 2 }, '💥', ['the answer: must have at least 2 characters']],
   [{ maxLength: 1 }, '💥', []],
   [{ pattern: '^a' }, 'b', ['the answer: must match ^a']],

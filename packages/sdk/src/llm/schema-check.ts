@@ -87,10 +87,15 @@ const numbers: Check = (schema, value, at) => {
   if (typeof exclusiveMaximum === 'number' && value >= exclusiveMaximum) {
     found.push(`must be less than ${exclusiveMaximum}`)
   }
-  if (typeof multipleOf === 'number' && !Number.isInteger(value / multipleOf)) {
+  if (typeof multipleOf === 'number' && !isWhole(value / multipleOf)) {
     found.push(`must be a multiple of ${multipleOf}`)
   }
   return found.map((text) => said(at, text))
+}
+
+/** Up to the rounding of a division: 19.99 is a multiple of 0.01. */
+function isWhole(quotient: number): boolean {
+  return Math.abs(quotient - Math.round(quotient)) <= Math.abs(quotient) * 1e-12
 }
 
 const texts: Check = (schema, value, at) => {

@@ -46,7 +46,8 @@ export function strictSchema(schema: JsonObject): JsonObject {
   return { ...result, $defs: Object.fromEntries(kept) }
 }
 
-function copied(schema: JsonObject): JsonObject {
+/** @throws ConfigurationError for a schema with functions or the like in it. */
+export function copied(schema: JsonObject): JsonObject {
   try {
     return structuredClone(schema)
   } catch (error) {

@@ -163,6 +163,13 @@ test('non-strict output takes maps, and sends the schema as it is', async () => 
   await expect(wrong).rejects.toThrow('/a: must be integer')
 })
 
+test('a schema that is no plain JSON is refused, strict or not', () => {
+  const schema = { type: 'object', properties: {}, check: () => true }
+  for (const strict of [true, false]) {
+    expect(() => model().withStructuredOutput({ schema, strict })).toThrow(ConfigurationError)
+  }
+})
+
 test.each([
   ['{"a":1}', '{"a":1}'],
   ['```json\n{"a":1}\n```', '{"a":1}'],

@@ -17,7 +17,7 @@ import {
   jsonSchemaOf,
   type StandardSchema,
 } from './standard-schema.ts'
-import { strictSchema } from './strict-schema.ts'
+import { copied, strictSchema } from './strict-schema.ts'
 
 export interface StructuredOptions<T = unknown> {
   /** A JSON Schema, or a validator of a library that speaks Standard Schema. */
@@ -60,7 +60,7 @@ export function planStructuredOutput<T>(options: StructuredOptions<T>): Structur
   const written = options.jsonSchema ?? (validator ? jsonSchemaOf(validator) : schema)
   if (!isObject(written))
     throw new ConfigurationError('schema must be a JSON Schema or a validator')
-  const sent = strict ? strictSchema(written) : structuredClone(written)
+  const sent = strict ? strictSchema(written) : copied(written)
   const name = schemaName(options.name ?? written['title'])
   const responseFormat = { type: 'json_schema', json_schema: { name, schema: sent, strict } }
   return {

@@ -2,7 +2,7 @@
  * What the agent SDK throws. Every class has an exit code, which the runner makes the process's own;
  * every message is redacted when it is made, so that logging an error is always safe.
  */
-import { redact } from './redact.ts'
+import { foreignText, redact } from './redact.ts'
 
 /** What an error knows beyond its text. */
 export interface SageErrorOptions {
@@ -34,8 +34,9 @@ export class SageSanctumError extends Error {
     this.exitCode = options.exitCode ?? new.target.exitCode
     this.retryable = options.retryable ?? false
     this.status = options.status
-    this.code = options.code
-    this.requestId = options.requestId
+    // A server chose these two.
+    this.code = options.code && foreignText(options.code)
+    this.requestId = options.requestId && foreignText(options.requestId)
   }
 
   toJSON(): Record<string, unknown> {

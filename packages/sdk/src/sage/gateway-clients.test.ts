@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { DirectProviderClient } from './direct-provider-client.ts'
 import { ConfigurationError, SpiffeAuthError, TraTExpiredError } from './errors.ts'
@@ -136,6 +137,30 @@ describe('a request through the gateway', () => {
       expect(requests[0]?.headers['idempotency-key']).toBe(requests[1]?.headers['idempotency-key'])
     },
   )
+
+  test('sage §21.18: a token that came meanwhile is not dropped because an older one was refused', async () => {
+    const invalidated: unknown[] = []
+    const tokens = sources()
+    const tratClient = { ...tokens.tratClient, invalidate: (raw?: string) => invalidated.push(raw) }
+    server = await fakeServer((request, n) =>
+      n === 1 ? refuse(request, 401, 'txn_expired') : respond(request, 200, {}),
+    )
+    const { socketPath } = server
+    const gateway = new SpiffeGatewayClient({ ...tokens, tratClient, socketPath })
+    await gateway.request('POST', '/x', POST)
+    expect(invalidated).toEqual([trat(EXP, { generation: 1 })])
+  })
+
+  test('an answer that repeats a token as its code or request id is quoted without it', async () => {
+    const { client: gateway } = await client((request) => {
+      const token = request.headers['txn-token'] ?? ''
+      const error = { code: `a ${token}`, message: token, request_id: token }
+      respond(request, 403, { error })
+    })
+    const error = await gateway.request('POST', '/x', POST).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'a [secret]', requestId: '[secret]' })
+    expect(inspect(error) + JSON.stringify(error)).not.toContain('eyJ')
+  })
 
   test('sage §21.18: and only one', async () => {
     const { client: gateway, requests } = await client((request) =>

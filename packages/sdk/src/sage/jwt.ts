@@ -1,4 +1,5 @@
 /** Reading a compact JWT without proving it: only the server that accepts it can do that. */
+import { parseObject } from '../llm/providers/json.ts'
 
 const PART = /^[\w-]+$/
 
@@ -15,11 +16,5 @@ export function jwtPayload(token: string): Record<string, unknown> | undefined {
 
 function jsonPart(part: string): Record<string, unknown> | undefined {
   if (!PART.test(part)) return undefined
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isObject ? (value as Record<string, unknown>) : undefined // just checked
-  } catch {
-    return undefined
-  }
+  return parseObject(Buffer.from(part, 'base64url').toString('utf8'))
 }

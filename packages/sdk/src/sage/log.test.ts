@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ConfigurationError } from './errors.ts'
 import { bindLogging, configureLogging, getLogger, loggingFromEnvironment } from './log.ts'
@@ -117,6 +119,25 @@ describe('sage §15.6: records', () => {
     })
     expect(() => getLogger().info('x')).not.toThrow()
   })
+})
+
+test('nobody who forges a record or a screen', () => {
+  const lines = captured()
+  getLogger().info('a\nb\u001b[2J', { 'c\nd': 'e\nf' })
+  expect(lines[0]).toMatch(/a b \[2J c d="e\\nf"\n$/)
+})
+
+test('a listener that went away does not end the run', async () => {
+  const program = `import { getLogger } from ${JSON.stringify(import.meta.resolve('./log.ts'))}
+    const timer = setInterval(() => getLogger().info('x'), 5)
+    process.stdin.once('end', () => clearInterval(timer)).resume()`
+  const flags = ['--conditions=source', '--input-type=module', '-e', program]
+  const child = spawn(process.execPath, flags, { stdio: ['pipe', 'ignore', 'pipe'] })
+  await once(child.stderr, 'data')
+  child.stderr.destroy()
+  const ended = once(child, 'exit')
+  setTimeout(() => child.stdin.end(), 100)
+  expect(await ended).toEqual([0, null])
 })
 
 test('sage §3: the environment sets format and level; what does not exist is 43', () => {

@@ -29,7 +29,13 @@ export interface LoggingOptions {
 
 const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 10, info: 20, warning: 30, error: 40 }
 
-const toStderr = (line: string): void => void process.stderr.write(line)
+const toStderr = (line: string): void => {
+  // Whoever started the agent may have stopped listening: no reason to end the run.
+  if (!process.stderr.listeners('error').includes(ignored)) process.stderr.on('error', ignored)
+  process.stderr.write(line)
+}
+
+const ignored = (): void => {}
 
 /** One process has one stderr, hence one configuration. */
 const current: { [Name in keyof LoggingOptions]-?: NonNullable<LoggingOptions[Name]> } = {
@@ -121,7 +127,7 @@ function textFields(fields: Record<string, unknown>): string {
   const { exception, ...rest } = fields
   const pairs = Object.entries(rest)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => ` ${key}=${shown(value)}`)
+    .map(([key, value]) => ` ${oneLine(key)}=${shown(value)}`)
     .join('')
   return typeof exception === 'string' ? `${pairs}\n${exception}` : pairs
 }
@@ -131,7 +137,7 @@ function shown(value: unknown): string {
   return JSON.stringify(value) ?? String(value)
 }
 
-// A line break in an event would forge a second record.
+// A line break would forge a second record, an escape sequence a whole screen.
 function oneLine(text: string): string {
-  return text.replace(/[\r\n]+/g, ' ')
+  return text.replace(/\p{Cc}+/gu, ' ')
 }

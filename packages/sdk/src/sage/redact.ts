@@ -80,9 +80,8 @@ function copyObject(value: object, above: readonly object[]): unknown {
   if (value instanceof Error) return copyError(value, above)
   if ('toJSON' in value && typeof value.toJSON === 'function') return copy(value.toJSON(), above)
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
-  if (Array.isArray(value) || value instanceof Set) {
-    return [...value].slice(0, MAX_ITEMS).map((item) => copy(item, above))
-  }
+  if (value instanceof Set) return copy([...value], above)
+  if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => copy(item, above))
   const entries = value instanceof Map ? [...value.entries()] : Object.entries(value)
   return Object.fromEntries(
     entries.slice(0, MAX_ITEMS).map(([key, item]) => [redact(String(key)), copy(item, above)]),

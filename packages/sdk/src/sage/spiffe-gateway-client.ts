@@ -27,7 +27,8 @@ export interface SvidSource {
 export interface TratSource {
   readonly current?: TransactionToken | undefined
   getToken(options?: { signal?: AbortSignal | undefined }): Promise<TransactionToken>
-  invalidate(): void
+  /** @param refused The token a server did not take; without it, whatever is held. */
+  invalidate(refused?: string): void
 }
 
 export interface SpiffeGatewayClientOptions {
@@ -145,15 +146,18 @@ export class SpiffeGatewayClient implements GatewayClient {
   }
 
   #call({ provider, headers, ...rest }: GatewayCallOptions): HttpCallOptions {
+    let sent: string | undefined
     return {
       ...rest,
       renew: (code) => {
         const isStale = STALE.has(code ?? '')
-        if (isStale) this.invalidate()
+        if (isStale) this.#jwtSource.invalidate()
+        if (isStale) this.#tratClient.invalidate(sent)
         return isStale
       },
       headers: async (signal) => {
         const { spiffeJwt, trat } = await this.getCredentials({ signal })
+        sent = trat
         return {
           Authorization: `Bearer ${spiffeJwt}`,
           'Txn-Token': trat,

@@ -303,3 +303,14 @@ describe('a transaction token', () => {
     expect(() => TransactionToken.parse(trat(now + 300, claims))).toThrow(TraTAcquisitionError)
   })
 })
+
+test('a token a server refused is not taken again; one that came meanwhile stays', async () => {
+  const [old, fresh] = [trat(now + 200), trat(now + 300)]
+  const client = await withSidecar((request, n) => respond(request, 200, n === 1 ? old : fresh))
+  await client.getToken()
+  client.invalidate(old)
+  expect((await client.getToken()).raw).toBe(fresh)
+  client.invalidate(old)
+  expect((await client.getToken()).raw).toBe(fresh)
+  expect(sidecar?.requests).toHaveLength(2)
+})

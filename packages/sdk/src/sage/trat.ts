@@ -91,10 +91,14 @@ export class TransactionTokenClient {
     }
   }
 
-  /** Forgets the cached token and, while there is another, does not take it again; `current` stays. */
-  invalidate(): void {
-    this.#refused = this.#cached?.raw ?? this.#refused
-    this.#cached = undefined
+  /**
+   * Forgets the cached token and, while there is another, does not take it again; `current` stays.
+   *
+   * @param refused The token a server did not take: nothing is forgotten when a newer one came meanwhile.
+   */
+  invalidate(refused: string | undefined = this.#cached?.raw): void {
+    this.#refused = refused ?? this.#refused
+    if (this.#cached?.raw === refused) this.#cached = undefined
   }
 
   [inspectHook](): string {

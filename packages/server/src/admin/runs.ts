@@ -1,5 +1,5 @@
 /** Runs for operators: register, list, close; their tokens, and the keys these are signed with. */
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
 import type { Agent } from '../identity/agent.ts'
 import type { Changed } from '../identity/row-guard.ts'
@@ -23,6 +23,8 @@ export interface RunDesk {
   environment(run: Run): Record<string, string>
   issueTrat(runId: string, requestId: string): Promise<IssuedToken>
   issueSvid(spiffeId: string, audience: string, ttlSeconds: number): IssuedToken
+  /** Keys of another issuer that are trusted; undefined: none is configured. @throws VestryError `IDENTITY_INVALID` */
+  trustedKeys(): Promise<number | undefined>
   /** @returns ids of the new keys. */
   rotateKeys(immediately: boolean): Promise<string[]>
 }
@@ -130,6 +132,21 @@ export function runVerbs(desk: RunDesk): AdminVerb[] {
         const keys = await desk.rotateKeys(params.immediately)
         note({ keys })
         return { keys, immediately: params.immediately }
+      },
+    }),
+    verb({
+      name: 'run.trust_bundle',
+      action: 'admin:read',
+      event: 'admin.read',
+      params: z.strictObject({}),
+      run: async () => {
+        try {
+          const keys = await desk.trustedKeys()
+          return { configured: keys !== undefined, readable: true, keys: keys ?? 0 }
+        } catch (error) {
+          if (asVestryError(error).code !== 'IDENTITY_INVALID') throw error
+          return { configured: true, readable: false, keys: 0 }
+        }
       },
     }),
     verb({

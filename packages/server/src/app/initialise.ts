@@ -51,7 +51,7 @@ export async function isUnfinished({ db }: Store): Promise<boolean> {
   return held === undefined
 }
 
-/** What a vault that is being made writes. */
+/** What a vault writes that is being made, or opened for the first time. */
 const BEGINNING = [
   'api_key',
   'operator',
@@ -59,6 +59,7 @@ const BEGINNING = [
   'policy_set',
   'slot',
   'keyring',
+  'run_key',
   'row_change',
 ] as const
 

@@ -60,9 +60,10 @@ export function assembleRuns(
   const ttsAudience = identity.tts_audience ?? `spiffe://${trustDomain}/tts`
   const keys = new RunKeys({ store, guard, keys: () => seal.keys, now })
   const runs = new RunStore({ store, guard, now })
+  const external = externalBundle(parts)
   const svids = new Svids({
     keys,
-    external: externalBundle(parts),
+    external,
     trustDomain,
     leewaySeconds,
     now,
@@ -197,6 +198,7 @@ export function assembleRuns(
     environment: (run) => runEnvironment(home, run, llmSocket),
     issueTrat: (runId, requestId) => service.issueFor(runId, 'operator', requestId),
     issueSvid: (spiffeId, audience, ttlSeconds) => svids.issue(spiffeId, audience, ttlSeconds),
+    trustedKeys: async () => (external === undefined ? undefined : (await external.keys()).length),
     rotateKeys: async (immediately) => {
       const made = await keys.rotate({ immediately })
       publish()

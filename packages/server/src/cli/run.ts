@@ -7,6 +7,7 @@ import { integer } from './option-value.ts'
 import type { Paint, Style } from './style.ts'
 import { facts, table } from './table.ts'
 import { readTextFile } from './text-file.ts'
+import { endedText } from './trace-text.ts'
 
 const MAX_FILE_BYTES = 262_144
 

@@ -44,28 +44,35 @@ describe.skipIf(noSandbox !== undefined).each(kinds)('%s', (sandbox) => {
     expect((await ended).code).toBe(130)
   })
 
-  test('an agent does not outlive the process that started it', async () => {
-    const { child, out } = start(bare, `console.log('ready'); setInterval(() => {}, 1000)`)
+  /** Rooms that the process `pid` made. */
+  const roomsOf = (pid: number | undefined): string[] =>
+    [tmpdir(), '/run']
+      .flatMap((place) => (existsSync(place) ? readdirSync(place) : []))
+      .filter((name) => name.startsWith('vestry-') && name.includes(`-${pid}-`))
+
+  test('an agent does not outlive the process that started it, and what is left is cleared by the next', async () => {
+    const { child } = start(bare, `console.log('ready'); setInterval(() => {}, 1000)`)
     await once(child.stdout, 'data')
-    const marker = process.execPath
-    expect(out()).toBe('ready\n')
-    const children = () => descendants(child.pid ?? 0, marker)
-    const agents = children()
+    const agents = descendants(child.pid ?? 0, process.execPath)
     expect(agents).not.toEqual([])
     child.kill('SIGKILL')
+    await once(child, 'close')
     await expect.poll(() => agents.filter(isRunning)).toEqual([])
+    expect(roomsOf(child.pid)).toHaveLength(1)
+    await start(bare, '').ended
+    expect(roomsOf(child.pid)).toEqual([])
   })
 
-  test('nothing of the room is left behind', async () => {
-    const rooms = (): string[] =>
-      [tmpdir(), '/run'].flatMap((place) => (existsSync(place) ? readdirSync(place) : []))
-    const { out } = await start(
-      { ...bare, extra: { AUTH_SIDECAR_SOCKET: '/nonexistent.sock' }, sandbox },
-      'console.log(process.env.AUTH_SIDECAR_SOCKET)',
-    ).ended
-    const [, room] = /\/(vestry-\w+)\//.exec(out) ?? []
-    if (sandbox === 'namespace') expect(room).toBeDefined()
-    if (room !== undefined) expect(rooms()).not.toContain(room)
+  test('nothing of the room is left behind, and a room in use is left alone', async () => {
+    const first = start(bare, `console.log('ready'); process.stdin.resume()`)
+    await once(first.child.stdout, 'data')
+    const second = start(bare, '')
+    await second.ended
+    expect(roomsOf(second.child.pid)).toEqual([])
+    expect(roomsOf(first.child.pid)).toHaveLength(1)
+    first.child.stdin.end()
+    expect((await first.ended).code).toBe(0)
+    expect(roomsOf(first.child.pid)).toEqual([])
   })
 })
 

@@ -8,10 +8,13 @@ import {
   chownSync,
   closeSync,
   fchownSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -47,7 +50,8 @@ const DRAIN_MS = 1_000
 
 export async function openRoom(plan: RoomPlan): Promise<Room> {
   const { uid } = plan
-  const dir = mkdtempSync(join(plan.parent, 'vestry-'))
+  sweepRooms(plan.parent)
+  const dir = mkdtempSync(join(plan.parent, `vestry-${processSpace()}-${process.pid}-`))
   await using undo = new AsyncDisposableStack()
   undo.defer(() => rmSync(dir, { recursive: true, force: true }))
   // Ours, so that the agent cannot put a link where a token is about to be written; others only pass through.
@@ -82,6 +86,33 @@ export async function openRoom(plan: RoomPlan): Promise<Room> {
   undo.defer(() => clearInterval(timer))
   const all = undo.move()
   return { dir, [Symbol.asyncDispose]: () => all.disposeAsync() }
+}
+
+/**
+ * Removes what others of ours left behind when they were killed. Only those whose process can be looked for from
+ * here: in another process namespace the same number is somebody else.
+ */
+function sweepRooms(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    const [, space, pid] = /^vestry-(\d+)-(\d+)-\w{6}$/.exec(name) ?? []
+    if (space !== processSpace() || isRunning(Number(pid))) continue
+    const path = join(parent, name)
+    if (lstatSync(path, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue
+    rmSync(path, { recursive: true, force: true })
+  }
+}
+
+function processSpace(): string {
+  return readlinkSync('/proc/self/ns/pid').replaceAll(/\D/g, '')
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
 }
 
 /** Copies when the original is another one than before; while there is none, the last copy stays. */

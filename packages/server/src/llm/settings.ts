@@ -13,6 +13,7 @@ export const PROVIDER_KINDS = [
   'openai-compatible',
   'mock',
 ] as const
+export type ProviderKind = (typeof PROVIDER_KINDS)[number]
 
 const ProviderEntry = z.strictObject({
   /** Default: the entry's own name, or `openai-compatible` for any other name. */
@@ -22,9 +23,28 @@ const ProviderEntry = z.strictObject({
     .url({ protocol: /^https?$/ })
     .refine((text) => !/[?#@]/.test(text), 'must have no query, fragment or user')
     .optional(),
-  /** Vault path of the key; default `llm/<name>`. */
-  credential: z.string().min(1).optional(),
+  /** Vault path of the key; default `llm/<name>`. False: the server asks for none. */
+  credential: z.union([z.string().min(1), z.literal(false)]).optional(),
 })
+type ProviderEntry = z.output<typeof ProviderEntry>
+
+const Providers = z
+  .record(z.string().regex(/^[a-z][a-z0-9_-]{0,31}$/, 'must be a provider name'), ProviderEntry)
+  .superRefine((providers, context) => {
+    for (const [name, entry] of Object.entries(providers)) {
+      if (kindOf(name, entry) !== 'openai-compatible' || entry.base_url !== undefined) continue
+      context.addIssue({
+        code: 'custom',
+        path: [name, 'base_url'],
+        message: 'is needed: nobody knows where it lives',
+      })
+    }
+  })
+
+/** Whose API a provider speaks: what its entry says, else what its name says. */
+export function kindOf(name: string, entry: Pick<ProviderEntry, 'kind'> | undefined): ProviderKind {
+  return entry?.kind ?? PROVIDER_KINDS.find((kind) => kind === name) ?? 'openai-compatible'
+}
 
 export const LlmSettings = z.strictObject({
   /** Unix socket of agents; default `run/llm.sock` in the home. */
@@ -35,9 +55,7 @@ export const LlmSettings = z.strictObject({
     .default('0600'),
   /** What a transaction token must be good for. */
   required_scope: z.string().min(1).max(128).default('scan.execute'),
-  providers: z
-    .record(z.string().regex(/^[a-z][a-z0-9_-]{0,31}$/, 'must be a provider name'), ProviderEntry)
-    .default({}),
+  providers: Providers.default({}),
   /** What becomes of a request that holds a provider key, a private key or a token. */
   dlp: z.enum(['allow', 'redact', 'block']).default('block'),
   budgets: BudgetSettings.prefault({}),

@@ -1,4 +1,5 @@
 /** What a report is made of: the facts of the tool, and those that only the runner knows. */
+import type { UsageEntry } from '../../llm/usage-ledger.ts'
 import type { Finding, TokenUsage } from './finding.ts'
 
 export const SARIF_VERSION = '2.1.0'
@@ -32,4 +33,6 @@ export interface ReportRun {
   readonly partial?: boolean | undefined
   /** Other than 0 marks the run as failed. */
   readonly exitCode?: number | undefined
+  /** Stands in the report of an agent that gave no usage of its own. */
+  readonly tokenUsage?: readonly UsageEntry[] | undefined
 }

@@ -31,7 +31,8 @@ export function strictDocument(facts: ReportFacts, run: ReportRun): object {
   const findings = placed.map(({ finding }) => finding)
   const driver = { name: facts.toolName, version: facts.toolVersion, rules: rulesOf(findings) }
   const { runId, agentName = facts.toolName } = run
-  const usage = facts.tokenUsage.map((one) => ({ ...one }))
+  const { tokenUsage = [] } = facts.tokenUsage.length > 0 ? facts : run
+  const usage = tokenUsage.map((one) => ({ ...one }))
   return {
     $schema: SARIF_SCHEMA,
     version: SARIF_VERSION,

@@ -1,4 +1,5 @@
 /** From a bad answer to the class an agent catches: by the server's code, else by the status. Pure. */
+import { objectOf, parseJson, textOf } from '../../llm/providers/json.ts'
 import {
   AuthError,
   ForbiddenError,
@@ -89,21 +90,24 @@ export function errorOf(
   } = {},
 ): SageSanctumError {
   const { status } = options
-  const { code } = body
-  const Class = classOf(code, status)
+  const Class = classOf(body.code, status)
   const where = status === undefined ? 'Gateway reported' : `Gateway answered ${status}`
-  const detail = foreignText(body.message ?? '', options.secrets)
-  return new Class(`${where}${code === undefined ? '' : ` ${foreignText(code)}`}: ${detail}`, {
-    status,
-    code,
-    requestId: body.requestId,
-    retryAfterSeconds: options.retryAfterSeconds,
-  })
+  const shown = (text: string | undefined) => text && foreignText(text, options.secrets)
+  const code = shown(body.code)
+  return new Class(
+    `${where}${code === undefined ? '' : ` ${code}`}: ${shown(body.message) ?? ''}`,
+    {
+      status,
+      code,
+      requestId: shown(body.requestId),
+      retryAfterSeconds: options.retryAfterSeconds,
+    },
+  )
 }
 
 /** Reads `{error: {message, type, code, request_id}}`, OAuth's flat shape, and Anthropic's. */
 export function errorBody(text: string): ErrorBody {
-  const whole = objectOf(parsed(text))
+  const whole = objectOf(parseJson(text))
   const error = objectOf(whole['error'])
   const flat = textOf(whole['error'])
   return {
@@ -117,21 +121,4 @@ export function errorBody(text: string): ErrorBody {
 function classOf(code: string | undefined, status: number | undefined): ErrorClass {
   if (code !== undefined && Object.hasOwn(CLASSES, code)) return CLASSES[code] ?? GatewayError
   return STATUS_CLASSES[status ?? 0] ?? GatewayError
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  return isObject ? (value as Record<string, unknown>) : {} // just checked
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
 }

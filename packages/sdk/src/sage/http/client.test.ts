@@ -310,6 +310,7 @@ describe('what is sent', () => {
     ['GET', '/x', { 'Transfer-Encoding': 'chunked' }],
     ['GET', '/x', { 'content-length': '5' }],
     ['GET', '/x', { 'a b': '5' }],
+    ['GET', '/x', { Authorization: 'a', authorization: 'b' }],
   ])('%j %j %j cannot be sent', async (method, path, headers) => {
     const { http } = await client((request) => respond(request, 200, {}))
     await expect(http.request(method, path, { headers })).rejects.toBeInstanceOf(ConfigurationError)

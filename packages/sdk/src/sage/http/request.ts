@@ -52,13 +52,16 @@ export function requestShape(method: string, path: string, body: unknown): Reque
  */
 export function requestBytes(shape: RequestShape, headers: Headers): Buffer {
   const { method, path, body, isJson, requestId } = shape
-  const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
+  const given = new Set<string>()
   const lines = [`${method} ${path} HTTP/1.1`, 'Host: gateway.local']
   for (const [name, value] of Object.entries(headers)) {
-    if (FRAMING.has(name.toLowerCase())) {
+    lines.push(headerLine(name, value))
+    const key = name.toLowerCase()
+    if (FRAMING.has(key)) {
       throw new ConfigurationError(`The header ${name} is set by the client itself`)
     }
-    lines.push(headerLine(name, value))
+    if (given.has(key)) throw new ConfigurationError(`The header ${name} is given twice`)
+    given.add(key)
   }
   const add = (name: string, value: string): void => {
     if (!given.has(name.toLowerCase())) lines.push(`${name}: ${value}`)

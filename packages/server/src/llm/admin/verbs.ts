@@ -114,15 +114,18 @@ async function describe(
   orgs: ReadonlyMap<string, string[]>,
 ): Promise<Record<string, unknown>> {
   const { name, kind, baseUrl, credential, configured, mock } = known
-  const found = await credentials.find(credential)
+  const found = credential === undefined ? undefined : await credentials.find(credential)
   const hasKey = found !== undefined && found.version > 0
+  const needsNone = mock || credential === undefined
+  const isMocked = mock || (dev && !configured && !hasKey)
   return {
     provider: name,
     kind,
+    configured,
     base_url: mock ? null : baseUrl,
-    credential: mock ? null : credential,
-    key: mock ? 'not_needed' : hasKey ? 'present' : 'missing',
+    credential: mock ? null : (credential ?? null),
+    key: needsNone ? 'not_needed' : hasKey ? 'present' : 'missing',
     organisations: orgs.get(name) ?? [],
-    answers: mock || (dev && !configured && !hasKey) ? 'mock' : hasKey ? 'live' : 'refused',
+    answers: isMocked ? 'mock' : hasKey || needsNone ? 'live' : 'refused',
   }
 }

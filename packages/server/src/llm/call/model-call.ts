@@ -31,6 +31,8 @@ export interface ModelCall {
   readonly event: string
   readonly target: ResolvedModel
   readonly claims: RunClaims
+  /** In the provider's own API, untranslated. */
+  readonly native: boolean
   readonly stream: boolean
   readonly bodyBytes: number
   /** Of the prompt's text, for answers that nobody counted. */

@@ -142,9 +142,11 @@ function question(llm: Llm, call: ModelCall) {
 }
 
 /** @throws VestryError PROVIDER_KEY_MISSING where nobody could carry the call out. */
-async function backendFor(llm: Llm, { target, proof }: ModelCall): Promise<Backend> {
+async function backendFor(llm: Llm, { target, proof, native }: ModelCall): Promise<Backend> {
   const known = llm.providers.find(target.provider)
   if (known === undefined) throw new VestryError('UNKNOWN_PROVIDER')
+  if (native && known.kind !== 'anthropic' && !known.mock)
+    throw new VestryError('UNSUPPORTED_OPERATION', 'The provider here has no native messages')
   if (await isMocked(llm, known, proof.claims.tctx.org_id)) return llm.mock
   return remoteBackend(llm, known)
 }

@@ -148,7 +148,7 @@ function callOf(
   target: ResolvedModel,
 ): Pick<
   ModelCall,
-  'arrival' | 'proof' | 'target' | 'claims' | 'bodyBytes' | 'content' | 'duplicateKey'
+  'arrival' | 'proof' | 'target' | 'claims' | 'native' | 'bodyBytes' | 'content' | 'duplicateKey'
 > {
   const { arrival, proof, body, category } = received
   return {
@@ -156,6 +156,7 @@ function callOf(
     proof,
     target,
     claims: runClaims(proof, { use, category }, settings.required_scope),
+    native: use === 'messages',
     bodyBytes: body.length,
     content: () => contentOf(body),
     duplicateKey: duplicateKey(received, target),

@@ -15,7 +15,9 @@ export interface KeyDeps {
   readonly injections: KeptInjections
 }
 
-export interface ProviderKey extends Borrowed {
+export interface ProviderKey extends Disposable {
+  /** Undefined: the provider asks for no key. */
+  readonly injection: Borrowed['injection'] | undefined
   readonly path: string
   readonly version: number
   /** @throws VestryError PROVIDER_KEY_MISSING where the key may not go there. */
@@ -31,7 +33,10 @@ export async function openKey(
   const { credentials, seal, injections } = deps
   const { drops } = injections
   const found = await findKey(credentials, known, org)
-  if (found === undefined) throw missing(known)
+  if (found === undefined) {
+    if (known.credential === undefined) return keyless(known)
+    throw missing(known)
+  }
   void seal.keys // what is kept must not outlive the open vault either
   const { path, version, settings } = found
   const { header, prefix } = known.provider.auth
@@ -77,7 +82,8 @@ export async function findKey(
   { name, credential }: Pick<KnownProvider, 'name' | 'credential'>,
   org: string,
 ): Promise<Credential | undefined> {
-  for (const path of [...orgPath(org, name), credential]) {
+  const paths = [...orgPath(org, name), ...(credential === undefined ? [] : [credential])]
+  for (const path of paths) {
     const found = await credentials.find(path)
     if (found !== undefined && found.version > 0) return found
   }
@@ -88,6 +94,16 @@ export async function findKey(
 function orgPath(org: string, provider: string): string[] {
   const path = `llm/orgs/${org}/${provider}`
   return org !== '' && !org.includes('/') && isPath(path) ? [path] : []
+}
+
+function keyless({ name }: Pick<KnownProvider, 'name'>): ProviderKey {
+  return {
+    injection: undefined,
+    path: `llm:${name}`,
+    version: 0,
+    assertBoundTo: () => undefined,
+    [Symbol.dispose]: () => undefined,
+  }
 }
 
 function missing({ name }: Pick<KnownProvider, 'name'>): VestryError {

@@ -176,7 +176,7 @@ function outbound(
       ...headers,
     ],
     body,
-    injection: key.injection,
+    ...(key.injection !== undefined && { injection: key.injection }),
     followRedirects: false,
     poolKey: { path: key.path, version: key.version, connections: MAX_CONNECTIONS },
     // Operators wrote the addresses of providers.
