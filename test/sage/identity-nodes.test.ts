@@ -15,6 +15,9 @@ import { rawRequest, requestBytes } from './raw-http.ts'
 
 const ask = (socket: string) => rawRequest({ path: socket }, requestBytes('GET', '/trat', {}))
 
+/** What the client knows; `closing` was asked for and not answered. */
+type State = 'open' | 'closing' | 'closed'
+
 const cluster = 'skip' in postgresOffer ? describe.skip : describe
 
 cluster('sage §21.15: two nodes on one PostgreSQL', () => {
@@ -57,7 +60,7 @@ cluster('sage §21.15: two nodes on one PostgreSQL', () => {
 
 test('a daemon that is killed forgets no run that it answered for, and no closing', async () => {
   using home = temporaryHome()
-  const acknowledged = new Map<string, { state: 'open' | 'closed'; socket: string }>()
+  const acknowledged = new Map<string, { state: State; socket: string }>()
   for (let round = 0; round < 2; round += 1) {
     await using daemon = await DaemonProcess.start(home.dir)
     const admin = await operator(home)
@@ -71,8 +74,10 @@ test('a daemon that is killed forgets no run that it answered for, and no closin
       runs.map((run: { run_id: string; state: string }) => [run.run_id, run.state]),
     )
     for (const [id, { state, socket }] of acknowledged) {
-      expect(found.get(id), id).toBe(state)
-      expect((await ask(socket)).status).toBe(state === 'open' ? 200 : 403)
+      // A closing that nobody was answered may have happened or not; the run is then wholly the one or the other.
+      const now = found.get(id)
+      expect(state === 'closing' ? ['open', 'closed'] : [state], id).toContain(now)
+      expect((await ask(socket)).status, id).toBe(now === 'open' ? 200 : 403)
     }
     if (round > 0)
       expect(await admin.call('admin.audit.verify')).toMatchObject({ status: 'intact' })
@@ -87,6 +92,7 @@ test('a daemon that is killed forgets no run that it answered for, and no closin
         })
         acknowledged.set(run_id, { state: 'open', socket: env.AUTH_SIDECAR_SOCKET })
         if (n % 2 === 0) continue
+        acknowledged.set(run_id, { state: 'closing', socket: env.AUTH_SIDECAR_SOCKET })
         await own.call('admin.run.close', { id: run_id })
         acknowledged.set(run_id, { state: 'closed', socket: env.AUTH_SIDECAR_SOCKET })
       }
@@ -98,7 +104,7 @@ test('a daemon that is killed forgets no run that it answered for, and no closin
     admin.destroy()
   }
   const states = new Set([...acknowledged.values()].map(({ state }) => state))
-  expect(states).toEqual(new Set(['open', 'closed']))
+  expect([...states]).toEqual(expect.arrayContaining(['open', 'closed']))
   expect(readFileSync(home.store).includes('PRIVATE KEY')).toBe(false)
 })
 

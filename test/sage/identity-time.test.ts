@@ -89,3 +89,20 @@ test('a closed run’s socket answers until the run would have expired', async (
   advance(10_001)
   await expect.poll(() => existsSync(socket), { timeout: 3_000 }).toBe(false)
 })
+
+test('sage §21.15: keys are rotated under load without a refused token', async () => {
+  const { keys, ask } = await newRun('rotated')
+  const client = await RawClient.connect({ path: vestry.home.vaultSocket })
+  const kids = new Set<unknown>()
+  for (let step = 0; step < 30; step += 1) {
+    if (step === 5) await vestry.admin.call('admin.run.rotate_keys')
+    const { body: token } = await ask()
+    kids.add(parseJws(token)?.header['kid'])
+    expect(await client.login(keys, 'agent_name', { txn_token: token })).toMatchObject({
+      txn: 'run_rotated',
+    })
+    advance(30_000)
+  }
+  expect(kids.size).toBe(2)
+  client.destroy()
+})

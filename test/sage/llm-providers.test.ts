@@ -295,6 +295,21 @@ test.each([
   })
 })
 
+test('an address that egress does not open is the operator’s to see, and not the client’s', async () => {
+  await using other = await startLlmWorld({
+    llm: { providers: { openai: { base_url: 'http://10.0.0.7/v1' } } },
+  })
+  const owner = await other.run()
+  const body = { model: 'gpt-4o', messages: [{ role: 'user', content: 'x' }] }
+  const reply = await other.post(CHAT, body, tokens(owner))
+  expect([reply.status, errorOf(reply)['code']]).toEqual([502, 'provider_error'])
+  expect(reply.body).not.toContain('10.0.0.7')
+  expect((await other.audit()).at(-1)?.outcome).toMatchObject({
+    cause: 'SSRF_BLOCKED',
+    cost_micros: 0,
+  })
+})
+
 describe('keys', () => {
   test('an organisation’s own key comes before everyone’s', async () => {
     world.fakes.openai.key = 'sk-proj-keyOfTheirOwn0123456789abcdef'

@@ -246,6 +246,13 @@ describe('sage §21.41: the bridge', () => {
     expect(gateway?.requests).toEqual([])
   })
 
+  test('a gateway that answers with an upgrade is 502', async () => {
+    await start(({ socket }) => {
+      socket.write('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+    })
+    expect((await send()).statusCode).toBe(502)
+  })
+
   test('an upgrade or a tunnel is not passed on', async () => {
     await start((request) => respond(request, 200, {}))
     for (const head of [

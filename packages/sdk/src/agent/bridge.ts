@@ -227,6 +227,10 @@ function forward(
       resolve()
     }
     outgoing.once('error', failed)
+    outgoing.once('upgrade', (_incoming, socket) => {
+      socket.destroy()
+      failed(new Error('the gateway changed the protocol'))
+    })
     outgoing.once('timeout', () => outgoing.destroy(new Error('the gateway fell silent')))
     outgoing.once('response', (incoming) => {
       incoming.once('error', failed)

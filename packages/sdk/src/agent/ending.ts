@@ -50,13 +50,30 @@ export function validCode(code: number): number {
   return Number.isInteger(code) && code >= 0 && code <= 255 ? code : EXIT_UNEXPECTED
 }
 
-export function traceOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+/** Like `instanceof`, for anything that can be thrown: even asking may throw. */
+export function isOf<T>(Class: abstract new (...args: never[]) => T, thrown: unknown): thrown is T {
+  try {
+    return thrown instanceof Class
+  } catch {
+    return false
+  }
+}
+
+/** What is known of anything that was thrown. */
+export function described(thrown: unknown): { message: string; trace: string } {
+  try {
+    if (!(thrown instanceof Error)) return { message: String(thrown), trace: String(thrown) }
+    const message = String(thrown.message)
+    return { message, trace: String(thrown.stack ?? message) }
+  } catch {
+    const message = 'Something was thrown that cannot be read'
+    return { message, trace: message }
+  }
 }
 
 /** Whether the error, or what caused it, is the shutdown itself or somebody's word for it. */
 export function stemsFromShutdown(error: unknown): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; depth += 1) {
+  for (let cause = error, depth = 0; isOf(Error, cause) && depth < 8; depth += 1) {
     if (cause instanceof AgentShutdown || cause.name === 'AbortError') return true
     cause = cause.cause
   }

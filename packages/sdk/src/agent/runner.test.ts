@@ -119,6 +119,30 @@ describe('sage §21.33: the exit code', () => {
     },
   )
 
+  test('is 1 for what can be thrown and not be read', async () => {
+    const unreadable = new Proxy(new Error('x'), {
+      get: () => {
+        throw new Error('no')
+      },
+      getPrototypeOf: () => {
+        throw new Error('no')
+      },
+    })
+    for (const thrown of [unreadable, Object.create(null), Symbol('x'), undefined]) {
+      expect(
+        await run(async () => {
+          throw thrown
+        }),
+      ).toBe(1)
+      expect(last()).toMatchObject({ event: 'unexpected_error', level: 'error' })
+    }
+  })
+
+  test('an error that is null is none', async () => {
+    expect(await run(async () => ({ error: null }) as never)).toBe(0)
+    expect(events().map(({ event }) => event)).not.toContain('agent_error')
+  })
+
   test('is the error’s for an error of the SDK, and nothing is written', async () => {
     expect(
       await run(async () => {

@@ -16,15 +16,16 @@ import { AgentContext } from './context.ts'
 import { crashes } from './crashes.ts'
 import {
   checked,
+  described,
   type Ending,
   EXIT_SHUTDOWN,
   EXIT_UNEXPECTED,
   exitCodeOf,
   inTime,
+  isOf,
   type Settled,
   settled,
   stemsFromShutdown,
-  traceOf,
   validCode,
 } from './ending.ts'
 import type { AgentInput, AgentResult } from './io.ts'
@@ -210,7 +211,7 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
   }
 
   #stopFailure(error: unknown): Ending {
-    if (error instanceof SageSanctumError) return this.#failure(error)
+    if (isOf(SageSanctumError, error)) return this.#failure(error)
     if (!stemsFromShutdown(error)) this.#failure(error)
     return { code: EXIT_SHUTDOWN, isPartial: true }
   }
@@ -234,14 +235,14 @@ export class AgentRunner<I extends AgentInput = RepositoryInput> {
   }
 
   #failure(error: unknown): Ending {
-    if (error instanceof SageSanctumError) {
+    if (isOf(SageSanctumError, error)) {
       const code = validCode(error.exitCode)
       const { name, message } = error
       this.#logger.error('agent_error', { error: `${name}: ${message}`, exit_code: code })
       return { code, error: `${name}: ${message}` }
     }
-    const message = error instanceof Error ? error.message : String(error)
-    this.#logger.error('unexpected_error', { error: message, exception: traceOf(error) })
+    const { message, trace } = described(error)
+    this.#logger.error('unexpected_error', { error: message, exception: trace })
     return { code: EXIT_UNEXPECTED, error: message }
   }
 

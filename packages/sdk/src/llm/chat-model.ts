@@ -4,6 +4,7 @@
  */
 import { ConfigurationError } from '../sage/errors.ts'
 import type { GatewayClient } from '../sage/gateway-client.ts'
+import { linked } from '../sage/link.ts'
 import type { ModelRef } from '../sage/model-ref.ts'
 import { type ChatAnswer, readAnswer } from './answer.ts'
 import {
@@ -14,7 +15,6 @@ import {
   wireRequest,
 } from './chat-options.ts'
 import { ChatStream } from './chat-stream.ts'
-import { linked } from './link.ts'
 import type { ChatInput } from './messages.ts'
 import {
   planStructuredOutput,

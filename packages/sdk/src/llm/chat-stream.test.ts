@@ -164,6 +164,11 @@ test('a model that says nothing more is given up after the time given', async ()
   await untilAbandoned()
 })
 
+test('sage §12.3: a stream that outlives its deadline is truncated', async () => {
+  const stream = model({ chunks: ['a'], stall: true }).stream('x', { deadlineMs: 60 })
+  await expect(stream.final()).rejects.toMatchObject({ name: 'GatewayError', truncated: true })
+})
+
 test('nothing is sent before the first read, and a stream that was never read can be closed', async () => {
   const stream = model().stream('x')
   await stream.close()

@@ -3,8 +3,8 @@
  * a stream that breaks off is an error, never a short answer.
  */
 import { GatewayError } from '../sage/errors.ts'
+import { linked } from '../sage/link.ts'
 import { type ChatAnswer, type RawToolCall, readToolCalls, readUsage } from './answer.ts'
-import { linked } from './link.ts'
 import type { JsonObject } from './providers/chat-types.ts'
 import { isObject } from './providers/json.ts'
 import type { Usage } from './usage-ledger.ts'

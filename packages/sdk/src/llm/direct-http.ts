@@ -10,8 +10,8 @@ import {
   isRetryableStatus,
 } from '../sage/errors.ts'
 import { answerDelayMs, backoffDelayMs } from '../sage/http/retry.ts'
+import { linked } from '../sage/link.ts'
 import { after } from '../vault/wait.ts'
-import { linked } from './link.ts'
 import type { JsonObject } from './providers/chat-types.ts'
 import { parseJson } from './providers/json.ts'
 import type { Provider } from './providers/provider.ts'

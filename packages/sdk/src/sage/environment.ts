@@ -67,17 +67,11 @@ const DEFAULT_PORT = 8080
 export function tcpFallback(env: Environment, provider: string): TcpFallback {
   const row = rowOf(provider) ?? DEFAULT_PROVIDER
   const url = variable(env, row.baseUrlVariable) ?? row.gatewayBaseUrl
-  const parsed = URL.canParse(url) ? new URL(url) : undefined
-  if (parsed?.protocol === 'https:') {
+  const parsed = httpUrl(row.baseUrlVariable, url)
+  if (parsed.protocol === 'https:') {
     throw new ConfigurationError(
       `${row.baseUrlVariable} is an https URL, but the gateway is reached by plain HTTP or by LLM_GATEWAY_SOCKET`,
     )
-  }
-  if (parsed === undefined || parsed.protocol !== 'http:' || parsed.hostname === '') {
-    throw new ConfigurationError(`${row.baseUrlVariable} is not an http URL`)
-  }
-  if (parsed.username !== '' || parsed.password !== '') {
-    throw new ConfigurationError(`${row.baseUrlVariable} holds credentials; the gateway takes none`)
   }
   // URL drops a port that is the scheme's default, so an explicit :80 has to be told from none.
   const explicit = /^[a-z]+:\/\/[^/?#]*:(\d+)(?:[/?#]|$)/i.exec(url)?.[1]
@@ -88,10 +82,22 @@ export function tcpFallback(env: Environment, provider: string): TcpFallback {
   }
 }
 
-/** The provider's own API, or what stands in for it. */
+/** The provider's own API, or what stands in for it. @throws ConfigurationError for what is no URL. */
 export function directBaseUrl(env: Environment, provider: string): string {
   const row = rowOf(provider) ?? DEFAULT_PROVIDER
-  return variable(env, row.baseUrlVariable) ?? row.directBaseUrl
+  const url = variable(env, row.baseUrlVariable) ?? row.directBaseUrl
+  httpUrl(row.baseUrlVariable, url)
+  return url
+}
+
+/** Messages name the variable and never repeat the text, which may hold a password. */
+function httpUrl(name: string, text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.hostname === '') {
+    throw new ConfigurationError(`${name} is not an http URL`)
+  }
+  if (url.username === '' && url.password === '') return url
+  throw new ConfigurationError(`${name} holds credentials, which do not belong there`)
 }
 
 /** @throws ConfigurationError for a path that no Unix socket can have. */

@@ -276,6 +276,16 @@ describe('sage §3.1: without a socket', () => {
 })
 
 describe('direct mode', () => {
+  test.each(['nonsense', 'ftp://host', 'https://user:hunter22@host/v1'])(
+    'the base URL %s is 43, and is not repeated',
+    (url) => {
+      const env = { OPENAI_BASE_URL: url }
+      const direct = new DirectProviderClient({ env, allowDirect: true })
+      expect(() => direct.getEndpoint('openai')).toThrow(ConfigurationError)
+      expect(() => direct.getEndpoint('openai')).toThrow(/^OPENAI_BASE_URL (?!.*hunter22)/)
+    },
+  )
+
   test('sage §19: without permission it cannot be made: 43', () => {
     for (const value of [undefined, '', '0', 'false', 'no', 'yes', '2']) {
       expect(() => new DirectProviderClient({ env: { SAGE_SANCTUM_ALLOW_DIRECT: value } })).toThrow(

@@ -64,6 +64,13 @@ describe('sage §9: what looks like a credential is replaced', () => {
     })
   })
 
+  test('values: what is held in many places does not multiply without end', () => {
+    let value: unknown = 'x'
+    for (let depth = 0; depth < 7; depth += 1) value = Array.from({ length: 10 }, () => value)
+    expect(JSON.stringify(redactValue(value)).length).toBeLessThan(1_000_000)
+    expect(redactValue(new Set([new Array(1e8)]))).toHaveLength(1)
+  })
+
   test('foreign text: redacted, then 2 KiB', () => {
     const text = foreignText(`${'é'.repeat(1500)}${JWT}`)
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(2048 + 3)

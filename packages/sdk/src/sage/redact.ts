@@ -14,6 +14,8 @@ const MAX_SEARCHED_CHARACTERS = 65_536
 
 const MAX_DEPTH = 8
 const MAX_ITEMS = 1000
+/** In all: what is held in many places is copied in each. */
+const MAX_VALUES = 50_000
 
 /**
  * A compact JWT, also one that was cut short; bearer credentials; provider keys; private keys.
@@ -56,43 +58,52 @@ export function foreignText(text: string, secrets: Iterable<string> = []): strin
 
 /**
  * A copy that JSON can hold, without credentials: errors become plain objects with their causes,
- * cycles and what lies too deep become text. Never throws.
+ * cycles, what lies too deep and what is too much become text. Never throws.
  */
 export function redactValue(value: unknown): unknown {
-  return copy(value, [])
+  return copy(value, { above: [], left: { values: MAX_VALUES } })
 }
 
-function copy(value: unknown, above: readonly object[]): unknown {
+/** Where the copying is. */
+interface Place {
+  readonly above: readonly object[]
+  readonly left: { values: number }
+}
+
+function copy(value: unknown, place: Place): unknown {
+  place.left.values -= 1
   if (typeof value === 'string') return redact(value)
   if (value === null || typeof value === 'boolean' || value === undefined) return value
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (typeof value !== 'object') return redact(String(value))
+  const { above, left } = place
   if (above.includes(value)) return '[circular]'
   if (above.length >= MAX_DEPTH) return '[too deep]'
+  if (left.values < 0) return '[too much]'
   try {
-    return copyObject(value, [...above, value])
+    return copyObject(value, { above: [...above, value], left })
   } catch {
     return '[unreadable]'
   }
 }
 
-function copyObject(value: object, above: readonly object[]): unknown {
-  if (value instanceof Error) return copyError(value, above)
-  if ('toJSON' in value && typeof value.toJSON === 'function') return copy(value.toJSON(), above)
+function copyObject(value: object, inside: Place): unknown {
+  if (value instanceof Error) return copyError(value, inside)
+  if ('toJSON' in value && typeof value.toJSON === 'function') return copy(value.toJSON(), inside)
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
-  if (value instanceof Set) return copy([...value], above)
-  if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => copy(item, above))
+  if (value instanceof Set) return copyObject([...value], inside)
+  if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => copy(item, inside))
   const entries = value instanceof Map ? [...value.entries()] : Object.entries(value)
   return Object.fromEntries(
-    entries.slice(0, MAX_ITEMS).map(([key, item]) => [redact(String(key)), copy(item, above)]),
+    entries.slice(0, MAX_ITEMS).map(([key, item]) => [redact(String(key)), copy(item, inside)]),
   )
 }
 
-function copyError(error: Error, above: readonly object[]): Record<string, unknown> {
+function copyError(error: Error, inside: Place): Record<string, unknown> {
   const { name, message, cause } = error
   return {
     name: redact(name),
     message: redact(message),
-    ...(cause !== undefined && { cause: copy(cause, above) }),
+    ...(cause !== undefined && { cause: copy(cause, inside) }),
   }
 }

@@ -1,16 +1,21 @@
 /** What only the running daemon can tell: seal, slots, record, policies, tools. */
+import type { Config } from '../app/config.ts'
 import type { AdminClient } from './admin-client.ts'
 import { counted, type Row, rowOf, rowsOf } from './cell.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import type { CommandIo } from './command-io.ts'
+import { checkBudgets, checkLlmSocket, checkProviders } from './doctor-models.ts'
+import { checkBundleRead, checkRunAgents } from './doctor-runs.ts'
 import { failureOf } from './failure.ts'
 import { toolState } from './tool-text.ts'
 
 /** Beyond these many, looking at each would take longer than a person waits. */
 const MAX_POLICIES = 500
+const MAX_RUNS = 1_000
 const MAX_SKEW_MS = 5_000
 
-export async function checkDaemon(io: CommandIo): Promise<Check[]> {
+/** @param config undefined where it cannot be read. */
+export async function checkDaemon(io: CommandIo, config: Config | undefined): Promise<Check[]> {
   let status: Row
   try {
     status = await io.anonymous((admin) => admin.call('status'))
@@ -32,7 +37,11 @@ export async function checkDaemon(io: CommandIo): Promise<Check[]> {
   if (status['sealed'] === true)
     return [...checks, warn('vault', 'is sealed', 'Run "vestry unseal"')]
   try {
-    return [...checks, ok('vault', 'is unsealed'), ...(await io.admin(inside))]
+    return [
+      ...checks,
+      ok('vault', 'is unsealed'),
+      ...(await io.admin((admin) => inside(admin, config))),
+    ]
   } catch (error) {
     return [
       ...checks,
@@ -41,7 +50,7 @@ export async function checkDaemon(io: CommandIo): Promise<Check[]> {
   }
 }
 
-async function inside(admin: AdminClient): Promise<Check[]> {
+async function inside(admin: AdminClient, config: Config | undefined): Promise<Check[]> {
   const show = await admin.call('admin.server.show')
   const slots = await admin.call('admin.slot.list')
   const tools = await admin.call('admin.tool.list')
@@ -50,6 +59,30 @@ async function inside(admin: AdminClient): Promise<Check[]> {
     ...checkSlots(rowsOf(slots, 'slots')),
     await policies(admin),
     ...checkTools(rowsOf(tools, 'tools')),
+    ...(await models(admin, show, config)),
+    ...(await runs(admin, config)),
+  ]
+}
+
+async function models(admin: AdminClient, show: Row, config: Config | undefined): Promise<Check[]> {
+  const { llm_socket: socket, open_runs: openRuns, dev } = show
+  const providers = rowsOf(await admin.call('admin.llm.models'), 'providers')
+  const live = providers.some(({ answers }) => answers === 'live')
+  return [
+    ...(typeof socket === 'string' ? await checkLlmSocket(socket) : []),
+    ...checkProviders(providers, { dev: dev === true, openRuns: Number(openRuns) }),
+    ...(config === undefined ? [] : [checkBudgets(config.llm.budgets, { live })]),
+  ]
+}
+
+async function runs(admin: AdminClient, config: Config | undefined): Promise<Check[]> {
+  const open = await admin.call('admin.run.list', { limit: MAX_RUNS })
+  const agents = await admin.call('admin.agent.list')
+  return [
+    ...checkRunAgents(rowsOf(open, 'runs'), rowsOf(agents, 'agents')),
+    ...(config === undefined
+      ? []
+      : checkBundleRead(config.identity, await admin.call('admin.run.trust_bundle'))),
   ]
 }
 
@@ -188,6 +221,6 @@ function skew(status: Row, nowMs: number): Check {
   return warn(
     'daemon clock',
     `is ${Math.round((theirs - nowMs) / 1_000)} s off`,
-    'Synchronise both clocks',
+    'Synchronise both clocks: tokens and leases tell time by them',
   )
 }

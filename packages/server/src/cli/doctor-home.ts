@@ -18,7 +18,7 @@ export function checkHome(
   home: Home,
   { config, env }: { config: string | undefined; env: NodeJS.ProcessEnv },
 ): Check[] {
-  const settings = readConfig(config ?? home.config, env, config !== undefined)
+  const settings = readConfig(home, { config, env })
   const found = 'check' in settings ? [settings.check] : checkConfig(settings.config, home)
   if (!existsSync(home.dir)) {
     return [warn('home', `${home.dir} does not exist`, 'Run "vestry init"'), ...found]
@@ -157,13 +157,13 @@ export function checkConfig(config: Config, home: Home): Check[] {
   return checks
 }
 
-function readConfig(
-  file: string,
-  env: NodeJS.ProcessEnv,
-  required: boolean,
+export function readConfig(
+  home: Home,
+  given: { config: string | undefined; env: NodeJS.ProcessEnv },
 ): { config: Config } | { check: Check } {
+  const file = given.config ?? home.config
   try {
-    return { config: loadConfig(file, env, { required }) }
+    return { config: loadConfig(file, given.env, { required: given.config !== undefined }) }
   } catch (error) {
     const { message, hint } = failureOf(error)
     return { check: fail('configuration', message, hint ?? `Correct ${file}`) }

@@ -14,7 +14,7 @@ export function checkHost(env: NodeJS.ProcessEnv, execArgv: readonly string[]): 
     user(process.getuid?.()),
     ...(limits === undefined ? [] : [coreDumps(limits), openFiles(limits)]),
     swap(readText('/proc/swaps')),
-    clock(Date.now(), existsSync('/run/systemd/timesync/synchronized')),
+    clock(Date.now(), isSynchronised()),
     environment(env, execArgv),
   ]
 }
@@ -70,6 +70,11 @@ export function swap(swaps: string | undefined): Check {
     `memory may be written to ${areas.join(', ')}`,
     'Turn swap off, encrypt it, or set MemorySwapMax=0 in the systemd unit',
   )
+}
+
+/** As systemd tells it; elsewhere nobody knows. */
+export function isSynchronised(): boolean {
+  return existsSync('/run/systemd/timesync/synchronized')
 }
 
 export function clock(nowMs: number, synchronised: boolean): Check {

@@ -37,52 +37,57 @@ export function checkLlmSocketMode(socket: string): Check[] {
 }
 
 /** @param providers Of `admin.llm.models`. */
-export function checkProviders(providers: readonly Row[], { dev }: { dev: boolean }): Check[] {
+export function checkProviders(
+  providers: readonly Row[],
+  { dev, openRuns }: { dev: boolean; openRuns: number },
+): Check[] {
   const by = (wanted: string) => providers.filter(({ answers }) => answers === wanted)
-  const names = (chosen: readonly Row[]) => chosen.map((one) => cellText(one['provider']))
-  const hasOrganisations = ({ organisations }: Row) =>
+  const ownKeys = ({ organisations }: Row) =>
     Array.isArray(organisations) && organisations.length > 0
-  const forSome = by('refused').filter(hasOrganisations)
-  const keyless = by('refused').filter((one) => !hasOrganisations(one))
+  const [live, mocked] = [by('live'), by('mock')]
+  const forSome = by('refused').filter(ownKeys)
+  const keyless = by('refused').filter((one) => !ownKeys(one))
   const forgotten = keyless.filter(({ configured }) => configured === true)
   const unused = keyless.filter(({ configured }) => configured !== true)
   const part = (label: string, chosen: readonly Row[]) =>
-    chosen.length === 0 ? [] : [`${label}: ${names(chosen).join(', ')}`]
+    chosen.length === 0 ? [] : [`${label}: ${chosen.map((one) => one['provider']).join(', ')}`]
   const summary = [
-    ...part('live', by('live')),
-    ...part('live for organisations with a key of their own', forSome),
-    ...part(dev ? 'answered by the mock, as --dev does without a key' : 'mock', by('mock')),
+    ...part('live', live),
+    ...part('live for organisations with keys of their own', forSome),
+    ...part(dev ? 'without a key, so --dev answers with the mock' : 'mocked', mocked),
     ...part('not set up', unused),
   ].join('; ')
-  const checks = summary === '' ? [] : [ok('models', summary)]
-  if (!dev && providers.length === unused.length) {
-    checks.pop()
-    checks.push(
-      warn(
-        'models',
-        'no provider has a key: every model call is refused',
-        'Add one: vestry cred add llm/openai --value-stdin',
-      ),
-    )
-  }
+  const nothing = unused.length === providers.length && openRuns > 0
   return [
-    ...checks,
+    ...(nothing
+      ? [
+          warn(
+            'models',
+            'no provider has a key, so every model call of the open runs is refused',
+            'Add one: vestry cred add llm/openai --value-stdin',
+          ),
+        ]
+      : summary === ''
+        ? []
+        : [ok('models', summary)]),
     ...forgotten.map(({ provider, credential }) =>
       warn(
         'models',
-        `the provider ${cellText(provider)} has no key: its calls are refused${
-          dev ? ', as what is configured is not mocked' : ''
+        `the provider ${cellText(provider)} has no key, so its calls are refused${
+          dev ? ': what is configured is not mocked' : ''
         }`,
         `Add it: vestry cred add ${cellText(credential)} --value-stdin`,
       ),
     ),
-    ...providers.filter(crossesInClear).map(({ provider, base_url: url }) =>
-      warn(
-        'models',
-        `prompts and key of ${cellText(provider)} go to ${cellText(url)} in clear`,
-        'Use its https address',
+    ...providers
+      .filter(crossesInClear)
+      .map(({ provider, base_url: url }) =>
+        warn(
+          'models',
+          `prompts and key of ${cellText(provider)} go to ${cellText(url)} in clear`,
+          'Use its https address',
+        ),
       ),
-    ),
   ]
 }
 

@@ -32,7 +32,9 @@ export function checkRunFiles(home: Home): Check[] {
 export function checkRunAgents(runs: readonly Row[], agents: readonly Row[]): Check[] {
   const status = new Map(agents.map((agent) => [agent['name'], agent['status']]))
   const orphans = runs.filter(({ agent }) => status.get(agent) !== 'enabled')
-  if (orphans.length === 0) return [ok('runs', `${counted(runs.length, 'run')} open`)]
+  if (orphans.length === 0) {
+    return [ok('runs', runs.length === 0 ? 'none is open' : `${counted(runs.length, 'run')} open`)]
+  }
   return orphans.map(({ run_id: id, agent }) => {
     const state = cellText(status.get(agent) ?? 'revoked')
     return warn(
@@ -45,34 +47,56 @@ export function checkRunAgents(runs: readonly Row[], agents: readonly Row[]): Ch
 
 type Identity = Pick<Config['identity'], 'bundle_file' | 'bundle_url'>
 
-/** @param reply Of `admin.run.trust_bundle`; undefined without a daemon, which alone reads addresses. */
-export function checkTrustBundle({ bundle_file, bundle_url }: Identity, reply?: Row): Check[] {
-  const from = bundle_file ?? bundle_url
-  if (from === undefined) return []
-  const problem = bundle_file === undefined ? undefined : fileProblem(bundle_file)
-  if (problem !== undefined || reply?.['readable'] === false) {
-    const advice =
-      bundle_file === undefined
-        ? 'It must answer with a JWK Set, at an address that egress allows: see egress.allow_cidrs'
-        : 'Identities of the other issuer are refused: bring back its JWK Set'
-    return [fail('trust bundle', `${from} ${problem ?? 'cannot be read'}`, advice)]
-  }
-  if (reply === undefined) return []
-  const { keys } = reply
-  if (keys !== 0) return [ok('trust bundle', `${from}: ${counted(keys, 'key')}`)]
-  return [
-    warn('trust bundle', `${from} holds no key for identities`, 'Keys need "use": "jwt-svid"'),
-  ]
+/** Of another issuer of identities, where it is a file. */
+export function checkBundleFile({ bundle_file: file }: Identity): Check[] {
+  if (file === undefined) return []
+  const found = keysOfFile(file)
+  if (typeof found === 'number') return [keysIn(file, found)]
+  const advice = 'Bring back the JWK Set of the other issuer: its identities are refused'
+  return [fail('trust bundle', `${file} ${found}`, advice)]
 }
 
-function fileProblem(path: string): string | undefined {
+/** @returns How many keys, or what is wrong. */
+function keysOfFile(file: string): number | string {
   try {
-    readBundle(readFileSync(path, 'utf8'))
-    return undefined
+    return readBundle(readFileSync(file, 'utf8')).keys.length
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    return code === undefined ? 'is not a JWK Set' : `cannot be read (${code})`
+    return code === undefined ? 'is no JWK Set' : `cannot be read (${code})`
   }
+}
+
+/** @param reply Of `admin.run.trust_bundle`: the daemon alone reads addresses, by the rules of egress. */
+export function checkBundleRead(
+  { bundle_file: file, bundle_url: url }: Identity,
+  reply: Row,
+): Check[] {
+  const { configured, readable, keys } = reply
+  const from = url ?? file
+  if (from === undefined || configured !== true) return []
+  // What nobody can read was told already.
+  if (readable !== true && file !== undefined && typeof keysOfFile(file) === 'string') return []
+  if (readable !== true) {
+    return [
+      fail(
+        'trust bundle',
+        `the daemon cannot read ${from}`,
+        url === undefined
+          ? `Let the daemon's user read it`
+          : 'It must answer with a JWK Set, at an address that egress.allow_cidrs lets through',
+      ),
+    ]
+  }
+  return url === undefined ? [] : [keysIn(url, Number(keys))]
+}
+
+function keysIn(from: string, keys: number): Check {
+  if (keys > 0) return ok('trust bundle', `${from}: ${counted(keys, 'key')}`)
+  return warn(
+    'trust bundle',
+    `${from} holds no key for identities: those of the other issuer are refused`,
+    'Its keys need "use": "jwt-svid"',
+  )
 }
 
 /** Tokens from elsewhere carry the time of another clock. */

@@ -14,15 +14,21 @@ export function doctorCommand(program: Command, run: Run): void {
     .option('--config <file>', 'configuration file (default: vestry.yaml in the home)')
     .action(
       run(async (io, options: { config?: string }) => {
-        const [{ checkHost }, { checkHome }, { checkDaemon }] = await Promise.all([
-          import('./doctor-host.ts'),
-          import('./doctor-home.ts'),
-          import('./doctor-daemon.ts'),
-        ])
+        const [{ checkHost }, { checkHome, readConfig }, { checkAgents }, { checkDaemon }] =
+          await Promise.all([
+            import('./doctor-host.ts'),
+            import('./doctor-home.ts'),
+            import('./doctor-agents.ts'),
+            import('./doctor-daemon.ts'),
+          ])
+        const given = { config: options.config, env: io.env }
+        const settings = readConfig(io.home, given)
+        const config = 'config' in settings ? settings.config : undefined
         const checks = [
           ...checkHost(io.env, process.execArgv),
-          ...checkHome(io.home, { config: options.config, env: io.env }),
-          ...(await checkDaemon(io)),
+          ...checkHome(io.home, given),
+          ...checkAgents(io.home, config, io.env),
+          ...(await checkDaemon(io, config)),
         ]
         const count = (status: Check['status']) =>
           checks.filter((check) => check.status === status).length

@@ -142,7 +142,7 @@ describe('tokens', () => {
     expect(listed.out).not.toContain(json.agent_token.slice(0, 40))
 
     const traced = await cli.vestry(['trace', json.token_id])
-    expect(traced.out).toMatch(/^└─ token\.mint {2}token\.mint scout/m)
+    expect(traced.out).toMatch(/^└─ token\.mint {2}scout/m)
     expect(traced.out).toMatch(/^ {3}└─ tool\.call {2}crm:contact/m)
 
     const pasted = await cli.vestry(['token', 'revoke', json.agent_token])

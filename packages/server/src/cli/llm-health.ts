@@ -31,6 +31,7 @@ function answerOf(socket: Socket): Promise<string> {
       answer += text
       if (answer.length > MAX_ANSWER_BYTES) socket.destroy()
     })
+    socket.once('end', () => socket.destroy())
     socket.once('error', reject)
     socket.once('close', () => {
       clearTimeout(timer)

@@ -24,12 +24,19 @@ const drawn = (spans: object[]): string =>
   traceText({ id: 'run_1', started_at: span.at, duration_ms: 48, txns: [], spans }, noPaint)
 
 test('a call of a model is drawn with what it used and what that cost', () => {
-  expect(drawn([span])).toContain(`└─ llm.chat  llm.chat openai:gpt-4o  +0ms  48ms
+  expect(drawn([span])).toContain(`└─ llm.chat  openai:gpt-4o  +0ms  48ms
    ├─ decision  allow  allowed by "run:run_1"  dec_1
    ├─ model  openai:gpt-4o  analysis  org 90210  stream
    ├─ usage  210 in + 9 out = 219 tokens  $0.000615  stop
    └─ outcome  OK  upstream 200
 `)
+})
+
+test('what is not exact is told', () => {
+  const outcome = { ...span.outcome, usage_estimated: true, price: 'unknown', replayed: true }
+  const text = drawn([{ ...span, outcome }])
+  expect(text).toContain('= 219 tokens  estimated  $0.000615  price not known  stop')
+  expect(text).toContain('answer  given again')
 })
 
 test('a mock is called one, an answer cut short says so, and a free call costs $0.00', () => {

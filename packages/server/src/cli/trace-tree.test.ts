@@ -53,6 +53,39 @@ trace txn_1  agent:scout  2026-05-02 09:14:07Z  2.500s
 `)
 })
 
+test('the trace of a run ends with what its calls come to, and with what ended with it', () => {
+  const close = {
+    ...span,
+    action: 'run.close',
+    detail: 'run.close run_1',
+    decision: null,
+    lease: null,
+    outcome: { code: 'OK', duration_ms: 3, ended: { sessions: 1, leases: 0, tokens: 2 } },
+    children: [],
+  }
+  const totals = {
+    calls: { model: 2, tool: 1, credential: 0 },
+    tokens: 15,
+    cost_micros: 1_500_083,
+    denied: 1,
+    failed: 1,
+  }
+  const reply = { id: 'run_1', txns: ['txn_of_operator', 'run_1'], spans: [close], totals }
+  const text = traceText({ ...reply, truncated: true, duration_ms: 3 }, noPaint)
+  expect(text).toBe(`\
+trace run_1  –  –  3ms
+└─ run.close  run_1  +${Date.parse(span.at)}ms  3ms
+   ├─ ended  1 session, 0 leases, 2 gateway tokens
+   └─ outcome  OK
+… only the newest are shown
+total  3 calls (2 model, 1 tool)  15 tokens  $1.500083  1 denied  1 failed
+`)
+  const none = { ...totals, calls: {}, tokens: 0, cost_micros: 0, denied: 0, failed: 0 }
+  expect(traceText({ ...reply, totals: none }, noPaint)).toMatch(
+    /\ntotal {2}no calls {2}0 tokens {2}\$0\.00 {2}0 denied\n$/,
+  )
+})
+
 test('a detail from outside cannot draw branches of its own', () => {
   const reply = { id: 'x', spans: [{ ...span, detail: 'a\n└─ forged\u001b[2J', children: [] }] }
   expect(traceText(reply, noPaint).split('\n')).toHaveLength(6)

@@ -25,8 +25,9 @@ export function traceText(reply: Row, paint: Paint): string {
   ]
   const branches = rowsOf(reply, 'spans').map((span) => branchOf(span, started, paint))
   const more = reply['truncated'] === true ? ['… only the newest are shown'] : []
-  const totals = ofTransaction ? [totalsLine(rowOf(reply, 'totals'), paint)] : []
-  return `${[head.join('  '), ...draw(branches, ''), ...more, ...totals].join('\n')}\n`
+  const { totals } = reply
+  const last = ofTransaction && isRow(totals) ? [totalsLine(totals, paint)] : []
+  return `${[head.join('  '), ...draw(branches, ''), ...more, ...last].join('\n')}\n`
 }
 
 function branchOf(span: Row, startedMs: number, paint: Paint): Branch {

@@ -1,5 +1,6 @@
 /** What the LLM gateway counts. Labels come from what is configured, never from what callers write. */
 import { LATENCY_BUCKETS, type Registry } from '../metrics/registry.ts'
+import { ROUTES } from './wire/routes.ts'
 
 export interface LlmMetrics {
   /** Once per request, with the status that was sent. */
@@ -57,6 +58,10 @@ export function defineLlmMetrics(
     { name: 'llm_body_bytes', help: 'Memory that request bodies take' },
     deps.bodyBytes,
   )
+  for (const { path } of ROUTES) {
+    requests.at(path, '200')
+    duration.at(path)
+  }
   replays.at()
   streams.at()
   for (const provider of deps.providers()) {

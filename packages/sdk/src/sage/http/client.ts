@@ -3,16 +3,12 @@
  * request, bounded attempts, pauses and sizes. It knows nothing of tokens.
  */
 import { type Clock, systemClock } from '../clock.ts'
-import {
-  ConfigurationError,
-  GatewayError,
-  isRetryableStatus,
-  type SageSanctumError,
-} from '../errors.ts'
+import { GatewayError, isRetryableStatus, type SageSanctumError } from '../errors.ts'
 import { getLogger, type Logger } from '../log.ts'
 import { type Address, addressOf, type HttpTarget } from './address.ts'
 import { errorBody, errorOfAnswer } from './answer-error.ts'
 import { streamedBody, wholeBody } from './body.ts'
+import { bound } from './bound.ts'
 import { type Deadline, deadline } from './deadline.ts'
 import { AttemptFailed, type Exchange, exchange } from './exchange.ts'
 import { type Headers, type RequestShape, requestBytes, requestShape } from './request.ts'
@@ -61,9 +57,6 @@ export interface HttpCallOptions {
 type Settings = {
   [Name in Exclude<keyof HttpClientOptions, 'deadlineMs'>]-?: NonNullable<HttpClientOptions[Name]>
 } & { deadlineMs: number | undefined }
-
-/** A longer timer fires at once. */
-const LONGEST_TIMER_MS = 2_147_483_647
 
 const MAX_HEAD_BYTES = 64 * 1024
 
@@ -114,7 +107,7 @@ export class GatewayHttpClient {
     path: string,
     options: HttpCallOptions = {},
   ): Promise<GatewayResponse> {
-    const call = this.#call(method, path, options, 300_000)
+    const call = this.#call(method, path, options, { isStreamed: false })
     try {
       return await this.#untilAnswered(call, wholeBody)
     } finally {
@@ -133,7 +126,7 @@ export class GatewayHttpClient {
     path: string,
     options: HttpCallOptions = {},
   ): Promise<GatewayStream> {
-    const call = this.#call(method, path, options, 600_000)
+    const call = this.#call(method, path, options, { isStreamed: true })
     try {
       const answer = await this.#untilAnswered<GatewayResponse | GatewayStream>(
         call,
@@ -169,7 +162,13 @@ export class GatewayHttpClient {
     }
   }
 
-  #call(method: string, path: string, options: HttpCallOptions, usualMs: number): Call {
+  #call(
+    method: string,
+    path: string,
+    options: HttpCallOptions,
+    { isStreamed }: { isStreamed: boolean },
+  ): Call {
+    const usualMs = isStreamed ? 600_000 : 300_000
     const ms = bound('deadlineMs', options.deadlineMs ?? this.#options.deadlineMs, usualMs)
     return {
       shape: requestShape(method, path, options.body),
@@ -178,7 +177,10 @@ export class GatewayHttpClient {
       maxRetries: bound('maxRetries', options.maxRetries, this.#options.maxRetries),
       mustSucceed: options.mustSucceed ?? false,
       renew: options.renew,
-      end: deadline(ms, this.#options.clock.now(), options.signal),
+      end: deadline(ms, this.#options.clock.now(), {
+        outer: options.signal,
+        truncated: isStreamed,
+      }),
       secrets: new Set(),
     }
   }
@@ -284,10 +286,4 @@ function secretsIn(headers: Headers): string[] {
   return Object.entries(headers)
     .filter(([name]) => /^(?:authorization|txn-token|x-api-key)$/i.test(name))
     .map(([, value]) => String(value).replace(/^Bearer /i, ''))
-}
-
-function bound(name: string, value: number | undefined, usual: number): number {
-  if (value === undefined) return usual
-  if (Number.isFinite(value) && value >= 0) return Math.min(value, LONGEST_TIMER_MS)
-  throw new ConfigurationError(`${name} is not a number of 0 or more`)
 }

@@ -2,6 +2,7 @@
 
 import { after } from '../../vault/wait.ts'
 import { GatewayError } from '../errors.ts'
+import { linked } from '../link.ts'
 
 export interface Deadline {
   readonly signal: AbortSignal
@@ -11,23 +12,31 @@ export interface Deadline {
   release(): void
 }
 
-/** Aborts with the caller's own reason, or with a GatewayError when time is up. */
-export function deadline(ms: number, nowMs: number, outer: AbortSignal | undefined): Deadline {
-  const controller = new AbortController()
-  const late = (): void =>
-    controller.abort(
-      new GatewayError(`The gateway did not answer within ${ms} ms`, { retryable: true }),
-    )
-  const stop = after(ms, late)
-  const aborted = (): void => controller.abort(outer?.reason)
-  if (outer?.aborted) aborted()
-  outer?.addEventListener('abort', aborted, { once: true })
+/**
+ * Aborts with the caller's own reason, or with a GatewayError when time is up.
+ *
+ * @param truncated What that error says of the answer: some of it may have been read.
+ */
+export function deadline(
+  ms: number,
+  nowMs: number,
+  { outer, truncated }: { outer: AbortSignal | undefined; truncated: boolean },
+): Deadline {
+  const { signal, abort, release } = linked(outer)
+  const stop = after(ms, () =>
+    abort(
+      new GatewayError(`The gateway did not answer within ${ms} ms`, {
+        retryable: true,
+        truncated,
+      }),
+    ),
+  )
   return {
-    signal: controller.signal,
+    signal,
     atMs: nowMs + ms,
     release() {
       stop()
-      outer?.removeEventListener('abort', aborted)
+      release()
     },
   }
 }

@@ -75,9 +75,14 @@ export async function protect<T>(
             } catch (thrown) {
               if (!wasSent(thrown)) meter.notSent()
               const error = toldFailure(thrown, signal)
-              const { code, context } = asVestryError(error)
+              const { code, context, cause } = asVestryError(error)
+              // For operators: what the client is told names no host and no rule of ours.
+              if (cause instanceof VestryError) note({ cause: cause.code })
               const { status, code: told } = wireError(error)
-              note({ status, told, ...(context['truncated'] === true && { truncated: true }) })
+              // The client has the beginning of an answer, and not its end.
+              const truncated =
+                context['truncated'] === true || Number(facts()['bytes_out'] ?? 0) > 0
+              note({ status, told, ...(truncated && { truncated }) })
               if (code === 'PROVIDER_AUTH_FAILED') {
                 note({ alert: 'provider_key' })
                 llm.metrics.alerted(target.provider)

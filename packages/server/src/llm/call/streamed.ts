@@ -1,4 +1,7 @@
-/** Model calls that are answered piece by piece, while the stations wait: the record is there before the last piece. */
+/**
+ * Model calls that are answered piece by piece, while the stations wait: the record is there before the last piece.
+ * A repeated idempotency key means nothing here: what was passed on cannot be taken back, and is not kept.
+ */
 import type { ChatRequest } from '@vestry/sdk/llm/providers'
 import type { Llm } from '../llm.ts'
 import type { NativeHeaders } from './answered.ts'

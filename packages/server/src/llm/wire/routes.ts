@@ -9,7 +9,7 @@ export interface Route {
   readonly envelope: 'openai' | 'anthropic'
 }
 
-const ROUTES: readonly Route[] = [
+export const ROUTES: readonly Route[] = [
   { path: '/health', method: 'GET', kind: 'health', event: 'llm.health', envelope: 'openai' },
   { path: '/v1/models', method: 'GET', kind: 'models', event: 'llm.models', envelope: 'openai' },
   {

@@ -4,18 +4,22 @@ export interface Linked {
   readonly signal: AbortSignal
   /** Aborts, and lets go of the caller's signal. */
   readonly abort: (reason?: unknown) => void
+  /** Lets go of the caller's signal. */
+  readonly release: () => void
 }
 
 export function linked(outer: AbortSignal | undefined): Linked {
   const controller = new AbortController()
   const follow = (): void => controller.abort(outer?.reason)
+  const release = (): void => outer?.removeEventListener('abort', follow)
   if (outer?.aborted) follow()
-  outer?.addEventListener('abort', follow, { once: true })
+  else outer?.addEventListener('abort', follow, { once: true })
   return {
     signal: controller.signal,
     abort(reason) {
-      outer?.removeEventListener('abort', follow)
+      release()
       controller.abort(reason)
     },
+    release,
   }
 }
