@@ -1,11 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
+/** Long campaigns, and what mostly waits, run with vitest.deep.config.ts. */
+const exclude = ['**/node_modules/**', 'test/deep/**', '**/*.slow.test.ts']
+
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'test/deep/**', '**/*.slow.test.ts'],
     globalSetup: ['test/postgres.setup.ts'],
     reporters: ['default', './test/reporter.ts'],
     // One more than the cores that the time is promised for: many tests wait, as the clients they stand for do.
@@ -13,5 +14,14 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },
+    projects: [
+      // Beside the sources: they share their modules, which are read once for all files of a worker.
+      {
+        extends: true,
+        test: { name: 'units', include: ['packages/*/src/**/*.test.ts'], exclude, isolate: false },
+      },
+      // Whole daemons and clients, which change what is global to a process.
+      { extends: true, test: { name: 'journeys', include: ['test/**/*.test.ts'], exclude } },
+    ],
   },
 })

@@ -6,7 +6,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source'] } },
   test: {
     globalSetup: ['test/postgres.setup.ts'],
-    include: ['test/deep/**/*.test.ts', 'test/**/*.slow.test.ts'],
+    include: ['test/deep/**/*.test.ts', '**/*.slow.test.ts'],
+    exclude: ['**/node_modules/**'],
     reporters: ['default', './test/reporter.ts'],
     testTimeout: 600_000,
     hookTimeout: 60_000,

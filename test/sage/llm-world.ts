@@ -95,7 +95,14 @@ export interface LlmWorld extends AsyncDisposable {
 }
 
 export async function startLlmWorld(
-  options: { llm?: object; dev?: boolean; keys?: boolean; agentName?: string } = {},
+  options: {
+    llm?: object
+    dev?: boolean
+    keys?: boolean
+    agentName?: string
+    /** Of the common port. */
+    requestTimeoutMs?: number
+  } = {},
 ): Promise<LlmWorld> {
   await using undo = new AsyncDisposableStack()
   const dir = mkdtempSync(join(tmpdir(), 'vestry-llm-'))
@@ -198,6 +205,7 @@ export async function startLlmWorld(
     apiKeys: parts.apiKeys,
     loopback: true,
     maxBodyBytes: 1_048_576,
+    ...(options.requestTimeoutMs !== undefined && { requestTimeoutMs: options.requestTimeoutMs }),
     state: () => ({ sealed: false, auditAvailable: true, draining: state.draining }),
     checks: () => part.checks(),
   })

@@ -116,7 +116,9 @@ describe.skipIf(noPython !== undefined)(`the Python SDK${noPython ? ` (${noPytho
       fake().script({ text: 'short' })
       const wish = { stop: ['STOP-HERE'], max_tokens: 77, top_p: 0.25, seed: 4_242 }
       expect(await ask({ messages: says('x'), ...wish })).toMatchObject({ content: 'short' })
-      for (const sent of ['STOP-HERE', '77']) expect(lastBody()).toContain(sent)
+      for (const sent of ['STOP-HERE', '77', '0.25']) expect(lastBody()).toContain(sent)
+      // Anthropic has no seed.
+      expect(lastBody().includes('4242')).toBe(provider !== 'anthropic')
     })
   })
 
@@ -127,5 +129,28 @@ describe.skipIf(noPython !== undefined)(`the Python SDK${noPython ? ` (${noPytho
       content: 'Thought through.',
     })
     expect(world.providers.openai.requests.at(-1)?.body).not.toHaveProperty('temperature')
+  })
+
+  test('sage §21.30: a thought signature survives this client, which gives back no more than id, name and arguments', async () => {
+    const model = 'google:gemini-3-pro-preview'
+    const signed = await world.run({ allowed_models: { analysis: [model] } })
+    world.providers.google.script({ tools: [{ name: 'read_file', arguments: { path: 'a.ts' } }] })
+    const args = { model, messages: says('Look.'), tools: [READ_FILE] }
+    const { tool_calls } = result(await world.ask(signed, 'chat', args))
+    expect(
+      Object.keys(tool_calls[0]).filter((name) => !/^(?:id|name|args|type)$/.test(name)),
+    ).toEqual([])
+    // The fake refuses a history without the signature, as the real API does.
+    world.providers.google.script({ text: 'Seen.' })
+    const messages = [
+      ...says('Look.'),
+      { type: 'ai', content: '', tool_calls },
+      { type: 'tool', tool_call_id: tool_calls[0].id, content: 'file content' },
+    ]
+    const answer = await world.ask(signed, 'chat', { ...args, messages })
+    expect(result(answer)).toMatchObject({ content: 'Seen.' })
+    const other = await world.run({ allowed_models: { analysis: [model] } })
+    const refused = await world.ask(other, 'chat', { ...args, messages })
+    expect(refused.raised?.message).toContain('400')
   })
 })

@@ -251,6 +251,7 @@ describe('models', () => {
     expect(String(model())).toBe('google:e1')
     expect(String(model({ model: 'e2', provider: 'openai' }))).toBe('openai:e2')
     expect(() => model({ model: 'e3' })).toThrow(/not allowed for embeddings/)
+    expect(() => model({ provider: 'google' })).toThrow(/google:text-embedding-3-small is not/)
     expect(events()).toContainEqual(
       expect.objectContaining({
         event: 'creating_embeddings_client',

@@ -2,7 +2,11 @@
 import { mkdir } from 'node:fs/promises'
 import { type ChatModel, GatewayChatModel } from '../llm/chat-model.ts'
 import type { ChatParameters } from '../llm/chat-options.ts'
-import { type EmbeddingsModel, GatewayEmbeddings } from '../llm/embeddings.ts'
+import {
+  DEFAULT_EMBEDDINGS_MODEL,
+  type EmbeddingsModel,
+  GatewayEmbeddings,
+} from '../llm/embeddings.ts'
 import { UsageLedger } from '../llm/usage-ledger.ts'
 import { DirectProviderClient } from '../sage/direct-provider-client.ts'
 import {
@@ -61,13 +65,11 @@ export interface LlmClientOptions extends Omit<ChatParameters, 'model' | 'catego
 export interface EmbeddingsClientOptions {
   /** Default: the first model the run may use for embeddings, else `text-embedding-3-small`. */
   model?: ModelRef | string | undefined
-  /** Of a `model` that is a bare name. */
+  /** Of a `model` that is a bare name; without one, of `text-embedding-3-small`. */
   provider?: string | undefined
   batchSize?: number | undefined
   dimensions?: number | undefined
 }
-
-const DEFAULT_EMBEDDINGS_MODEL = 'openai:text-embedding-3-small'
 
 export class AgentContext {
   readonly runId: string
@@ -189,9 +191,9 @@ export class AgentContext {
     if (client === undefined) {
       throw new ConfigurationError('This agent runs without a gateway: it has no embeddings client')
     }
-    const { model: named, provider, batchSize, dimensions } = options
-    const wanted =
-      provider !== undefined && typeof named === 'string' ? new ModelRef(provider, named) : named
+    const { provider, batchSize, dimensions } = options
+    const named = options.model ?? (provider ? DEFAULT_EMBEDDINGS_MODEL.model : undefined)
+    const wanted = provider && typeof named === 'string' ? new ModelRef(provider, named) : named
     const model = this.#chosen(wanted, 'embeddings') ?? this.#usualEmbeddingsModel()
     client.getApiKey?.(model.provider)
     this.logger.debug('creating_embeddings_client', {
@@ -255,6 +257,6 @@ export class AgentContext {
     const { modelSelector: selector } = this
     // A static selector names one chat model for everything.
     const isListed = selector instanceof ModelSelector && !selector.isEmpty
-    return isListed ? selector.select('embeddings') : ModelRef.parse(DEFAULT_EMBEDDINGS_MODEL)
+    return isListed ? selector.select('embeddings') : DEFAULT_EMBEDDINGS_MODEL
   }
 }

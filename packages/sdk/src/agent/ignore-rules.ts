@@ -1,6 +1,6 @@
 /**
  * Patterns of paths to leave out, as `.gitignore` has them. The patterns come from the repository, so
- * matching takes a time that is bounded by pattern times path, whatever they are.
+ * the work for one path is bounded, whatever they are; a path that would take more is not left out.
  */
 import { join } from 'node:path'
 import { readRegularFile } from '../sage/regular-file.ts'
@@ -17,6 +17,11 @@ type Character = (character: string) => boolean
 /** One component of a pattern; `'**'` stands for any number of components, `'*'` for characters. */
 type Component = '**' | readonly ('*' | Character)[]
 
+/** Steps that may still be taken for one path. */
+interface Work {
+  left: number
+}
+
 interface Pattern {
   readonly components: readonly Component[]
   readonly isNegated: boolean
@@ -25,6 +30,8 @@ interface Pattern {
 
 const MAX_BYTES = 256 * 1024
 const MAX_PATTERNS = 5000
+/** Some 20 for each pattern that is not made to be slow. */
+const MAX_STEPS = 200_000
 
 /** The rules of the files with these names in one directory; undefined without any. */
 export async function ignoreRules(
@@ -44,8 +51,9 @@ export async function ignoreRules(
   patterns.reverse()
   return (file, isDirectory) => {
     const components = file.slice(from).split('/')
+    const work: Work = { left: MAX_STEPS }
     const last = patterns.find(
-      (pattern) => (isDirectory || !pattern.onlyDirectories) && isMatch(pattern, components),
+      (pattern) => (isDirectory || !pattern.onlyDirectories) && isMatch(pattern, components, work),
     )
     return last === undefined ? undefined : !last.isNegated
   }
@@ -101,9 +109,10 @@ function classOf(inside: string): Character {
   return (character) => isIn(character) !== isNegated
 }
 
-function isMatch({ components }: Pattern, path: readonly string[]): boolean {
-  return wildcard<Component, string>(components, path, '**', (component, name) =>
+function isMatch({ components }: Pattern, path: readonly string[], work: Work): boolean {
+  return wildcard<Component, string>(work, components, path, '**', (component, name) =>
     wildcard<'*' | Character, string>(
+      work,
       component as readonly ('*' | Character)[], // '**' never comes here
       [...name],
       '*',
@@ -114,6 +123,7 @@ function isMatch({ components }: Pattern, path: readonly string[]): boolean {
 
 /** Matches with one kind of wildcard, going back only to the last one: quadratic at worst. */
 function wildcard<P, T>(
+  work: Work,
   pattern: readonly P[],
   items: readonly T[],
   star: P,
@@ -124,6 +134,8 @@ function wildcard<P, T>(
   let afterStar = -1
   let consumed = 0
   while (item < items.length) {
+    work.left -= 1
+    if (work.left < 0) return false
     const one = pattern[at]
     if (at < pattern.length && one === star) {
       at += 1

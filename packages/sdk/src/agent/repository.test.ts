@@ -138,6 +138,16 @@ describe('sage §21.36: listing', () => {
   })
 })
 
+test('a repository cannot make the listing slow with many such patterns', async () => {
+  const names = Array.from({ length: 50 }, (_, at) => `${'a'.repeat(200)}${at}`)
+  await files(...names, 'b.log')
+  const hostile = `*${'a'.repeat(48)}b\n`.repeat(5000)
+  await writeFile(join(root, '.gitignore'), `*.log\n${hostile}`)
+  const started = performance.now()
+  expect(await input.listFiles({ ignoreFiles: ['.gitignore'], hidden: false })).toHaveLength(50)
+  expect(performance.now() - started).toBeLessThan(3000)
+})
+
 describe('sage §21.36: reading', () => {
   test('gives text and bytes of files inside, links included', async () => {
     await files('src/a.ts')

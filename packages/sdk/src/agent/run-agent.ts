@@ -12,7 +12,15 @@ export async function runAgent<I extends AgentInput = RepositoryInput>(
   Agent: AgentClass<I>,
   options: AgentRunnerOptions<I> = {},
 ): Promise<void> {
-  const code = await new AgentRunner(Agent, options).run()
+  let code: number | undefined
+  const leave = (): void => {
+    if (code !== undefined) process.exit(code)
+  }
+  // A signal that comes after the run must not become the way the process ended.
+  const signals = options.signals ?? process
+  signals.on('SIGTERM', leave)
+  signals.on('SIGINT', leave)
+  code = await new AgentRunner(Agent, options).run()
   process.exitCode = code
-  setTimeout(() => process.exit(code), LINGER_MS).unref()
+  setTimeout(leave, LINGER_MS).unref()
 }

@@ -61,7 +61,7 @@ export class GatewayClient implements AsyncDisposable {
 
   /** @throws GatewayError `INVALID_PARAMS` for an option that is missing, malformed or unknown. */
   constructor(options: GatewayClientOptions) {
-    const { url, agentId, timeoutMs, autoRotate, ...resolved } = resolveOptions(options)
+    const { url, agentId, timeoutMs, autoRotate, txnToken, ...resolved } = resolveOptions(options)
     const now = Date.now
     const log = safely(options.logger)
     const mock = url.protocol === 'mock:' ? mockSettings(url) : undefined
@@ -70,7 +70,7 @@ export class GatewayClient implements AsyncDisposable {
     const transport = mock
       ? mockTransport(mock, { now, random: randomUUID })
       : httpTransport(url.href.replace(/\/+$/, ''), options.fetch)
-    const exchange = createExchange({ transport, timeoutMs, retry, log })
+    const exchange = createExchange({ transport, timeoutMs, retry, log, txnToken })
     // The key lives in the platform's key object from here on; its text is not kept.
     const signer = mock ? undefined : signerOf(resolved.agentPrivateKeyPem)
     const onUnsigned = mock ? () => {} : warnOnceUnsigned()
@@ -95,7 +95,8 @@ export class GatewayClient implements AsyncDisposable {
     this.#perform = createToolCalls({ exchange, tokens: this.#tokens, autoRotate, logged, now })
     this.#limitMs = timeoutMs * (retry.maxRetries + 1)
     this.#intent = resolved.defaultIntent
-    this.#shown = { baseUrl: url.href, agentId: shortened(agentId), timeoutMs }
+    const run = txnToken === undefined ? {} : { txnToken: '[secret]' }
+    this.#shown = { baseUrl: url.href, agentId: shortened(agentId), timeoutMs, ...run }
   }
 
   /**

@@ -1,9 +1,10 @@
 /** One operation on the wire: its attempts, each with a time-out of its own, and what is logged of them. */
 import { VERSION } from '@vestry/contract/version'
+import { currentTxnToken, type TxnToken } from '../vault/txn-token.ts'
 import { after, within } from '../vault/wait.ts'
 import { jsonObject } from './answers.ts'
 import { extractCorrelationId } from './correlation.ts'
-import { GatewayError, GatewayNetworkError } from './errors.ts'
+import { GatewayError, GatewayNetworkError, invalid } from './errors.ts'
 import type { GatewayLogEntry, GatewayLogger, GatewayOperation } from './log.ts'
 import { mayRepeat } from './repeatable.ts'
 import { createErrorFromResponse } from './response-error.ts'
@@ -32,11 +33,13 @@ export interface ExchangeDeps {
   timeoutMs: number
   retry: Pick<RetryOptions, 'maxRetries' | 'baseDelayMs' | 'maxDelayMs'>
   log: GatewayLogger
+  /** Of the run that every request is sent in; undefined: in none. */
+  txnToken: TxnToken | undefined
 }
 
 export type Exchange = ReturnType<typeof createExchange>
 
-export function createExchange({ transport, timeoutMs, retry, log }: ExchangeDeps) {
+export function createExchange({ transport, timeoutMs, retry, log, txnToken }: ExchangeDeps) {
   /** @returns An answer of status 2xx. @throws GatewayError, or the reason of the scope's signal. */
   return function exchange(operation: Operation, scope: Scope): Promise<WireAnswer> {
     const { name, correlationId, repeatable, about } = operation
@@ -80,16 +83,27 @@ export function createExchange({ transport, timeoutMs, retry, log }: ExchangeDep
         })
         const stop = after(Math.min(timeoutMs, leftMs(scope)), () => controller.abort(late))
         try {
-          const request = { ...operation.draft, headers: headersOf(operation) }
-          const answer = transport(request, signal)
+          const answer = async () => {
+            const headers = { ...(await txnHeader(txnToken)), ...headersOf(operation) }
+            signal.throwIfAborted()
+            return transport({ ...operation.draft, headers }, signal)
+          }
           // A fetch that was passed in may not heed its signal.
-          return await within(answer, { ms: Number.POSITIVE_INFINITY, signal, late: () => late })
+          return await within(answer(), { ms: Number.POSITIVE_INFINITY, signal, late: () => late })
         } finally {
           stop()
         }
       },
     )
   }
+}
+
+/** Anew for each attempt: by the next one the token may have expired. */
+async function txnHeader(given: TxnToken | undefined): Promise<Record<string, string>> {
+  if (given === undefined) return {}
+  const token = await currentTxnToken(given)
+  if (token === undefined) throw invalid('txnToken gave no transaction token')
+  return { 'Txn-Token': token }
 }
 
 function headersOf({ correlationId, proof }: Operation): Record<string, string> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export type { TxnToken } from '../vault/txn-token.ts'
 export { sleep } from '../vault/wait.ts'
 export type { JobHandle, JobResponse, JobStatus, ProxyResponse } from './answers.ts'
 export { type CallOptions, GatewayClient, type TokenOptions, type WaitOptions } from './client.ts'

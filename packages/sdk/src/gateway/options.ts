@@ -1,4 +1,6 @@
 /** The client's options: what they are, what they default to, and what is refused before anything runs. */
+
+import { isTxnToken, type TxnToken } from '../vault/txn-token.ts'
 import { invalid } from './errors.ts'
 import type { GatewayLogger } from './log.ts'
 import { DEFAULT_RETRY, type RetryOptions } from './retry.ts'
@@ -12,6 +14,8 @@ export interface GatewayClientOptions {
   agentPrivateKeyPem: string
   /** Default: none. */
   defaultIntent?: string
+  /** Joins a run: tokens and calls end with it. A function is asked at each attempt. Default: none. */
+  txnToken?: TxnToken
   /** Milliseconds for each attempt. Default 6 000; a whole call takes at most that times its attempts. */
   timeoutMs?: number
   /** Replace tokens that came from elsewhere as well when they are about to expire. Default false. */
@@ -40,6 +44,7 @@ const NAMES: readonly string[] = [
   'agentId',
   'agentPrivateKeyPem',
   'defaultIntent',
+  'txnToken',
   'timeoutMs',
   'autoRotate',
   'onTokenRotated',
@@ -59,6 +64,9 @@ export function resolveOptions(given: GatewayClientOptions) {
   const { agentId, agentPrivateKeyPem, timeoutMs = DEFAULT_TIMEOUT_MS } = given
   if (typeof agentId !== 'string' || agentId === '') throw invalid('agentId must be a text')
   if (typeof agentPrivateKeyPem !== 'string') throw invalid('agentPrivateKeyPem must be a text')
+  if (given.txnToken !== undefined && !isTxnToken(given.txnToken)) {
+    throw invalid('txnToken must be a transaction token, or a function that gives one')
+  }
   if (!isPositive(timeoutMs)) throw invalid('timeoutMs must be a positive number')
   for (const name of ['onTokenRotated', 'logger', 'fetch'] as const) {
     if (given[name] !== undefined && typeof given[name] !== 'function') {

@@ -1,7 +1,7 @@
 /** Vectors for texts: batches in order, and nothing but whole answers. */
 import { ConfigurationError, GatewayError, ValidationError } from '../sage/errors.ts'
 import type { GatewayClient } from '../sage/gateway-client.ts'
-import { ModelCategory, type ModelRef } from '../sage/model-ref.ts'
+import { ModelCategory, ModelRef } from '../sage/model-ref.ts'
 import { readUsage } from './answer.ts'
 import { modelOf } from './chat-options.ts'
 import { isObject } from './providers/json.ts'
@@ -35,7 +35,9 @@ export interface EmbeddingsModel {
   embedQuery(text: string, options?: EmbedOptions): Promise<number[]>
 }
 
-const DEFAULT_MODEL = 'openai:text-embedding-3-small'
+/** Where nobody names one and no list does. */
+export const DEFAULT_EMBEDDINGS_MODEL = ModelRef.parse('openai:text-embedding-3-small')
+
 const DEFAULT_BATCH = 256
 const LARGEST_BATCH = 2_048
 
@@ -51,7 +53,7 @@ export class GatewayEmbeddings implements EmbeddingsModel {
     if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > LARGEST_BATCH) {
       throw new ConfigurationError(`batchSize must be an integer from 1 to ${LARGEST_BATCH}`)
     }
-    this.model = modelOf(options.model ?? DEFAULT_MODEL)
+    this.model = modelOf(options.model ?? DEFAULT_EMBEDDINGS_MODEL)
     this.#transport = transportOf(options.client)
     this.#batchSize = batchSize
     this.#options = options

@@ -24,6 +24,7 @@ describe('sage §9: what looks like a credential is replaced', () => {
     ['sk-ant-api03-abc_def-ghijk', '[secret]'],
     ['key=AIzaSyA1234567890abcdefghijklmnop', 'key=[secret]'],
     ['gsk_abcdefghijklmnop', '[secret]'],
+    ['gho_abcdefghijklmnop ASIA0123456789ABCDEF', '[secret] [secret]'],
     ['-----BEGIN PRIVATE KEY-----\nMIIEv\n-----END PRIVATE KEY-----\nx', '[secret]\nx'],
   ])('%j', (text, clean) => {
     expect(redact(text)).toBe(clean)

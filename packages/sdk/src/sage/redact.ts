@@ -31,15 +31,21 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
   [/\bsk-[\w-]{12,}/g, REDACTED],
   [/\bAIza[\w-]{20,}/g, REDACTED],
   [/\b(?:ya29|AQ)\.[\w-]{16,}/g, REDACTED],
-  [/\b(?:gsk_|xai-|hf_|pplx-|r8_|ghp_|ghs_|github_pat_|AKIA)\w{12,}/g, REDACTED],
+  [/\b(?:gsk_|xai-|hf_|pplx-|r8_|gh[pousr]_|github_pat_|AKIA|ASIA)\w{12,}/g, REDACTED],
 ]
+
+/** What may be a piece of a token: its payload or its signature alone, or half of it. */
+const PIECE = /[\w.-]{16,}/g
 
 /** @param secrets Values known to be secret, whatever their shape; short ones would blot out text. */
 export function redact(text: string, secrets: Iterable<string> = []): string {
+  const known = [...secrets].filter(({ length }) => length >= 8)
   let clean = text
-  for (const secret of secrets) {
-    if (secret.length >= 8) clean = clean.replaceAll(secret, REDACTED)
-  }
+  for (const secret of known) clean = clean.replaceAll(secret, REDACTED)
+  if (known.length > 0)
+    clean = clean.replace(PIECE, (piece) =>
+      known.some((secret) => secret.includes(piece)) ? REDACTED : piece,
+    )
   for (const [shape, marker] of SHAPES) clean = clean.replace(shape, marker)
   return clean
 }

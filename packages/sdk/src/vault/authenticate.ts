@@ -9,6 +9,7 @@ import { agentMessage, serverIdOf, serverMessage } from './handshake.ts'
 import { bytesOfHexText } from './hex.ts'
 import { isKnownServer, trustServer } from './known-server.ts'
 import { SIGNATURE_BYTES, type Signer, verifies } from './signer.ts'
+import { currentTxnToken, type TxnToken } from './txn-token.ts'
 import { within } from './wait.ts'
 import { vaultError } from './wire-error.ts'
 
@@ -20,6 +21,8 @@ export interface Authentication {
   signal?: AbortSignal | undefined
   /** File of known servers: the daemon must prove the identity remembered there. Default: no check. */
   knownServerPath?: string | undefined
+  /** Of the run that the session joins. Default: none. */
+  txnToken?: TxnToken | undefined
 }
 
 /** What the daemon says of a confirmed session; members a daemon leaves out are undefined. */
@@ -52,13 +55,25 @@ const LONGEST_CHALLENGE = 256
 export async function authenticate(
   connection: Caller,
   endpoint: string,
-  { name, signer, timeoutMs = DEFAULT_TIMEOUT_MS, signal, knownServerPath }: Authentication,
+  {
+    name,
+    signer,
+    timeoutMs = DEFAULT_TIMEOUT_MS,
+    signal,
+    knownServerPath,
+    txnToken,
+  }: Authentication,
 ): Promise<SessionInfo> {
   const bounds = { timeoutMs, signal }
+  const txn = txnToken && (await txnTokenOf(txnToken, bounds))
   const clientNonce = knownServerPath === undefined ? undefined : randomBytes(32)
   const offer = await connection.call(
     'authenticate',
-    { agent_name: name, ...(clientNonce && { client_nonce: clientNonce.toString('hex') }) },
+    {
+      agent_name: name,
+      ...(clientNonce && { client_nonce: clientNonce.toString('hex') }),
+      ...(txn && { txn_token: txn }),
+    },
     bounds,
   )
   const sessionId = offer['session_id']
@@ -86,6 +101,20 @@ export async function authenticate(
     await trustServer(knownServerPath, endpoint, server.toString('hex'))
   }
   return sessionInfo(sessionId, reply)
+}
+
+/** Before anything is sent: the daemon's patience is for the signature. */
+async function txnTokenOf(
+  given: TxnToken,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal | undefined },
+): Promise<string> {
+  const token = await within(currentTxnToken(given), {
+    ms: timeoutMs,
+    signal,
+    late: () => vaultError('TIMEOUT', `txnToken gave no token within ${timeoutMs} ms`),
+  })
+  if (token === undefined) throw vaultError('INVALID_PARAMS', 'txnToken gave no transaction token')
+  return token
 }
 
 /** The id of a daemon that signed our nonce; a daemon that cannot is refused. */

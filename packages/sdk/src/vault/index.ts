@@ -53,4 +53,5 @@ export type {
 export type { ReconnectPolicy } from './retry.ts'
 export type { Signer } from './signer.ts'
 export type { Target } from './target.ts'
+export type { TxnToken } from './txn-token.ts'
 export { raiseOnError } from './wire-error.ts'

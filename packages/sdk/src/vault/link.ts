@@ -14,6 +14,7 @@ import {
 } from './retry.ts'
 import type { Signer } from './signer.ts'
 import type { Endpoint } from './target.ts'
+import type { TxnToken } from './txn-token.ts'
 import { sleep, within } from './wait.ts'
 import { vaultError } from './wire-error.ts'
 
@@ -25,6 +26,7 @@ export interface LinkDeps {
   reconnect: ReconnectPolicy | false
   rateLimitRetries: number
   knownServerPath: string | undefined
+  txnToken?: TxnToken
   /** Epoch milliseconds. */
   now: () => number
   /** In [0, 1). */
@@ -240,6 +242,7 @@ export class Link {
     return connection.authenticate(this.#deps.agentName, signer, {
       timeoutMs: this.#deps.connectTimeoutMs,
       knownServerPath: this.#deps.knownServerPath,
+      txnToken: this.#deps.txnToken,
       signal,
     })
   }

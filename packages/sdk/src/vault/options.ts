@@ -4,6 +4,7 @@ import type { Passphrase } from './key-file.ts'
 import { defaultKnownServerPath } from './known-server.ts'
 import { DEFAULT_RECONNECT, type ReconnectPolicy } from './retry.ts'
 import type { Signer } from './signer.ts'
+import { isTxnToken, type TxnToken } from './txn-token.ts'
 import { vaultError } from './wire-error.ts'
 
 /** Times are milliseconds. */
@@ -21,6 +22,8 @@ export interface ClientOptions {
   seed?: Uint8Array
   /** A key held elsewhere: signs the bytes it is given, 64 bytes out, within 30 s. */
   signer?: Signer
+  /** Joins a run: what the session takes ends with it. A function is asked at each sign-in. Default: none. */
+  txnToken?: TxnToken
   /** For the socket and for each step of the handshake. Default 5 000. */
   connectTimeoutMs?: number
   /** For a whole call, repeats included. Default 35 000. */
@@ -61,6 +64,7 @@ const NAMES: readonly string[] = [
   'passphrase',
   'seed',
   'signer',
+  'txnToken',
   ...Object.keys(DEFAULTS),
 ]
 
@@ -88,6 +92,9 @@ export function resolveOptions(given: ClientOptions) {
   if (keys.length > 1) throw invalid('Give one of keyPath, seed and signer')
   if (options.signer !== undefined && typeof options.signer !== 'function') {
     throw invalid('signer must be a function')
+  }
+  if (options.txnToken !== undefined && !isTxnToken(options.txnToken)) {
+    throw invalid('txnToken must be a transaction token, or a function that gives one')
   }
   for (const name of ['connectTimeoutMs', 'requestTimeoutMs', 'releaseOnCloseTimeoutMs'] as const) {
     if (!isPositive(options[name])) throw invalid(`${name} must be a positive number`)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type AuditFilter, matches } from '../audit/filter.ts'
 import type { AuditRecord } from '../audit/record.ts'
-import { namesCall, recordedUnder } from './recorded-under.ts'
+import { namesCall, recordedUnder, TRACE_RECORDS, totalsUnder } from './recorded-under.ts'
 
 const never = new AbortController().signal
 
@@ -124,4 +124,19 @@ test('a run is found by its own id, with its registration', async () => {
     record(4, { source: 'identity', action: 'trat.issue', txn: 'run_2' }),
   ]
   expect(await seqs(log, 'run_1')).toEqual([1, 2, 3])
+})
+
+test('a run of more records than one answer holds is counted to its end', async () => {
+  const outcome = { code: 'OK', duration_ms: 1, usage: { total: 2 }, cost_micros: 3 }
+  const more = { txn: 'run_1', source: 'llm', action: 'llm.chat', outcome } as const
+  const length = TRACE_RECORDS + 1_234
+  const log = Array.from({ length }, (_, seq) => record(seq + 1, more))
+  const { deps } = logOf([...log, record(length + 1, { ...more, txn: 'run_2' })])
+  expect(await totalsUnder(deps, 'run_1', never)).toEqual({
+    calls: { model: length, tool: 0, credential: 0 },
+    tokens: 2 * length,
+    cost_micros: 3 * length,
+    denied: 0,
+    failed: 0,
+  })
 })

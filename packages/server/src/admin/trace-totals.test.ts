@@ -22,6 +22,11 @@ const total = (...records: AuditRecord[]) => {
   for (const one of records) count.add(one)
   return count.value
 }
+const refused = (code: string) => ({
+  phase: 'single' as const,
+  success: false,
+  outcome: { code, duration_ms: 1 },
+})
 const used = (tokens: number, micros: number) => ({
   outcome: { code: 'OK', duration_ms: 1, usage: { total: tokens }, cost_micros: micros },
 })
@@ -32,15 +37,17 @@ test('each call counts once, by what was called; reading the list of models is n
     record({}),
     record({ action: 'llm.embed' }),
     record({ action: 'llm.models', phase: 'single' }),
-    record({ action: 'policy.deny', phase: 'single', success: false }),
+    record({ action: 'policy.deny', ...refused('ACCESS_DENIED') }),
+    record(refused('BUDGET_EXHAUSTED')),
+    record(refused('BAD_REQUEST')),
     record({ source: 'gateway', action: 'token.mint', phase: 'single' }),
     record({ source: 'gateway', action: 'tool.call', success: false }),
     record({ source: 'vault', action: 'credential.retrieve' }),
     record({ source: 'vault', action: 'session.end', phase: 'single' }),
     record({ source: 'admin', action: 'run.close' }),
   )
-  expect(calls).toEqual({ model: 3, tool: 1, credential: 1 })
-  expect([denied, failed]).toEqual([1, 1])
+  expect(calls).toEqual({ model: 5, tool: 1, credential: 1 })
+  expect([denied, failed]).toEqual([2, 2])
 })
 
 test('tokens and cost are added up; a failed call of a model may have cost, a failed or cached tool has not', () => {

@@ -8,9 +8,9 @@ export interface TraceTotals {
   readonly tokens: number
   /** Millionths of a dollar: what models cost, and what tools are said to cost. */
   readonly cost_micros: number
-  /** Refused before anything was done. */
+  /** Refused by policy, for want of an approval, or because a budget was spent. */
   readonly denied: number
-  /** Attempted without success. */
+  /** Whatever else had no success: mistakes of the caller, too. */
   readonly failed: number
 }
 
@@ -21,6 +21,13 @@ const KINDS: Readonly<Record<string, { called: Called; action: RegExp }>> = {
   gateway: { called: 'tool', action: /^(?:tool\.(?:call|replay)|policy\.deny|approval\.)/ },
   vault: { called: 'credential', action: /^(?:credential\.|policy\.deny$|approval\.)/ },
 }
+
+/** Answers of policy, of approvals, and of budgets. */
+const DENIED: ReadonlySet<string> = new Set([
+  'ACCESS_DENIED',
+  'APPROVAL_REQUIRED',
+  'BUDGET_EXHAUSTED',
+])
 
 export class TotalsCount {
   readonly #calls = { model: 0, tool: 0, credential: 0 }
@@ -33,8 +40,8 @@ export class TotalsCount {
     const kind = KINDS[source]
     if (kind === undefined || phase === 'intent' || !kind.action.test(action)) return
     this.#calls[kind.called] += 1
-    if (!success && phase === 'single') this.#denied += 1
-    if (!success && phase === 'outcome') this.#failed += 1
+    if (!success && DENIED.has(outcome?.code ?? '')) this.#denied += 1
+    else if (!success) this.#failed += 1
     const usage = outcome?.['usage'] as { total?: unknown } | undefined
     this.#tokens += amount(usage?.total)
     const isPaidTool = success && action === 'tool.call' && outcome?.['cached'] !== true

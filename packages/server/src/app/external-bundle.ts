@@ -1,5 +1,6 @@
 /** Where the trust bundle of another issuer is read from: a file, or an address through the guarded way out. */
-import { readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { VestryError } from '@vestry/contract/errors'
 import { VERSION } from '@vestry/contract/version'
 import { send } from '../egress/send.ts'
@@ -17,8 +18,7 @@ export function externalBundle({ config, vault }: Parts): ExternalBundle | undef
       'CONFIG_INVALID',
       'identity.bundle_file and bundle_url exclude each other',
     )
-  if (file !== undefined)
-    return new ExternalBundle({ load: () => readFile(file, 'utf8'), now: vault.now })
+  if (file !== undefined) return new ExternalBundle({ load: () => bundleIn(file), now: vault.now })
   if (url === undefined) return undefined
   const load = async (): Promise<string> => {
     const { status, body } = await send(
@@ -40,4 +40,15 @@ export function externalBundle({ config, vault }: Parts): ExternalBundle | undef
     return Buffer.from(body).toString('utf8')
   }
   return new ExternalBundle({ load, now: vault.now })
+}
+
+/** @throws VestryError `CONFIG_INVALID` for what is no file, `REQUEST_TOO_LARGE`; the platform's error. */
+export async function bundleIn(path: string): Promise<string> {
+  // A pipe that nobody writes to would hold up everybody who waits for a key.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  if (!(await file.stat()).isFile()) throw new VestryError('CONFIG_INVALID', `${path} is no file`)
+  const bytes = Buffer.alloc(MAX_BUNDLE_BYTES + 1)
+  const { bytesRead } = await file.read(bytes)
+  if (bytesRead > MAX_BUNDLE_BYTES) throw new VestryError('REQUEST_TOO_LARGE')
+  return bytes.toString('utf8', 0, bytesRead)
 }

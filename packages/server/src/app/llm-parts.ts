@@ -16,7 +16,7 @@ import { mockBackend } from '../llm/mock/mock-backend.ts'
 import { loadPrices } from '../llm/prices/price-file.ts'
 import { ProviderTable } from '../llm/providers/provider-table.ts'
 import { SignatureBook } from '../llm/signatures.ts'
-import { llmRoutes, withholdContinue } from '../llm/wire/plugin.ts'
+import { llmHttpRoutes } from '../llm/wire/plugin.ts'
 import { BodyMemory } from '../llm/wire/request-body.ts'
 import { createLlmServer, type LlmServer } from '../llm/wire/server.ts'
 import type { Registry } from '../metrics/registry.ts'
@@ -122,10 +122,7 @@ export function assembleLlm(
       able: true,
       facts: { llm: { runs_in_flight: inFlight.size, providers: providers.list().length } },
     }),
-    routes: (app) => {
-      withholdContinue(app, '/v1/')
-      llmRoutes(app, llm, { listener: 'http' })
-    },
+    routes: (app) => llmHttpRoutes(app, llm),
     listen: async () => {
       const path = settings.socket ?? home.llmSocket
       const opened = createLlmServer(llm)

@@ -3,15 +3,7 @@
  * Everything is the daemon's own and inside its home.
  */
 import { hash } from 'node:crypto'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Run } from '../identity/runs/run.ts'
 import type { Home } from './home.ts'
@@ -64,14 +56,15 @@ export function runsOnDisk(home: Home): string[] {
 }
 
 export function removeTokens({ svid, trat }: RunPaths): void {
-  for (const path of [svid, trat]) rmSync(path, { force: true })
+  for (const path of [svid, trat]) rmSync(path, { recursive: true, force: true })
 }
 
 /** Under another name first: whoever opens the file finds the old content or the new one. */
 export function replaceFile(path: string, text: string): void {
   const next = `${path}.next`
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  writeFileSync(next, text, { mode: 0o600 })
-  chmodSync(next, 0o600) // one that a crash left behind keeps the mode it had
+  // What a crash left behind, or a link that somebody put there: never written through.
+  rmSync(next, { recursive: true, force: true })
+  writeFileSync(next, text, { mode: 0o600, flag: 'wx' })
   renameSync(next, path)
 }

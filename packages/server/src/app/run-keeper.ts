@@ -86,7 +86,7 @@ export class RunKeeper {
     await this.#takeUp()
     // Of runs that ended while nobody was here.
     for (const id of runsOnDisk(this.#deps.home))
-      if (!this.#kept.has(id)) removeTokens(runPaths(this.#deps.home, id))
+      if (!this.#kept.has(id)) this.#removeTokens(id, runPaths(this.#deps.home, id))
     this.#ticking ??= setInterval(() => this.tick(), TICK_MS).unref()
   }
 
@@ -176,12 +176,14 @@ export class RunKeeper {
   }
 
   async #takeUp(): Promise<void> {
-    const { runs, node, warn } = this.#deps
+    const { runs, node, warn, now } = this.#deps
     for (const run of await runs.list({ node, live: true })) {
       const kept = this.#kept.get(run.id) ?? this.#keep(run)
       kept.run = run
       const { socket: path } = kept.paths
       try {
+        // A crash may have come between its row and these, or its store from another machine.
+        if (isOpen(run, now())) makeRunDirectories(kept.paths)
         await this.#sidecars.open({ runId: run.id, path, uid: run.uid })
       } catch (error) {
         warn(`run ${run.id} has no socket: ${(error as Error).message}`)
@@ -261,11 +263,20 @@ export class RunKeeper {
     kept.trat = trat
   }
 
+  /** A run ends whatever its directory has become: its tokens are worth nothing any more. */
+  #removeTokens(runId: string, paths: RunPaths): void {
+    try {
+      removeTokens(paths)
+    } catch (error) {
+      this.#deps.warn(`the token files of run ${runId} stay: ${(error as Error).message}`)
+    }
+  }
+
   #end(kept: Kept): void {
     if (kept.over) return
     kept.over = true
-    removeTokens(kept.paths)
     this.#deps.onEnd(kept.run)
+    this.#removeTokens(kept.run.id, kept.paths)
     this.#ended.add(kept.run.id)
     // Without its socket a closed run is as closed.
     for (const id of this.#ended) {

@@ -8,10 +8,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AdminDeps } from '../admin/deps.ts'
 import { callVerb } from '../admin/verb.ts'
 import { jsonBytes, nestedError } from '../http/nested-error.ts'
-import { readStrictJson } from '../http/strict-json.ts'
 import { newCaller } from '../identity/caller.ts'
 import { TXN_TOKEN_TYPE } from '../identity/runs/exchange-request.ts'
 import { REFRESH_HINT_SECONDS } from '../identity/runs/run-keys.ts'
+import { readStrictJson } from '../json/strict-json.ts'
 import type { RunsPart } from './runs-part.ts'
 
 const MAX_BODY_BYTES = 1_048_576

@@ -133,6 +133,8 @@ export function assembleRuns(
     sealed: () => seal.state !== 'unsealed',
     issueTrat: (runId) => service.issueFor(runId, 'sidecar'),
     issueSvid: async (run, requestId, audience = llmAudience) => {
+      // As with the token service: a signature and a record each, for as many audiences as it can think of.
+      if (requestId !== undefined) vault.limits.takeAuthenticate(`svid:${run.id}`)
       if ((await agents.byId(run.agentId))?.status !== 'enabled')
         throw new VestryError('IDENTITY_INVALID', 'The agent of this run is not enabled')
       return issueSvid(run.spiffeId, audience, {
@@ -147,9 +149,11 @@ export function assembleRuns(
 
   const close: RunDesk['close'] = async (id) => {
     const changed = await runs.close(id)
-    const ended = await endTaken({ id })
-    keeper.closed(changed.value)
-    return { ...changed, ended }
+    try {
+      return { ...changed, ended: await endTaken({ id }) }
+    } finally {
+      keeper.closed(changed.value)
+    }
   }
   /** An agent that is revoked does not come back, so nothing of its runs needs to stay. */
   const closeRevoked = async (): Promise<void> => {

@@ -33,7 +33,11 @@ test('what is special about it is told: mocks, replays, cuts, failures', () => {
   )
   const failed = { code: 'PROVIDER_ERROR', status: 502, usage: { total: 0 }, cost_micros: 0 }
   expect(line({ success: false, outcome: failed })).toMatch(
-    /✗ .* 0 tokens {2}\$0\.00 {2}answered 502 {2}PROVIDER_ERROR\n$/,
+    /✗ .*gpt-4o {2}answered 502 {2}PROVIDER_ERROR\n$/,
+  )
+  const paid = { ...failed, usage: { total: 7 }, cost_micros: 20 }
+  expect(line({ success: false, outcome: paid })).toMatch(
+    /gpt-4o {2}7 tokens {2}\$0\.00002 {2}answered 502 /,
   )
   const refused = { detail: '/v1/chat/completions refused', phase: 'single', success: false }
   expect(line({ ...refused, outcome: { code: 'BUDGET_EXHAUSTED', status: 403 } })).toMatch(

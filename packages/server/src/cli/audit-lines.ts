@@ -2,6 +2,7 @@
 import { cellText, counted, type Row, rowOf } from './cell.ts'
 import type { Paint, Style } from './style.ts'
 import { facts } from './table.ts'
+import { usedNothing } from './trace-model-call.ts'
 import { detailBeside, dollars } from './trace-text.ts'
 
 /** `seq  time  ✓ actor  action  detail  code`, one line; `…` marks what is about to be done. */
@@ -35,12 +36,13 @@ function modelFacts(record: Row): string[] {
   const outcome = rowOf(record, 'outcome')
   const { cost_micros: cost, status, mock, replayed, truncated } = outcome
   const { total } = rowOf(outcome, 'usage')
+  const nothing = usedNothing(outcome)
   const name = `${cellText(provider)}:${cellText(model)}`
   const isTold = model === undefined || cellText(record['detail']).endsWith(name)
   return [
     isTold ? undefined : name,
-    typeof total === 'number' ? counted(total, 'token') : undefined,
-    typeof cost === 'number' ? dollars(cost) : undefined,
+    typeof total === 'number' && !nothing ? counted(total, 'token') : undefined,
+    typeof cost === 'number' && !nothing ? dollars(cost) : undefined,
     mock === true ? 'mock' : undefined,
     replayed === true ? 'given again' : undefined,
     truncated === true ? 'cut short' : undefined,

@@ -2,6 +2,11 @@
 import { cellText, type Row, rowOf } from './cell.ts'
 import { dollars } from './trace-text.ts'
 
+/** The status of such a call is what its caller was answered, whoever made it up. */
+export function isModelCall(span: Row): boolean {
+  return typeof rowOf(span, 'data')['route'] === 'string'
+}
+
 /** Which model and for what, what it used and cost, and where the answer came from. */
 export function modelLines(span: Row): string[] {
   const data = rowOf(span, 'data')
@@ -16,6 +21,7 @@ export function modelLines(span: Row): string[] {
       stream === true ? 'stream' : undefined,
     ]),
     line('usage', usage(outcome)),
+    line('provider', [cause(outcome), providerStatus(outcome)]),
     line('answer', [
       outcome['mock'] === true ? 'from the mock' : undefined,
       outcome['replayed'] === true ? 'given again' : undefined,
@@ -24,10 +30,17 @@ export function modelLines(span: Row): string[] {
   ].filter((text) => text !== '')
 }
 
+/** A call that failed before the provider did anything. */
+export function usedNothing(outcome: Row): boolean {
+  const { code, cost_micros: cost } = outcome
+  return code !== 'OK' && cost === 0 && rowOf(outcome, 'usage')['total'] === 0
+}
+
 /** `9 in + 6 out = 15 tokens  $0.000117  stop` */
 function usage(outcome: Row): (string | undefined)[] {
   const { prompt, completion, total } = rowOf(outcome, 'usage')
   const { cost_micros: cost, finish_reason: finish, usage_estimated: guessed, price } = outcome
+  if (usedNothing(outcome)) return []
   return [
     typeof total === 'number'
       ? `${cellText(prompt)} in + ${cellText(completion ?? 0)} out = ${total} tokens`
@@ -37,6 +50,16 @@ function usage(outcome: Row): (string | undefined)[] {
     price === 'unknown' ? 'price not known' : undefined,
     typeof finish === 'string' ? cellText(finish) : undefined,
   ]
+}
+
+/** What failed on the way to the provider, where that is not what the caller was told. */
+function cause({ cause: found, code }: Row): string | undefined {
+  return typeof found === 'string' && found !== code ? cellText(found) : undefined
+}
+
+/** Told where it is not what the caller was answered. */
+function providerStatus({ provider_status: status, status: answered }: Row): string | undefined {
+  return typeof status === 'number' && status !== answered ? `answered ${status}` : undefined
 }
 
 /** Empty when there is nothing to tell. */

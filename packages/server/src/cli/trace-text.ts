@@ -16,6 +16,7 @@ export function dollars(micros: number): string {
 
 /** `1 session, 1 lease, 2 tokens`: what was taken under a run and ended with it. */
 export function endedText({ sessions, leases, tokens }: Row): string {
+  if ([sessions, leases, tokens].every((count) => count === 0)) return 'nothing'
   return [
     counted(sessions, 'session'),
     counted(leases, 'lease'),

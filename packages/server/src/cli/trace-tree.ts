@@ -1,7 +1,7 @@
 /** The reply of `admin.trace` drawn as a tree: caller → token → decision → lease → what came of it. Pure. */
 import { cellText, isRow, type Row, rowOf, rowsOf } from './cell.ts'
 import type { Paint } from './style.ts'
-import { modelLines } from './trace-model-call.ts'
+import { isModelCall, modelLines } from './trace-model-call.ts'
 import { detailBeside, endedText } from './trace-text.ts'
 import { tellsUpstream, tokenLines, toolLines } from './trace-tool-call.ts'
 import { totalsLine } from './trace-totals.ts'
@@ -40,7 +40,7 @@ function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
     ...modelLines(span),
     leaseLine(span),
     endedLine(outcome),
-    outcomeLine(outcome, paint),
+    outcomeLine(span, outcome, paint),
   ]
   return {
     lines: [
@@ -88,14 +88,14 @@ function endedLine({ ended }: Row): string | undefined {
   return isRow(ended) ? `ended  ${endedText(ended)}` : undefined
 }
 
-function outcomeLine(outcome: Row, paint: Paint): string | undefined {
+function outcomeLine(span: Row, outcome: Row, paint: Paint): string | undefined {
   const { code, status } = outcome
   if (code === undefined) return undefined
   const good = code === 'OK'
-  const told =
-    status === undefined || status === null || tellsUpstream(outcome) || outcome['mock'] === true
-  const upstream = told ? '' : `  upstream ${cellText(status)}`
-  return `outcome  ${paint(good ? 'green' : 'red', cellText(code))}${upstream}`
+  const told = tellsUpstream(outcome) || outcome['mock'] === true
+  const word = isModelCall(span) ? 'answered' : 'upstream'
+  const shown = status === undefined || status === null || told ? '' : `  ${word} ${status}`
+  return `outcome  ${paint(good ? 'green' : 'red', cellText(code))}${shown}`
 }
 
 function draw(branches: readonly Branch[], indent: string): string[] {

@@ -1,5 +1,5 @@
 /** A run as a daemon would have made it, and agent processes of it that a test starts and listens to. */
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -70,13 +70,13 @@ export async function scene(): Promise<Scene> {
   }
 }
 
-/** Starts `script` as the agent's Node program. */
-export function start(plan: Partial<ExecPlan>, script: string) {
+/** Starts `script` as the agent's Node program. @param passed A descriptor that our own is started with, as its 63. */
+export function start(plan: Partial<ExecPlan>, script: string, passed?: number) {
   const own = { PATH, TERM: 'dumb', OPENAI_API_KEY: 'sk-marker' }
   const given = { command: [process.execPath, '--input-type=module', '-e', script], own, ...plan }
   const child = spawn(process.execPath, ['--conditions=source', SCRIPT, JSON.stringify(given)], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
+    stdio: ['pipe', 'pipe', 'pipe', ...Array<'ignore'>(60).fill('ignore'), passed ?? 'ignore'],
+  }) as ChildProcessWithoutNullStreams // the first three are pipes
   onTestFinished(() => void child.kill('SIGKILL'))
   let out = ''
   let err = ''

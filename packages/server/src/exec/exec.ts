@@ -5,8 +5,10 @@
 import { existsSync, lchownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
+import { closeInherited } from './descriptors.ts'
 import { environmentOf, type Variables } from './environment.ts'
 import { launch } from './launch.ts'
+import { listeningSockets } from './listening-sockets.ts'
 import { isHidden, isWithin, mountArguments, PRIVATE, ROOM } from './mounts.ts'
 import { DIRECTORIES, isPlace, movedTo, roomPlan, VAULT, type VaultPlace } from './places.ts'
 import { findProgram } from './program-path.ts'
@@ -39,6 +41,7 @@ const FILTER = 'filter.bpf'
 
 /** @returns The command's exit code. @throws VestryError when it could not be started. */
 export async function execAgent(plan: ExecPlan): Promise<number> {
+  closeInherited()
   const [command = ''] = plan.command
   const path = plan.extra['PATH'] ?? plan.own['PATH'] ?? ''
   const program = findProgram(command, path)
@@ -149,6 +152,10 @@ function mountPlan(
     shown,
     // A home below a hidden directory is hidden with it, unless it is part of what is shown.
     hidden: plan.hidden.filter((path) => existsSync(path) && (!isHidden(path) || isShown(path))),
+    // One that is shown by its own name is shown on purpose.
+    closed: listeningSockets().filter(
+      (path) => (!isHidden(path) || isShown(path)) && !shown.includes(path),
+    ),
     openTemporary: plan.uid !== undefined,
   }
 }

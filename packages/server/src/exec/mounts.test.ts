@@ -7,6 +7,7 @@ const PLAN = {
   readable: { repo: '/src', 'work/.sanctum': '/run/vestry-x/sanctum' },
   shown: ['/tmp/project'],
   hidden: ['/tmp/project/home'],
+  closed: ['/tmp/project/dev.sock'],
   openTemporary: false,
 }
 
@@ -17,6 +18,7 @@ test('what is hidden is mounted after what is shown, and the room last of all', 
     '--tmpfs /run',
     '--tmpfs /tmp',
     '--ro-bind /tmp/project /tmp/project',
+    '--ro-bind /dev/null /tmp/project/dev.sock',
     '--tmpfs /tmp/project/home --remount-ro /tmp/project/home',
     '--ro-bind /run/vestry-x /run/vestry',
     '--bind /home/w /run/vestry/work',

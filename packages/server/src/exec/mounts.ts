@@ -18,6 +18,8 @@ export interface MountPlan {
   readonly shown: readonly string[]
   /** Never seen, whatever else is shown. */
   readonly hidden: readonly string[]
+  /** Sockets that are seen and lead nowhere. */
+  readonly closed: readonly string[]
   /** Everybody may write in the temporary directories, as the agent is another user than we are. */
   readonly openTemporary: boolean
 }
@@ -35,6 +37,7 @@ export function mountArguments(plan: MountPlan): string[] {
     ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
     ...PRIVATE.flatMap((path) => (path === '/run' ? ['--tmpfs', path] : temporary(path))),
     ...plan.shown.flatMap((path) => ['--ro-bind', path, path]),
+    ...plan.closed.flatMap((path) => ['--ro-bind', '/dev/null', path]),
     ...plan.hidden.flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
     ...['--ro-bind', plan.room, ROOM],
     ...Object.entries(plan.writable).flatMap(([name, from]) => ['--bind', from, `${ROOM}/${name}`]),

@@ -24,7 +24,7 @@ export function sandboxProblems({
   const problem = (kind: Sandbox['kind']): string | undefined => {
     try {
       writeFileSync(filterFile, compileProfile(agentProfile(), hostArchitecture()), { mode: 0o600 })
-      const nothing = { writable: {}, readable: {}, shown: [], hidden: [] }
+      const nothing = { writable: {}, readable: {}, shown: [], hidden: [], closed: [] }
       const mounts = mountArguments({ ...nothing, room: room.path, openTemporary: false })
       chooseSandbox(kind, { path, uid, mounts, filterFile, directory: '/' })
       return undefined

@@ -1,7 +1,15 @@
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { type AddressInfo, createServer as createTcp } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { isRoot, missing, scene, start, UID } from './exec.test-kit.ts'
 import type { ExecPlan } from './exec.ts'
@@ -139,6 +147,31 @@ describe.skipIf(noBubblewrap !== undefined)(
       ).ended
       expect(err).toBe('')
       expect(JSON.parse(out)).toEqual([['home'], []])
+    })
+
+    test('sockets of the machine lead nowhere wherever they lie, unless one is shown by its name', async () => {
+      const { plan } = await scene()
+      const place = mkdtempSync(resolve(import.meta.dirname, '../../../../node_modules/.exec-'))
+      onTestFinished(() => rmSync(place, { recursive: true }))
+      chmodSync(place, 0o755)
+      const [closed, open] = ['closed.sock', 'open.sock'].map((name) => join(place, name))
+      for (const path of [closed, open]) {
+        const server = createTcp().listen(path)
+        await once(server, 'listening')
+        onTestFinished(() => void server.close())
+        chmodSync(path ?? '', 0o777)
+      }
+      const { out } = await start(
+        { ...plan, shown: [open ?? ''], sandbox: 'bubblewrap' },
+        `import { connect } from 'node:net'
+       const reached = (path) => new Promise((resolve) => {
+         const socket = connect({ path })
+         socket.once('connect', () => resolve('connected')).once('error', ({ code }) => resolve(code))
+       })
+       console.log(await reached('${closed}'), await reached('${open}'))
+       process.exit()`,
+      ).ended
+      expect(out).toMatch(/^(?:ECONNREFUSED|ENOTSOCK|EACCES) connected\n$/)
     })
 
     test('a token that is replaced outside is replaced inside', async () => {

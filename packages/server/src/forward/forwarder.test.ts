@@ -273,3 +273,25 @@ test('a socket file is replaced only when nobody answers on it', async () => {
     code: 'CONFIG_INVALID',
   })
 })
+
+test('a client that is gone before the gateway is reached leaves no connection there', async () => {
+  const gateway = await gatewayThat((socket) => void socket.resume().once('end', () => socket.end()))
+  const reach = dialer({ host: '127.0.0.1', port: gateway.port, tls: false }, { timeoutMs: 500 })
+  const waiting = Promise.withResolvers<void>()
+  const go = Promise.withResolvers<void>()
+  const dial = async () => {
+    waiting.resolve()
+    await go.promise
+    return reach()
+  }
+  const forwarder = new Forwarder({ dial, limits: QUICK })
+  const path = socketPath()
+  await forwarder.listen(path, 0o600)
+  await clientOf(path)
+  await waiting.promise
+  const closed = forwarder.close(0)
+  await sleep(20) // by now the client has been cut off
+  go.resolve()
+  await closed
+  await expect.poll(() => gateway.seen.map(({ closed }) => closed)).not.toContain(false)
+})

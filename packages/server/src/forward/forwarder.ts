@@ -92,6 +92,8 @@ export class Forwarder {
     try {
       const gateway = await this.#reach()
       if (gateway === undefined) return await this.#refuse(client)
+      // Cut off meanwhile: its end has been told already, and would be waited for.
+      if (client.destroyed) return void gateway.destroy()
       await splice(client, gateway, this.#limits)
     } finally {
       this.#spliced -= 1

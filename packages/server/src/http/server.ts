@@ -9,6 +9,7 @@ import type { ApiKeyStore } from '../identity/api-key-store.ts'
 import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
 import { correlationOf, correlationOfRequest } from './correlation.ts'
 import { drainBodies, drained, endRefused } from './drain.ts'
+import { keepsOwnTime } from './own-time.ts'
 
 export interface HttpDeps {
   readonly version: string
@@ -19,23 +20,35 @@ export interface HttpDeps {
   /** Bound to loopback: metrics are open. */
   readonly loopback: boolean
   readonly maxBodyBytes: number
+  /** Default 25 s. */
+  readonly requestTimeoutMs?: number
   readonly state: () => { sealed: boolean; auditAvailable: boolean; draining: boolean }
   /** What other parts say of themselves at `/ready`, and whether they can work. */
   readonly checks: () => Promise<{ able: boolean; facts: Readonly<Record<string, unknown>> }>
 }
 
 const MAX_CONNECTIONS = 4_096
+/** For head and body together, where a wire does not keep the time of its bodies itself. */
+const REQUEST_TIMEOUT_MS = 25_000
+/** How often the platform looks for requests that are late. */
+const SWEEP_MS = 1_000
+/** What clients that read HTTP by hand ask for (sage contract §4.3). */
+const RUN_WIRES = /^(?:https?:\/\/[^/]*)?\/(?:v1|token|runs|\.well-known)(?:[/?]|$)/i
 
 export function createHttp(deps: HttpDeps): FastifyInstance {
   const app = fastify({
     keepAliveTimeout: 65_000,
-    requestTimeout: 25_000,
+    requestTimeout: deps.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
     bodyLimit: deps.maxBodyBytes,
     forceCloseConnections: 'idle',
     // Ids in paths are longer than the router expects.
     routerOptions: { maxParamLength: 512 },
     // A missing host is refused below, where the refusal is readable.
-    http: { maxHeaderSize: 65_536, requireHostHeader: false },
+    http: {
+      maxHeaderSize: 65_536,
+      requireHostHeader: false,
+      connectionsCheckingInterval: SWEEP_MS,
+    },
     // Paths that cannot be decoded never reach a hook or a handler.
     frameworkErrors: (_error, request, given) => {
       const reply = given as unknown as FastifyReply // the same, without what routes declare
@@ -57,7 +70,10 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
       )
     },
     // What is no HTTP request at all gets an answer its client can read, too.
-    clientErrorHandler: (error, socket) => endRefused(socket, () => refusalOf(error, deps.now())),
+    clientErrorHandler: (error, socket) => {
+      if (isLate(error) && keepsOwnTime(socket)) return
+      endRefused(socket, () => refusalOf(error, deps.now()))
+    },
   })
   drainBodies(app)
 
@@ -74,6 +90,15 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     })
     response.end(body)
   })
+
+  // To clients of the run wires an interim answer is the answer; the others still get theirs.
+  app.server.on('checkContinue', (request, response) => {
+    if (!RUN_WIRES.test(request.url ?? '')) response.writeContinue()
+    app.server.emit('request', request, response)
+  })
+
+  // Left at its default, which is more, the platform would take the two the other way round.
+  app.server.headersTimeout = app.server.requestTimeout
 
   // The next one is closed at once: descriptors are needed elsewhere too.
   app.server.maxConnections = MAX_CONNECTIONS
@@ -161,9 +186,13 @@ function clientError(error: Error & { code?: string }): { status: string; messag
       status: '431 Request Header Fields Too Large',
       message: 'Request headers are too large',
     }
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+  if (isLate(error))
     return { status: '408 Request Timeout', message: 'Request did not arrive in time' }
   return { status: '400 Bad Request', message: 'Malformed HTTP request' }
+}
+
+function isLate({ code }: Error & { code?: string }): boolean {
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT'
 }
 
 async function authenticate({ apiKeys }: HttpDeps, request: FastifyRequest): Promise<void> {

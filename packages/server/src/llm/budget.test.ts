@@ -5,7 +5,7 @@ import { Limits } from '../limits/limits.ts'
 import { eachStore } from '../store/test-store.ts'
 import { type BudgetQuestion, budgetLimits, period, spentOf, toldExhausted } from './budget.ts'
 import { BudgetSettings } from './budget-settings.ts'
-import { estimateMax, guessUse, sizeOfChat } from './estimate.ts'
+import { estimateMax, guessUse, sizeOfChat, sizeOfNative } from './estimate.ts'
 import { Prices } from './prices/prices.ts'
 
 const NOW = Date.UTC(2026, 10, 20, 23, 59, 59)
@@ -107,12 +107,47 @@ describe('the estimate', () => {
       { type: 'text' as const, text: 'x' },
     ]
     const size = sizeOfChat({ messages: [{ role: 'user', content }] }, data.length + 200, 10)
-    expect(size).toEqual({ textBytes: 200, media: 2, maxOutputTokens: 10 })
+    expect(size).toEqual({ textBytes: 200, mediaTokens: 2 * 8_192, maxOutputTokens: 10 })
     expect(estimateMax(size, ref, prices).tokens).toBe(200 + 2 * 8_192 + 1_024 + 10)
   })
 
   test('of what nobody counted is rather too much than too little', () => {
-    expect(guessUse(300, 31)).toEqual({ promptTokens: 100, completionTokens: 11 })
+    const size = { textBytes: 300, mediaTokens: 8_192, maxOutputTokens: 500 }
+    const spoken = guessUse(size, { received: 31, silentMs: 0 })
+    expect(spoken).toEqual({ promptTokens: 100 + 8_192, completionTokens: 11 })
+    const silent = guessUse(size, { received: 0, silentMs: 3_000 })
+    expect(silent.completionTokens).toBe(300)
+    expect(guessUse(size, { received: 30, silentMs: 60_000 }).completionTokens).toBe(510)
+  })
+
+  test('of a document is what a model can take in of it, wherever it lies', () => {
+    const file = (file_data: string) => ({
+      type: 'file' as const,
+      file: { file_data, filename: 'a.pdf' },
+    })
+    const sized = (data: string) =>
+      sizeOfChat({ messages: [{ role: 'user', content: [file(data)] }] }, data.length + 50, 1)
+    expect(sized('A'.repeat(100))).toMatchObject({ textBytes: 50, mediaTokens: 8_192 })
+    expect(sized('A'.repeat(60_000))).toMatchObject({ textBytes: 50, mediaTokens: 60_000 })
+    expect(sized('A'.repeat(900_000))).toMatchObject({ textBytes: 50, mediaTokens: 200_000 })
+  })
+
+  test('sees the pictures of native requests, in results of tools too', () => {
+    const image = (source: object) => ({ type: 'image', source })
+    const data = 'A'.repeat(5_000)
+    const content = [
+      image({ type: 'base64', media_type: 'image/png', data }),
+      image({ type: 'url', url: 'https://example.com/a.png' }),
+      { type: 'tool_result', content: [image({ type: 'file', file_id: 'f' })] },
+      { type: 'document', source: { type: 'url', url: 'https://example.com/a.pdf' } },
+      { type: 'document', source: { type: 'text', media_type: 'text/plain', data: 'words' } },
+    ]
+    const size = sizeOfNative({ messages: [{ role: 'user', content }] }, 6_000, 7)
+    expect(size).toEqual({
+      textBytes: 1_000,
+      mediaTokens: 3 * 8_192 + 200_000,
+      maxOutputTokens: 7,
+    })
   })
 })
 

@@ -1,5 +1,5 @@
 /** How much a model call may take, before anybody knows; and what a call took that never told. */
-import type { ChatRequest, ContentPart } from '@vestry/sdk/llm/providers'
+import type { ChatRequest, ContentPart, JsonObject } from '@vestry/sdk/llm/providers'
 import { costOf, type ModelName, type Prices, type TokenUse } from './prices/prices.ts'
 
 /** What is held of the budgets while a call runs. */
@@ -11,14 +11,18 @@ export interface Estimate {
 export interface CallSize {
   /** Of the request as received, without pictures. No tokenizer makes more tokens than bytes. */
   readonly textBytes: number
-  /** Pictures and documents: their tokens have nothing to do with their bytes. */
-  readonly media: number
+  /** Of pictures and documents, which have nothing to do with their bytes. */
+  readonly mediaTokens: number
   /** What the provider is told to stop at. */
   readonly maxOutputTokens: number
 }
 
 /** More than the dearest rendering of a picture at most providers. */
 const TOKENS_PER_PICTURE = 8_192
+/** As much of a document as a model can take in; the words of one are packed closer than in plain text. */
+const MOST_DOCUMENT_TOKENS = 200_000
+/** What frontier models write in a second. */
+const TOKENS_PER_SECOND = 100
 /** Providers put words of their own around tools and messages. */
 const OVERHEAD_TOKENS = 1_024
 const BYTES_PER_TOKEN = 3
@@ -32,21 +36,65 @@ export function sizeOfChat(
   bodyBytes: number,
   maxOutputTokens: number,
 ): CallSize {
-  let media = 0
-  let mediaBytes = 0
+  const media = new Media()
   for (const { content } of request.messages) {
-    if (typeof content === 'string') continue
-    for (const part of content) {
-      const url = addressOf(part)
-      if (url === undefined) continue
-      media += 1
-      if (url.startsWith('data:')) mediaBytes += url.length
-    }
+    if (typeof content !== 'string') for (const part of content) media.addPart(part)
   }
-  return {
-    textBytes: Math.max(0, bodyBytes - mediaBytes),
-    media,
-    maxOutputTokens: request.max_completion_tokens ?? request.max_tokens ?? maxOutputTokens,
+  return media.sizeOf(
+    bodyBytes,
+    request.max_completion_tokens ?? request.max_tokens ?? maxOutputTokens,
+  )
+}
+
+/** The same of a request in Anthropic's own form, of which only its members are known. */
+export function sizeOfNative(
+  request: Readonly<JsonObject>,
+  bodyBytes: number,
+  maxOutputTokens: number,
+): CallSize {
+  const media = new Media()
+  media.addBlocks(request)
+  return media.sizeOf(bodyBytes, maxOutputTokens)
+}
+
+/** Adds up what is no text. */
+class Media {
+  #tokens = 0
+  #bytes = 0
+
+  addPart(part: ContentPart): void {
+    if (part.type === 'image_url')
+      this.#add('image', part.image_url.url.replace(/^(?!data:).*/s, ''))
+    else if (part.type === 'file') this.#add('document', part.file.file_data)
+  }
+
+  /** Wherever they stand: results of tools hold pictures too. Nesting is bounded by the reader of the body. */
+  addBlocks(value: unknown): void {
+    if (typeof value !== 'object' || value === null) return
+    const { type, source } = value as JsonObject
+    if (
+      (type === 'image' || type === 'document') &&
+      typeof source === 'object' &&
+      source !== null
+    ) {
+      const { data, type: kind } = source as JsonObject
+      if (kind !== 'text')
+        this.#add(type, kind === 'base64' && typeof data === 'string' ? data : '')
+    }
+    for (const member of Object.values(value)) this.addBlocks(member)
+  }
+
+  sizeOf(bodyBytes: number, maxOutputTokens: number): CallSize {
+    const textBytes = Math.max(0, bodyBytes - this.#bytes)
+    return { textBytes, mediaTokens: this.#tokens, maxOutputTokens }
+  }
+
+  /** @param data In base64; empty where it lies elsewhere. */
+  #add(type: 'image' | 'document', { length }: string): void {
+    this.#bytes += length
+    if (type === 'image') this.#tokens += TOKENS_PER_PICTURE
+    else if (length === 0) this.#tokens += MOST_DOCUMENT_TOKENS
+    else this.#tokens += Math.min(MOST_DOCUMENT_TOKENS, Math.max(TOKENS_PER_PICTURE, length))
   }
 }
 
@@ -55,7 +103,7 @@ export function sizeOfChat(
  * full when the call ends, and the next call is refused for it.
  */
 export function estimateMax(size: CallSize, ref: ModelName, prices: Prices): Estimate {
-  const promptTokens = size.textBytes + size.media * TOKENS_PER_PICTURE + OVERHEAD_TOKENS
+  const promptTokens = size.textBytes + size.mediaTokens + OVERHEAD_TOKENS
   const completionTokens = size.maxOutputTokens
   const { price } = prices.priceOf(ref)
   // Writing to a cache is dearer than plain input.
@@ -64,15 +112,20 @@ export function estimateMax(size: CallSize, ref: ModelName, prices: Prices): Est
   return { tokens: promptTokens + completionTokens, micros }
 }
 
-/** For a call that ended before its provider counted: from the bytes that went each way, rather too much than too little. */
-export function guessUse(textBytesOut: number, textBytesIn: number): TokenUse {
+/**
+ * For a call that ended before its provider counted: from the bytes that went each way, and from the time in which it
+ * said nothing, where it may have been writing all the same. Rather too much than too little.
+ *
+ * @param received Bytes of text.
+ * @param silentMs From the sending of the request to the first byte of the answer, or to the end without one.
+ */
+export function guessUse(
+  { textBytes, mediaTokens, maxOutputTokens }: CallSize,
+  { received, silentMs }: { received: number; silentMs: number },
+): TokenUse {
+  const unseen = Math.floor((silentMs / 1_000) * TOKENS_PER_SECOND)
   return {
-    promptTokens: Math.ceil(textBytesOut / BYTES_PER_TOKEN),
-    completionTokens: Math.ceil(textBytesIn / BYTES_PER_TOKEN),
+    promptTokens: Math.ceil(textBytes / BYTES_PER_TOKEN) + mediaTokens,
+    completionTokens: Math.ceil(received / BYTES_PER_TOKEN) + Math.min(unseen, maxOutputTokens),
   }
-}
-
-function addressOf(part: ContentPart): string | undefined {
-  if (part.type === 'image_url') return part.image_url.url
-  return part.type === 'file' ? part.file.file_data : undefined
 }

@@ -124,6 +124,8 @@ export interface Usage {
   readonly total_tokens: number
   readonly prompt_tokens_details?: {
     readonly cached_tokens?: number
+    /** Written to the provider's cache. */
+    readonly cache_creation_tokens?: number
     readonly [name: string]: unknown
   }
   readonly completion_tokens_details?: {

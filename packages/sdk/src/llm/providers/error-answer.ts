@@ -54,9 +54,15 @@ export function codeOfStatus(status: number): FaultCode {
   return status >= 400 && status < 500 ? 'invalid_request' : 'provider_error'
 }
 
+/** "Invalid" is the least that a refusal can say: a status such as 413 tells more. */
+function meaningOf({ code, status }: ErrorSignal): FaultCode {
+  const isVague = code === undefined || (code === 'invalid_request' && status < 500)
+  return isVague ? codeOfStatus(status) : code
+}
+
 /** @param provider Its id, for the text. */
 export function faultOf(provider: string, signal: ErrorSignal): ProviderFault {
-  const meant = signal.code ?? codeOfStatus(signal.status)
+  const meant = meaningOf(signal)
   const tooLong = meant === 'invalid_request' && TOO_LONG.test(signal.message.slice(0, 4096))
   const code = tooLong ? 'context_length_exceeded' : meant
   const quote = QUOTED.has(code) ? redacted(signal.message) : ''

@@ -82,6 +82,8 @@ const rows: [Provider, number, unknown, string, number][] = [
     'invalid_request',
     400,
   ],
+  [google, 413, gemini('INVALID_ARGUMENT'), 'request_too_large', 413],
+  [anthropic, 413, claude('invalid_request_error'), 'request_too_large', 413],
   [google, 401, gemini('UNAUTHENTICATED'), 'provider_auth_failed', 500],
   [google, 403, gemini('PERMISSION_DENIED'), 'provider_auth_failed', 500],
   [google, 404, gemini('NOT_FOUND'), 'model_not_found', 404],

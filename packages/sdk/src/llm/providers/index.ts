@@ -7,6 +7,7 @@ import { google } from './google/provider.ts'
 import { openai } from './openai/provider.ts'
 import type { Provider } from './provider.ts'
 
+export { readAnthropicStreamError } from './anthropic/errors.ts'
 export { AnthropicUsageReader, anthropicUsage } from './anthropic/usage.ts'
 export type {
   AssistantMessage,
@@ -32,7 +33,7 @@ export type {
   Usage,
   UserMessage,
 } from './chat-types.ts'
-export { checkChat } from './check-chat.ts'
+export { checkChat, modelName } from './check-chat.ts'
 export { checkEmbeddings } from './check-embeddings.ts'
 export { type CompatibleSettings, compatible } from './compatible.ts'
 export { FAULTS, type FaultCode, type FaultDetails, ProviderFault } from './fault.ts'

@@ -38,6 +38,8 @@ export interface Scripted {
   readonly errorAfter?: { readonly events: number; readonly type: string }
   /** Streams: pause between events. */
   readonly pauseMs?: number
+  /** Streams: one pause, after so many events. */
+  readonly silence?: { readonly after: number; readonly ms: number }
   /** Bodies and streams leave in pieces of so many bytes. */
   readonly pieceBytes?: number
   /** Embeddings in another order than asked, with their indexes. */

@@ -115,6 +115,7 @@ export class FakeProvider {
     for (const [at, event] of answer.events.entries()) {
       if (scripted.cutAfter === at) return cut(response, event)
       if (scripted.stallAfter === at) return stall(signal)
+      if (scripted.silence?.after === at) await sleep(scripted.silence.ms, undefined, { signal })
       if (scripted.endAfter === at) break
       if (scripted.errorAfter?.events === at) {
         await write(response, answer.error(scripted.errorAfter.type), scripted, signal)

@@ -5,7 +5,7 @@
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import type { Correlation } from '../../http/correlation.ts'
-import { readStrictJson } from '../../http/strict-json.ts'
+import { readStrictJson } from '../../json/strict-json.ts'
 import type { Agent } from '../../identity/agent.ts'
 import { newCaller } from '../../identity/caller.ts'
 import type { Gateway } from '../gateway.ts'

@@ -6,7 +6,7 @@
 import { VestryError } from '@vestry/contract/errors'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Correlation, correlationOfRequest } from '../../http/correlation.ts'
-import { readStrictJson } from '../../http/strict-json.ts'
+import { readStrictJson } from '../../json/strict-json.ts'
 import { type ProxyResult, proxy } from '../call/proxy.ts'
 import type { Gateway } from '../gateway.ts'
 import { cancelJob, readJob } from '../jobs/job-view.ts'

@@ -2,6 +2,7 @@
 import { accept } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
+import { readStrictJson } from '../../json/strict-json.ts'
 import type { Details } from './narrow.ts'
 import type { RequesterContext } from './run.ts'
 import {
@@ -87,9 +88,9 @@ function json(params: URLSearchParams, name: string): unknown {
   const text = params.get(name)
   if (text === null || text === '') return {}
   try {
-    return JSON.parse(text)
+    return readStrictJson(Buffer.from(text))
   } catch {
-    throw refused(`${name} is not JSON`)
+    throw refused(`${name} is not JSON, or holds a member twice`)
   }
 }
 

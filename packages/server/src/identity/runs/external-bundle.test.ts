@@ -108,6 +108,44 @@ test('an old bundle counts for an hour, and then nothing does', async () => {
   expect(await verdict(3)).toBe('IDENTITY_INVALID')
 })
 
+test('what was verified with a bundle counts no longer than the bundle', async () => {
+  const spire = issuer()
+  const { publicKey, privateKey } = p256()
+  spire.set([jwk(publicKey, { kid: 'k' })])
+  using world = await RunWorld.open(store, { load: spire.load })
+  const token = world.forge('svid', claims, { kid: 'k' }, { alg: 'ES256', privateKey })
+  const verdict = () =>
+    world.svids.verify(token, LLM).then(
+      () => 'ok',
+      ({ code }) => code,
+    )
+  for (let time = 0; time < 3; time += 1) expect(await verdict()).toBe('ok')
+  spire.fail()
+  world.nowMs = START + 300_000 + 3_600_000
+  expect(await verdict()).toBe('IDENTITY_INVALID')
+})
+
+test('a key that its issuer took back verifies nothing once the bundle is due, remembered tokens included', async () => {
+  const spire = issuer()
+  const { publicKey, privateKey } = p256()
+  spire.set([jwk(publicKey, { kid: 'k' })])
+  using world = await RunWorld.open(store, { load: spire.load })
+  const token = world.forge('svid', claims, { kid: 'k' }, { alg: 'ES256', privateKey })
+  for (let time = 0; time < 3; time += 1) await world.svids.verify(token, LLM)
+  spire.set([])
+  world.nowMs = START + 300_000
+  await world.svids.verify(token, LLM) // and the bundle is read behind the scenes
+  await expect
+    .poll(() =>
+      world.svids.verify(token, LLM).then(
+        () => 'ok',
+        ({ code }) => code,
+      ),
+    )
+    .toBe('IDENTITY_INVALID')
+  expect(spire.reads).toBe(2)
+})
+
 test('keys that cannot be used are skipped, and private members are left out', () => {
   const { publicKey, privateKey } = p256()
   const { keys, hintMs } = readBundle(

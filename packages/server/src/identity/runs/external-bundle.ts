@@ -46,8 +46,14 @@ export class ExternalBundle {
     this.#deps = deps
   }
 
-  /** Changes with every content that was read. */
-  get version(): number {
+  /**
+   * Of the content that counts now: changes with every content that was read, and when the last one is too old. What
+   * is due is read again behind the scenes, so that who remembers what this content verified learns of its end.
+   */
+  current(): number | undefined {
+    const { due, over } = this.#age()
+    if (over) return undefined
+    if (due) void this.#refresh()
     return this.#version
   }
 

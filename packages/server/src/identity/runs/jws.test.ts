@@ -49,11 +49,26 @@ test.each([
   'e30.Ig.AAAA', // half a string
   'e30.eyJhIjoi_yJ9.AAAA', // no UTF-8
   'é30.e30.AAAA',
+  '77u_e30.e30.AAAA', // a byte order mark before {}
 ])('%j is not read', (text) => {
   expect(parseJws(text)).toBeUndefined()
 })
 
-test('nesting to the limit of a header neither overflows nor takes long', () => {
-  const deep = Buffer.from(`{"a":${'['.repeat(8_000)}${']'.repeat(8_000)}}`).toString('base64url')
-  expect(parseJws(`${deep}.e30.AAAA`)).toBeDefined()
+const coded = (text: string) => Buffer.from(text).toString('base64url')
+
+test.each([
+  '{"alg":"ES256","alg":"EdDSA"}',
+  '{"a":{"b":1,"\\u0062":2}}',
+  '{"__proto__":{"alg":"ES256"}}',
+  '{"exp":1e400}',
+  '{"a":1} ',
+])('%s is read neither as a header nor as a payload', (text) => {
+  const wanted = text.endsWith(' ') // white space is JSON's own matter
+  expect(parseJws(`${coded(text)}.e30.AAAA`) !== undefined).toBe(wanted)
+  expect(parseJws(`e30.${coded(text)}.AAAA`) !== undefined).toBe(wanted)
+})
+
+test('nesting to the limit of a header is refused before it is read', () => {
+  const deep = coded(`{"a":${'['.repeat(8_000)}${']'.repeat(8_000)}}`)
+  expect(parseJws(`${deep}.e30.AAAA`)).toBeUndefined()
 })

@@ -3,6 +3,7 @@
  * count is the caller's decision, and a key of the wrong kind verifies nothing. There is no `none` and no HMAC.
  */
 import { constants, type KeyObject, type SignKeyObjectInput, sign, verify } from 'node:crypto'
+import { readStrictJson } from '../../json/strict-json.ts'
 
 interface Algorithm {
   readonly digest: 'sha256' | 'sha384' | 'sha512' | null
@@ -50,7 +51,7 @@ export function isJwsAlgorithm(name: unknown): name is JwsAlgorithm {
   return typeof name === 'string' && Object.hasOwn(ALGORITHMS, name)
 }
 
-/** @returns undefined unless the text is three parts of canonical base64url, the first two JSON objects. */
+/** @returns undefined unless the text is three parts of canonical base64url, the first two strict JSON objects. */
 export function parseJws(text: string): ParsedJws | undefined {
   const parts = text.split('.')
   const [first, second, third] = parts
@@ -119,7 +120,7 @@ function decode(part: string): Buffer | undefined {
 function jsonObject(bytes: Buffer | undefined): JsonObject | undefined {
   if (bytes === undefined) return undefined
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    const value = readStrictJson(bytes)
     return isJsonObject(value) ? value : undefined
   } catch {
     return undefined

@@ -120,6 +120,60 @@ eachStore('the gate of runs', (at) => {
     expect((await there.trats.verify(trat)).claims.txn).toBe(run.id)
   })
 
+  test('so do keys for identities of another node', async () => {
+    using world = await RunWorld.open(at.store)
+    using there = await RunWorld.open(at.store)
+    const run = await world.run(await world.agent())
+    await world.keys.rotate({ immediately: true })
+    const { token } = world.svids.issue(run.spiffeId, LLM, 600)
+    expect((await there.svids.verify(token, LLM)).spiffeId).toBe(run.spiffeId)
+  })
+
+  test('a token of one run never opens another that has its id', async () => {
+    using world = await RunWorld.open(at.store)
+    const thief = await world.agent('thief')
+    const run = await world.run(await world.agent(), { run_id: 'run_again' })
+    // As if it were of a run that a restored store has forgotten, whose id was given away again.
+    const claims = { ...world.tratClaims(run), req_wl: thief.spiffeId }
+    const { token } = world.svids.issue(thief.spiffeId, LLM, 600)
+    const headers = {
+      authorization: [`Bearer ${token}`],
+      txnToken: [world.forge('trat', claims)],
+    }
+    await expect(world.gate.verify(headers)).rejects.toMatchObject({ code: 'TXN_INVALID' })
+  })
+
+  test('a SPIFFE ID goes to another agent only when no identity of its last one is alive', async () => {
+    using world = await RunWorld.open(at.store)
+    const body = { spiffe_id: `spiffe://${DOMAIN}/shared/worker`, expires_at: START / 1_000 + 600 }
+    const later = { ...body, expires_at: START / 1_000 + 80_000 }
+    const first = await world.run(await world.agent('first'), body)
+    const second = await world.agent('second')
+    const taken = async () =>
+      world.run(second, later).then(
+        () => 'registered',
+        ({ code }) => code,
+      )
+    expect(await taken()).toBe('CONFLICT')
+    // What the first agent was given lives on, and would pass for the second's.
+    await world.runs.close(first.id)
+    expect(await taken()).toBe('CONFLICT')
+    world.nowMs += 3_660_000
+    expect(await taken()).toBe('registered')
+  })
+
+  test('an end that nobody wrote down holds no SPIFFE ID', async () => {
+    using world = await RunWorld.open(at.store)
+    const body = { spiffe_id: `spiffe://${DOMAIN}/left/behind`, expires_at: START / 1_000 + 600 }
+    await world.run(await world.agent('first'), body)
+    world.nowMs += 600_000 + 3_660_000
+    const { agentId } = await world.run(await world.agent('second'), {
+      ...body,
+      expires_at: START / 1_000 + 80_000,
+    })
+    expect(agentId).toBeDefined()
+  })
+
   test('an agent that is disabled or revoked has no identity', async () => {
     using world = await RunWorld.open(at.store)
     const agent = await world.agent()

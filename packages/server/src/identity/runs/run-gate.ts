@@ -93,7 +93,8 @@ export class RunGate {
   async openRun({ claims }: VerifiedTrat): Promise<Run> {
     const run = await this.#deps.runs.byId(claims.txn)
     // Every run that got a token is in the store until long after its last token expired.
-    if (run === undefined)
+    // And an id that came back with a restored store may be another run's by now.
+    if (run === undefined || run.spiffeId !== claims.req_wl)
       throw new VestryError('TXN_INVALID', 'Transaction token is of a run that is not known')
     if (!isOpen(run, this.#deps.now())) throw new VestryError('RUN_CLOSED')
     return run

@@ -64,14 +64,19 @@ export const REFRESH_HINT_SECONDS = 300
 /** A key retires after this long. */
 const ROTATE_AFTER_MS = 30 * 86_400_000
 /** Longer than any token lives, the leeway included. */
-const LONGEST_TOKEN_MS: Readonly<Record<KeyUse, number>> = { trat: 960_000, svid: 3_660_000 }
+export const LONGEST_TOKEN_MS: Readonly<Record<KeyUse, number>> = { trat: 960_000, svid: 3_660_000 }
 const ALG: Readonly<Record<KeyUse, JwsAlgorithm>> = { trat: 'EdDSA', svid: 'ES256' }
 const USES: readonly KeyUse[] = ['trat', 'svid']
+/** As {@link RunKeys} names its keys; whatever else is in a token is not worth a look. */
+const KID = /^(?:trat|svid)-[0-9a-f]{12}$/
+/** A made-up kid must not make us read all day. */
+const SEEK_EVERY_MS = 1_000
 
 export class RunKeys {
   readonly #deps: RunKeysDeps
   #held: readonly Held[] | undefined
   #reading: Promise<void> | undefined
+  #soughtAtMs = Number.NEGATIVE_INFINITY
   #version = 0
 
   constructor(deps: RunKeysDeps) {
@@ -119,6 +124,18 @@ export class RunKeys {
     const key = this.#open().find((held) => held.use === use && held.kid === kid)
     if (key === undefined || key.endsAt <= nowMs) return undefined
     return { kid, alg: key.alg, key: key.publicKey }
+  }
+
+  /** As {@link find}, and once more in the store: another node may have made a key whose news is still on its way. */
+  async seek(use: KeyUse, kid: string): Promise<VerificationKey | undefined> {
+    const known = this.find(use, kid)
+    if (known !== undefined || !KID.test(kid)) return known
+    const nowMs = this.#deps.now()
+    if (Math.abs(nowMs - this.#soughtAtMs) >= SEEK_EVERY_MS) {
+      this.#soughtAtMs = nowMs
+      await this.reload()
+    } else await this.#reading
+    return this.find(use, kid)
   }
 
   published(): PublicKeys {
@@ -241,8 +258,9 @@ export class RunKeys {
       return openKey(row, keyring, Math.min(row.retired_at ?? Infinity, over ?? Infinity))
     })
     if (keys() !== keyring) throw new VestryError('VAULT_LOCKED') // sealed meanwhile
+    // Read and found the same: what was verified with them stays verified.
+    if (this.#held === undefined || !isSame(this.#held, held)) this.#version += 1
     this.#held = held
-    this.#version += 1
   }
 
   async #add(use: KeyUse, activeAt: number): Promise<string> {
@@ -274,6 +292,13 @@ export class RunKeys {
     )
     return id
   }
+}
+
+function isSame(before: readonly Held[], after: readonly Held[]): boolean {
+  if (before.length !== after.length) return false
+  return before.every(
+    ({ kid, endsAt }, at) => after[at]?.kid === kid && after[at].endsAt === endsAt,
+  )
 }
 
 function openKey(row: KeyRow, keyring: Keyring, endsAt: number): Held {

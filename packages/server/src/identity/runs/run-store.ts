@@ -8,6 +8,7 @@ import { RecentMap } from '../../store/recent-map.ts'
 import type { Store } from '../../store/store.ts'
 import type { Changed, RowGuard } from '../row-guard.ts'
 import type { Run } from './run.ts'
+import { LONGEST_TOKEN_MS } from './run-keys.ts'
 import { openRun, RUN_COLUMNS, type RunRead, sealRun } from './run-row.ts'
 
 export interface RunStoreDeps {
@@ -44,9 +45,12 @@ export class RunStore implements Disposable {
     })
   }
 
-  /** @throws VestryError `CONFLICT` when the id was used before, or another agent's open run has the SPIFFE ID. */
+  /**
+   * @throws VestryError `CONFLICT` when the id was used before, or when identities of another agent's run with the
+   *   same SPIFFE ID may still be alive: they would pass for this one's.
+   */
   async add(run: Run): Promise<Changed<Run>> {
-    const { store, guard } = this.#deps
+    const { store, guard, now } = this.#deps
     const changed = await store.change(async (trx) => {
       const used = await trx
         .selectFrom('run')
@@ -59,10 +63,19 @@ export class RunStore implements Disposable {
         .select('id')
         .where('spiffe_id', '=', run.spiffeId)
         .where('agent_id', '!=', run.agentId)
-        .where('state', '=', 'open')
+        .where((is) =>
+          is(is.fn.coalesce('closed_at', 'expires_at'), '>', now() - LONGEST_TOKEN_MS.svid),
+        )
         .executeTakeFirst()
-      if (foreign !== undefined)
-        throw new VestryError('CONFLICT', 'A run of another agent has this spiffe_id')
+      if (foreign !== undefined) {
+        throw new VestryError(
+          'CONFLICT',
+          'A run of another agent has this spiffe_id, or just had it',
+          {
+            hint: 'Choose another spiffe_id, or wait until its identities have expired: about an hour',
+          },
+        )
+      }
       const done = await trx
         .insertInto('run')
         .values({ ...sealRun(run, guard), replacements: 0 })

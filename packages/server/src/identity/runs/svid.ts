@@ -89,7 +89,7 @@ export class Svids {
     const { keys, external, now } = this.#deps
     if (token.length > MAX_CHARS) throw invalid('Identity token is too long')
     const tokenHash = sha256(token)
-    const version = `${keys.version} ${external?.version ?? ''}`
+    const version = `${keys.version} ${external?.current() ?? ''}`
     const known = this.#verified.get(tokenHash, version, now())
     const claims = known ?? (await this.#read(token))
     this.#assertTimely(claims)
@@ -141,7 +141,7 @@ export class Svids {
       if (own.some((key) => key.alg === alg && verifyJws(alg, key.key, jws))) return true
       return external !== undefined && signedByOne(await external.keys(), jws, alg)
     }
-    const own = keys.find('svid', kid)
+    const own = await keys.seek('svid', kid)
     if (own !== undefined) return own.alg === alg && verifyJws(alg, own.key, jws)
     if (external === undefined) return false
     const named = async () => (await external.keys()).filter((key) => key.kid === kid)

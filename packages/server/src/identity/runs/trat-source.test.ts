@@ -40,10 +40,22 @@ test('from half of its life on a new token is fetched behind the scenes', async 
   expect(await token()).toBe('t2')
 })
 
-test('tokens that live less than a minute are handed out fresh', async () => {
+test.each([61_000, 90_000, 119_000])(
+  'of a life of %i ms a minute is left as well',
+  async (lifeMs) => {
+    const { at, token } = source(lifeMs)
+    await token()
+    at.nowMs += lifeMs - 60_000
+    expect(await token()).toBe('t1')
+    at.nowMs += 1
+    expect(await token()).toBe('t2')
+  },
+)
+
+test('tokens that live less than a minute are handed out with their whole life, to the second they count in', async () => {
   const { at, token } = source(20_000)
   expect(await token()).toBe('t1')
-  at.nowMs += 10_000
+  at.nowMs += 1_000
   expect(await token()).toBe('t1')
   at.nowMs += 1
   expect(await token()).toBe('t2')

@@ -8,12 +8,12 @@ export interface TratSourceDeps {
   readonly issue: () => Promise<IssuedToken>
   /** Epoch ms. */
   readonly now: () => number
-  /** Told of every token that took the place of another. */
-  readonly onIssued?: (token: IssuedToken) => void
 }
 
 /** Clients apply no margin of their own, so what is handed out lives at least so long. */
 const MIN_LEFT_MS = 60_000
+/** Tokens count whole seconds: for the rest of its first one a token is as good as new. */
+const SECOND_MS = 1_000
 
 export class TratSource {
   readonly #deps: TratSourceDeps
@@ -34,9 +34,8 @@ export class TratSource {
     const nowMs = this.#deps.now()
     const leftMs = token.expiresAtMs - nowMs
     const lifeMs = token.expiresAtMs - token.issuedAtMs
-    if (leftMs * 2 >= lifeMs) return token
-    if (leftMs >= MIN_LEFT_MS) {
-      this.#fetch().catch(() => undefined) // tried again at the next request
+    if (leftMs > 0 && leftMs >= Math.min(MIN_LEFT_MS, lifeMs - SECOND_MS)) {
+      if (leftMs * 2 < lifeMs) this.#fetch().catch(() => undefined) // tried again at the next request
       return token
     }
     return this.#fetch().catch((error: unknown) => {
@@ -58,7 +57,6 @@ export class TratSource {
       .issue()
       .then((token) => {
         this.#current = token
-        this.#deps.onIssued?.(token)
         return token
       })
       .finally(() => {

@@ -73,7 +73,6 @@ const Rctx = z.looseObject({
 export class Trats {
   readonly #deps: TratDeps
   readonly #verified = new VerifiedTokens<VerifiedTrat>()
-  #lookedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: TratDeps) {
     this.#deps = deps
@@ -144,7 +143,7 @@ export class Trats {
     if (typ !== TYP) throw invalid('Transaction token is of another type')
     if (typeof kid !== 'string') throw invalid('Transaction token names no key')
     if (Object.hasOwn(others, 'crit')) throw invalid('Transaction token has critical extensions')
-    const key = keys.find('trat', kid) ?? (await this.#foundAgain(kid))
+    const key = await keys.seek('trat', kid)
     if (key === undefined || key.alg !== alg || !verifyJws(key.alg, key.key, jws))
       throw invalid('Transaction token has no valid signature')
     const { iss, aud } = jws.payload
@@ -167,16 +166,6 @@ export class Trats {
     if (seconds >= exp + leewaySeconds) throw new VestryError('TXN_EXPIRED')
     if (iat > seconds + this.#deps.leewaySeconds)
       throw invalid('Transaction token was issued in the future')
-  }
-
-  /** Another node may have made a key whose news is still on its way. */
-  async #foundAgain(kid: string) {
-    const { keys, now } = this.#deps
-    if (!/^trat-[0-9a-f]{12}$/.test(kid) || Math.abs(now() - this.#lookedAtMs) < 1_000)
-      return undefined
-    this.#lookedAtMs = now()
-    await keys.reload()
-    return keys.find('trat', kid)
   }
 }
 

@@ -20,8 +20,8 @@ export function answerChat(
   return once(llm, call, signal, async ({ backend, work, meter }) => {
     const completion = await backend.chat(request, work)
     const [choice] = completion.choices
-    if (completion.usage !== undefined) meter.counted(completion.usage)
-    else meter.received(Buffer.byteLength(JSON.stringify(choice?.message ?? '')))
+    meter.counted(completion.usage)
+    meter.answered(Buffer.byteLength(JSON.stringify(choice?.message ?? '')))
     meter.finishReason = choice?.finish_reason
     return answer(completion, work)
   })
@@ -53,7 +53,7 @@ export function answerNative(
       { path, body: bytes, headers },
       work,
     )
-    meter.received(body.length)
+    meter.answered(body.length)
     if (call.estimate === undefined) meter.free()
     else meter.counted(usage)
     meter.finishReason = finishReason

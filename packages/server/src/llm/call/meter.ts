@@ -1,35 +1,44 @@
 /** What one call used, as far as it is known: read for the record, the budgets and the metrics when it ended. */
 import type { Usage } from '@vestry/sdk/llm/providers'
-import { guessUse } from '../estimate.ts'
+import { type CallSize, guessUse } from '../estimate.ts'
 import type { TokenUse } from '../prices/prices.ts'
 
-const NOTHING: Usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+/** No call takes more: such a count is a mistake, and is not believed. */
+const MOST_TOKENS = 100_000_000
 
 export class Meter {
-  readonly #promptBytes: number
+  readonly #size: CallSize
+  readonly #now: () => number
   #usage: Usage | undefined
   #estimated = false
-  #sent = false
+  #sentAtMs: number | undefined
+  #heardAtMs: number | undefined
   #received = 0
   finishReason: string | undefined
 
-  /** @param promptBytes Text of the request, for answers that end before they are counted. */
-  constructor(promptBytes: number) {
-    this.#promptBytes = promptBytes
+  /**
+   * @param size Of the request, for answers that end before they are counted.
+   * @param now Milliseconds of a clock that is never set back.
+   */
+  constructor(size: CallSize, now: () => number = () => performance.now()) {
+    this.#size = size
+    this.#now = now
   }
 
   /** The provider may have heard of the call. */
   sent(): void {
-    this.#sent = true
+    this.#sentAtMs ??= this.#now()
   }
 
   get wasSent(): boolean {
-    return this.#sent
+    return this.#sentAtMs !== undefined
   }
 
   /** The provider's own count; undefined changes nothing. */
   counted(usage: Usage | undefined, { estimated = false } = {}): void {
     if (usage === undefined) return
+    const { prompt_tokens, completion_tokens, total_tokens } = usage
+    if (Math.max(prompt_tokens + completion_tokens, total_tokens) > MOST_TOKENS) return
     this.#usage = usage
     this.#estimated = estimated
   }
@@ -37,7 +46,7 @@ export class Meter {
   /** What the provider had counted when its answer ended early: its beginning at least, and not all that came. */
   countedSoFar(usage: Usage | undefined): void {
     if (usage === undefined) return
-    const { completionTokens } = guessUse(0, this.#received)
+    const { completionTokens } = this.#guess()
     const completion = Math.max(usage.completion_tokens, completionTokens)
     const total = usage.prompt_tokens + completion
     this.counted(
@@ -48,42 +57,66 @@ export class Meter {
 
   /** So much of the answer has come in, in case that nobody counts it. */
   received(bytes: number): void {
+    this.#heardAtMs ??= this.#now()
     this.#received += bytes
   }
 
-  /** No byte has reached the provider after all. */
+  /** The whole answer has come in: what there is of it is what was written. */
+  answered(bytes: number): void {
+    this.#heardAtMs = this.#sentAtMs
+    this.#received += bytes
+  }
+
+  /** No byte has reached the provider after all; what was counted before stays. */
   notSent(): void {
-    this.#sent = false
+    if (this.#usage === undefined) this.#sentAtMs = undefined
   }
 
   /** The provider asks for nothing: it refused, or the call has no price. */
   free(): void {
-    this.#usage ??= NOTHING
+    this.#usage ??= usageOf(0, 0)
   }
 
-  /** An answer that ended without a count is estimated: it is paid for all the same. */
+  /** The call is over. An answer that ended without a count is estimated: it is paid for all the same. */
+  end(): void {
+    if (this.#usage !== undefined || !this.wasSent) return
+    const { promptTokens, completionTokens } = this.#guess()
+    this.#usage = usageOf(promptTokens, completionTokens)
+    this.#estimated = true
+  }
+
   get usage(): Usage {
-    if (this.#usage !== undefined) return this.#usage
-    if (!this.#sent) return NOTHING
-    const { promptTokens, completionTokens } = guessUse(this.#promptBytes, this.#received)
-    return {
-      prompt_tokens: promptTokens,
-      completion_tokens: completionTokens,
-      total_tokens: promptTokens + completionTokens,
-    }
+    return this.#usage ?? usageOf(0, 0)
   }
 
   get estimated(): boolean {
-    return this.#estimated || (this.#usage === undefined && this.#sent)
+    return this.#estimated
   }
 
-  /** As prices are applied to it. */
+  /** As prices are applied to it. What is only in the total was written where nobody sees it. */
   get use(): TokenUse {
-    const { prompt_tokens, completion_tokens, prompt_tokens_details: details } = this.usage
+    const { usage } = this
+    const { prompt_tokens: prompt, completion_tokens, prompt_tokens_details: details } = usage
+    const { cached_tokens: cached, cache_creation_tokens: written } = details ?? {}
     return {
-      promptTokens: prompt_tokens,
-      completionTokens: completion_tokens,
-      ...(details?.cached_tokens !== undefined && { cachedTokens: details.cached_tokens }),
+      promptTokens: prompt,
+      completionTokens: Math.max(completion_tokens, usage.total_tokens - prompt),
+      ...(cached !== undefined && { cachedTokens: cached }),
+      ...(written !== undefined && { writtenTokens: written }),
     }
+  }
+
+  #guess(): TokenUse {
+    const now = this.#now()
+    const silentMs = (this.#heardAtMs ?? now) - (this.#sentAtMs ?? now)
+    return guessUse(this.#size, { received: this.#received, silentMs })
+  }
+}
+
+function usageOf(prompt: number, completion: number): Usage {
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
   }
 }

@@ -5,7 +5,7 @@ import type { RunProof } from '../../identity/runs/run-gate.ts'
 import { newTrace } from '../../identity/traceparent.ts'
 import { hmacTag } from '../../seal/hash.ts'
 import { applyDlp } from '../dlp/scan.ts'
-import type { Estimate } from '../estimate.ts'
+import type { CallSize, Estimate } from '../estimate.ts'
 import type { Llm } from '../llm.ts'
 import type { ResolvedModel, RunClaims } from './model-ref.ts'
 
@@ -35,8 +35,8 @@ export interface ModelCall {
   readonly native: boolean
   readonly stream: boolean
   readonly bodyBytes: number
-  /** Of the prompt's text, for answers that nobody counted. */
-  readonly promptBytes: number
+  /** For answers that nobody counted. */
+  readonly size: CallSize
   /** Undefined: it costs nothing. */
   readonly estimate: Estimate | undefined
   /** What was taken out of the request, by rule. */

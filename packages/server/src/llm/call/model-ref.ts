@@ -99,20 +99,23 @@ export function runClaims(
   { use, category }: Pick<AskedModel, 'use' | 'category'>,
   requiredScope: string,
 ): RunClaims {
-  const { allowed_models, allowed_providers } = claims.tctx
+  const { allowed_models } = claims.tctx
   const categories = categoriesFor(use, category)
   const models = (categories ?? []).flatMap((name) => allowed_models[name])
   return {
     models: [...new Set(models.flatMap(canonicalRef))],
-    providers:
-      allowed_providers.length === 0
-        ? undefined
-        : allowed_providers.map((name) => name.trim().toLowerCase()),
+    providers: providersOf({ claims }),
     holds: [
       ...(hasScope(claims.scope, requiredScope) ? [] : ['scope_missing']),
       ...(categories === undefined ? ['category_unknown'] : []),
     ],
   }
+}
+
+/** Undefined: the run is not limited to some. */
+export function providersOf({ claims }: Claiming): readonly string[] | undefined {
+  const { allowed_providers: names } = claims.tctx
+  return names.length === 0 ? undefined : names.map((name) => name.trim().toLowerCase())
 }
 
 export function hasScope(scope: string, required: string): boolean {

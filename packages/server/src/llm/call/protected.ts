@@ -45,7 +45,7 @@ export async function protect<T>(
 ): Promise<T> {
   const { target, proof } = call
   const budgets = budgetsOf(llm, call)
-  const meter = new Meter(call.promptBytes)
+  const meter = new Meter(call.size)
   const cost = () => costOf(meter.use, target, llm.prices)
   try {
     return await perform(llm.stations, {
@@ -67,6 +67,7 @@ export async function protect<T>(
               note,
               onSend: () => meter.sent(),
               onRefused: () => meter.free(),
+              onPartly: (usage) => meter.counted(usage, { estimated: true }),
             }
             try {
               const made = await effect({ backend, work, meter })
@@ -89,6 +90,7 @@ export async function protect<T>(
               }
               throw error
             } finally {
+              meter.end()
               note({ ...usedFacts(meter, cost()), ...facts() })
               report(llm, call, meter, cost().micros)
             }

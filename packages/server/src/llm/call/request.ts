@@ -6,11 +6,12 @@ import {
   checkChat,
   checkEmbeddings,
   type EmbeddingsRequest,
+  modelName,
 } from '@vestry/sdk/llm/providers'
-import { readStrictJson } from '../../http/strict-json.ts'
 import type { RunProof } from '../../identity/runs/run-gate.ts'
+import { ONLY_PROTO, readStrictJson } from '../../json/strict-json.ts'
 import { applyDlp } from '../dlp/scan.ts'
-import { estimateMax, sizeOfChat } from '../estimate.ts'
+import { estimateMax, sizeOfChat, sizeOfNative } from '../estimate.ts'
 import type { Llm } from '../llm.ts'
 import { asLlmError } from '../providers/faults.ts'
 import type { Arrival, ModelCall } from './model-call.ts'
@@ -44,7 +45,7 @@ export function readChat(llm: Llm, received: Received): Prepared<ChatRequest> {
       action: 'llm:chat',
       event: 'llm.chat',
       stream: request.stream === true,
-      promptBytes: size.textBytes,
+      size,
       estimate: estimateMax(size, target, llm.prices),
       redacted,
     },
@@ -55,7 +56,7 @@ export function readEmbeddings(llm: Llm, received: Received): Prepared<Embedding
   const { value, redacted } = readBody(llm, received)
   const asked = translated(() => checkEmbeddings(value))
   const target = targetOf(llm, received, 'embeddings', asked.model)
-  const size = { textBytes: received.body.length, media: 0, maxOutputTokens: 0 }
+  const size = { textBytes: received.body.length, mediaTokens: 0, maxOutputTokens: 0 }
   return {
     request: { ...asked, model: target.model },
     call: {
@@ -63,7 +64,7 @@ export function readEmbeddings(llm: Llm, received: Received): Prepared<Embedding
       action: 'llm:embed',
       event: 'llm.embed',
       stream: false,
-      promptBytes: size.textBytes,
+      size,
       estimate: estimateMax(size, target, llm.prices),
       redacted,
     },
@@ -83,8 +84,10 @@ export function readNative(
   path: NativeBody['path'],
 ): Prepared<NativeBody> {
   const { value, redacted } = readBody(llm, received)
-  const { model, max_tokens: limit, stream } = value
-  if (typeof model !== 'string') throw invalidMember('model', 'expected the name of a model')
+  assertSpelling(value)
+  const { stream } = value
+  const model = translated(() => modelName(value['model'], 'model'))
+  const limit = nativeLimit(value['max_tokens'])
   const target = targetOf(llm, received, 'messages', model)
   // The provider reads the body itself, so it must read the very model that was decided on.
   const renamed = target.model !== model
@@ -93,8 +96,7 @@ export function readNative(
       ? Buffer.from(JSON.stringify({ ...value, model: target.model }))
       : received.body
   const counts = path === '/v1/messages/count_tokens'
-  const maxOutputTokens = typeof limit === 'number' && limit > 0 ? limit : maxTokens(llm, target)
-  const size = { textBytes: received.body.length, media: 0, maxOutputTokens }
+  const size = sizeOfNative(value, received.body.length, limit ?? maxTokens(llm, target))
   return {
     request: { bytes, path },
     call: {
@@ -102,11 +104,29 @@ export function readNative(
       action: 'llm:chat',
       event: counts ? 'llm.count_tokens' : 'llm.message',
       stream: stream === true && !counts,
-      promptBytes: size.textBytes,
+      size,
       estimate: counts ? undefined : estimateMax(size, target, llm.prices),
       redacted,
     },
   }
+}
+
+/** What decides here must be what decides there: some servers read members in any spelling, and take the last. */
+const DECISIVE = ['model', 'max_tokens', 'stream']
+
+function assertSpelling(value: Readonly<Record<string, unknown>>): void {
+  for (const name of Object.keys(value)) {
+    const folded = name.toUpperCase().toLowerCase()
+    if (name !== folded && DECISIVE.includes(folded))
+      throw invalidMember(folded, 'is spelled in another way')
+  }
+}
+
+/** Absent: the provider has the word. */
+function nativeLimit(value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value)
+  throw invalidMember('max_tokens', 'expected a whole number')
 }
 
 interface ReadBody {
@@ -124,7 +144,7 @@ function readBody({ settings }: Llm, { body }: Received): ReadBody {
 
 function parsed(body: Uint8Array): unknown {
   try {
-    return readStrictJson(body)
+    return readStrictJson(body, ONLY_PROTO)
   } catch (error) {
     if (!(error instanceof VestryError) || error.code !== 'BAD_REQUEST') throw error
     throw new VestryError('INVALID_JSON', error.message)

@@ -91,7 +91,9 @@ function sinkFacts({ bytes, firstByteMs }: Sink): Record<string, unknown> {
 
 /** What of an event is the answer's own text, roughly: the rest is the same in every event. */
 const FRAME_BYTES = 160
+/** Of the shortest events, which hold a token all the same. */
+const BYTES_PER_TEXT_BYTE = 32
 
 function textBytes({ length }: { readonly length: number }): number {
-  return Math.max(0, length - FRAME_BYTES)
+  return Math.max(length / BYTES_PER_TEXT_BYTE, length - FRAME_BYTES)
 }

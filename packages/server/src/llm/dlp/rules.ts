@@ -22,7 +22,12 @@ export const DLP_RULES: readonly DlpRule[] = [
     pattern:
       /(?<![A-Za-z0-9_-])sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,256}|[A-Za-z0-9]{32,256})/g,
   },
-  { name: 'google_key', hints: ['AIza'], pattern: /(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}/g },
+  {
+    name: 'google_key',
+    hints: ['AIza'],
+    // The end counts too: pictures in base64 hold every four letters somewhere.
+    pattern: /(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])/g,
+  },
   {
     name: 'aws_key',
     hints: ['AKIA', 'ASIA'],
@@ -53,7 +58,8 @@ export const DLP_RULES: readonly DlpRule[] = [
   {
     name: 'jwt',
     hints: ['eyJ'],
+    // Claims may be written with spaces or lines between them.
     pattern:
-      /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}\.eyJ[A-Za-z0-9_-]{8,16384}\.[A-Za-z0-9_-]{16,2048}/g,
+      /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,8192}\.(?:eyJ|eyA|ew[0o])[A-Za-z0-9_-]{8,16384}\.[A-Za-z0-9_-]{16,2048}/g,
   },
 ]

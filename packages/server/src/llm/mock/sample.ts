@@ -6,21 +6,27 @@ import type { JsonObject } from '@vestry/sdk/llm/providers'
 import type { Lead } from './leads.ts'
 
 const MAX_DEPTH = 16
+/** Schemas can ask for more than there is room for. */
+const MAX_VALUES = 2_000
+const MAX_TEXT = 10_000
 
 interface Making {
   readonly root: JsonObject
   readonly leads: readonly Lead[]
   readonly lead: Lead | undefined
   readonly depth: number
+  /** Values made so far, of all of them together. */
+  readonly made: { count: number }
 }
 
 export function sampleOf(schema: JsonObject, leads: readonly Lead[]): unknown {
-  return make(schema, '', { root: schema, leads, lead: leads[0], depth: 0 })
+  return make(schema, '', { root: schema, leads, lead: leads[0], depth: 0, made: { count: 0 } })
 }
 
 function make(given: unknown, name: string, making: Making): unknown {
   const schema = resolved(given, making.root)
-  if (making.depth > MAX_DEPTH) return null
+  making.made.count += 1
+  if (making.depth > MAX_DEPTH || making.made.count > MAX_VALUES) return null
   if ('const' in schema) return schema['const']
   const allowed = schema['enum']
   if (Array.isArray(allowed) && allowed.length > 0) return likeliest(allowed, making.lead)
@@ -86,7 +92,7 @@ const TEXTS: readonly (readonly [RegExp, (lead: Lead) => string])[] = [
 function textFor(schema: JsonObject, name: string, { lead }: Making): string {
   const fits = TEXTS.find(([pattern]) => pattern.test(name))
   const text = lead === undefined ? 'Nothing stands out' : (fits?.[1](lead) ?? lead.message)
-  const least = whole(schema['minLength'], 0)
+  const least = Math.min(MAX_TEXT, whole(schema['minLength'], 0))
   return text.padEnd(least, '.').slice(0, whole(schema['maxLength'], text.length + least))
 }
 

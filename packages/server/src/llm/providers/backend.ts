@@ -21,6 +21,8 @@ export interface Work {
   readonly onSend: () => void
   /** The provider answered with a refusal, for which nobody pays. */
   readonly onRefused: () => void
+  /** It failed in the end, but so much of it was done. */
+  readonly onPartly: (usage: Usage) => void
 }
 
 /** An answer as it comes. Dispose it: an upstream that still sends is cut off then. */

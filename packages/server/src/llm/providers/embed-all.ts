@@ -26,9 +26,12 @@ export async function embedAll(
     throw new ProviderFault('unsupported_operation', `${name} has no embeddings`)
   const endsAtMs = performance.now() + timeoutMs
   const failed = new AbortController()
-  const part = { ...work, signal: AbortSignal.any([work.signal, failed.signal]) }
+  const signal = AbortSignal.any([work.signal, failed.signal])
   const batches = batchesOf(input, embeddings.maxInputs)
   const results: { vectors: number[][]; promptTokens: number | undefined }[] = []
+  const paid = new Set<number>()
+  const tokensOf = (index: number): number =>
+    results[index]?.promptTokens ?? estimateTokens(batches[index] ?? [])
   const pending = batches.entries()
   const worker = async (): Promise<void> => {
     for (const [index, texts] of pending) {
@@ -36,6 +39,16 @@ export async function embedAll(
         ...(dimensions !== undefined && { dimensions }),
         user: work.scope.user,
       })
+      const part: Work = {
+        ...work,
+        signal,
+        onSend: () => {
+          paid.add(index)
+          work.onSend()
+        },
+        // One refusal among others: what they took is told in the end.
+        onRefused: () => void paid.delete(index),
+      }
       const leftMs = Math.max(1, Math.ceil(endsAtMs - performance.now()))
       results[index] = embeddings.read(await call(path, body, part, leftMs), texts.length)
     }
@@ -44,6 +57,9 @@ export async function embedAll(
   await Promise.all(workers).catch(async (error: unknown) => {
     failed.abort(error)
     await Promise.allSettled(workers)
+    const tokens = [...paid].reduce((sum, index) => sum + tokensOf(index), 0)
+    if (tokens === 0) work.onRefused()
+    else work.onPartly({ prompt_tokens: tokens, completion_tokens: 0, total_tokens: tokens })
     throw error
   })
   const vectors = results.flatMap((result) => result.vectors)
@@ -52,11 +68,7 @@ export async function embedAll(
   return {
     vectors,
     estimated: results.some(({ promptTokens }) => promptTokens === undefined),
-    promptTokens: results.reduce(
-      (sum, { promptTokens }, index) =>
-        sum + (promptTokens ?? estimateTokens(batches[index] ?? [])),
-      0,
-    ),
+    promptTokens: batches.reduce((sum, _texts, index) => sum + tokensOf(index), 0),
   }
 }
 

@@ -142,7 +142,7 @@ export function remoteBackend(deps: RemoteDeps, known: KnownProvider): Backend {
       const opened = await open({ path, body, headers }, work, settings.native_timeout_ms)
       const reader = new AnthropicUsageReader()
       return {
-        bytes: watchNative(opened.upstream.body, reader),
+        bytes: watchNative(known.name, opened.upstream.body, reader),
         get usage() {
           return reader.usage
         },

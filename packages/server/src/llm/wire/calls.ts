@@ -5,7 +5,7 @@ import { type Received, readChat, readEmbeddings, readNative } from '../call/req
 import { streamChat, streamNative } from '../call/streamed.ts'
 import type { Llm } from '../llm.ts'
 import { EventReply } from './event-reply.ts'
-import { type Exchange, sendReply } from './reply.ts'
+import { type Exchange, reportFault, sendReply } from './reply.ts'
 import { nativeHeaders } from './request-head.ts'
 import type { Route } from './routes.ts'
 
@@ -83,6 +83,7 @@ async function streamTo(
     sink.finish(tail)
   } catch (error) {
     if (!sink.begun) throw error
+    reportFault(llm, exchange, error)
     sink.fail(error)
   }
 }

@@ -14,7 +14,7 @@ import { recordRefusal, recordSingle } from '../call/single-records.ts'
 import type { Llm } from '../llm.ts'
 import { callOf } from './calls.ts'
 import { wireError } from './error-body.ts'
-import { type Exchange, errorReply, sendReply } from './reply.ts'
+import { dropUnread, type Exchange, errorReply, reportFault, sendReply } from './reply.ts'
 import { readBody } from './request-body.ts'
 import {
   assertJson,
@@ -52,10 +52,10 @@ export async function handle(
   try {
     await answer(llm, exchange, route, listening, startedMs)
   } catch (error) {
-    if (wireError(error).status === 500 && asVestryError(error).code !== 'PROVIDER_AUTH_FAILED')
-      llm.onInternalError(exchange.requestId, error)
+    reportFault(llm, exchange, error)
     await sendReply(exchange, errorReply(error, exchange)).catch(() => response.destroy())
   }
+  dropUnread(response, llm.settings.idle_timeout_ms)
   const status = response.headersSent ? response.statusCode : 499
   llm.metrics.request(route?.path ?? 'unknown', status, performance.now() - startedMs)
 }
@@ -108,8 +108,8 @@ async function answer(
   }
 }
 
-/** Answers that are a client's own fault, and that it could ask for without end. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 403, 404, 405, 413, 415])
+/** Answers that are a client's own fault, and that it could ask for without end; 499: it left before there was one. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 403, 404, 405, 408, 413, 415, 499])
 
 /** @throws VestryError The refusal, recorded; RATE_LIMITED where there were too many. */
 async function identified(

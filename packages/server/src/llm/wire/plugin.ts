@@ -2,8 +2,8 @@
  * This wire on a Fastify server. Its framing is counted in bytes (wire contract §4.3), so its requests leave the
  * framework before a body is read, and nothing but this wire writes the answer.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { keepOwnTime } from '../../http/own-time.ts'
 import type { Llm } from '../llm.ts'
 import { handle, type Listening } from './handler.ts'
 
@@ -19,10 +19,17 @@ export function llmRoutes(app: FastifyInstance, llm: Llm, listening: Listening):
   app.setNotFoundHandler(async () => undefined)
 }
 
-/** Clients of this wire would take an interim answer for the final one; on a shared port the others still get theirs. */
-export function withholdContinue({ server }: FastifyInstance, prefix: string): void {
-  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    if (request.url?.startsWith(prefix) !== true) response.writeContinue()
-    server.emit('request', request, response)
+/** On the port that all wires share: each request here has a connection of its own, which ends with it. */
+export function llmHttpRoutes(app: FastifyInstance, llm: Llm): void {
+  let open = 0
+  app.addHook('onRequest', (request, reply, done) => {
+    keepOwnTime(request.raw.socket)
+    open += 1
+    reply.raw.once('close', () => {
+      open -= 1
+    })
+    done()
   })
+  const { connections } = llm.settings
+  llmRoutes(app, llm, { listener: 'http', roomFor: () => open <= connections })
 }

@@ -3,7 +3,9 @@
  * the end of the connection; never chunked, never compressed, and the connection closes after each.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { asVestryError } from '@vestry/contract/errors'
 import { drained } from '../../http/drain.ts'
+import type { Llm } from '../llm.ts'
 import { type Envelope, errorHeaders, errorText, wireError } from './error-body.ts'
 
 export interface Reply {
@@ -37,6 +39,23 @@ export async function sendReply(exchange: Exchange, reply: Reply): Promise<void>
   })
   // An answer to HEAD has the length of a body, and none.
   response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+/** A client that takes nothing of its answer for so long gets no more of it, and its memory is free. */
+export function dropUnread(response: ServerResponse, stallMs: number): void {
+  if (response.writableFinished || response.destroyed) return
+  response.setTimeout(stallMs, () => response.destroy())
+}
+
+/** What is a fault of ours, operators are told; clients only that there was one. */
+export function reportFault(
+  { onInternalError }: Pick<Llm, 'onInternalError'>,
+  { requestId }: Exchange,
+  error: unknown,
+): void {
+  if (wireError(error).status !== 500 || asVestryError(error).code === 'PROVIDER_AUTH_FAILED')
+    return
+  onInternalError(requestId, error)
 }
 
 export function errorReply(

@@ -47,7 +47,7 @@ interface BodyLimits {
 export async function readBody(request: IncomingMessage, limits: BodyLimits): Promise<HeldBody> {
   const announced = request.headers['content-length']
   if (Number(announced ?? 0) > limits.maxBytes) throw tooLarge(limits.maxBytes)
-  const body = new Growing(limits, announced === undefined ? FIRST_BYTES : Number(announced))
+  const body = new Growing(limits, Math.min(Number(announced ?? FIRST_BYTES), MOST_AT_ONCE))
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onData = (chunk: Buffer): void => {
     try {
@@ -77,6 +77,8 @@ export async function readBody(request: IncomingMessage, limits: BodyLimits): Pr
 
 /** Where nobody said how much will come. */
 const FIRST_BYTES = 16_384
+/** Whoever only announces more takes no room for it. */
+const MOST_AT_ONCE = 1_048_576
 
 /** One piece of memory, however small the pieces are in which a body comes. */
 class Growing implements Disposable {
@@ -99,7 +101,7 @@ class Growing implements Disposable {
     const length = this.#length + chunk.length
     if (length > maxBytes) throw tooLarge(maxBytes)
     if (length > this.#buffer.length) {
-      const capacity = Math.max(length, this.#buffer.length * 2)
+      const capacity = Math.min(maxBytes, Math.max(length, this.#buffer.length * 2))
       memory.take(capacity - this.#buffer.length)
       const grown = Buffer.allocUnsafe(capacity)
       grown.set(this.bytes)

@@ -55,15 +55,22 @@ function countsOf(body: unknown): JsonObject | undefined {
   return isObject(counts) ? counts : undefined
 }
 
-function usageOf(counts: JsonObject): Usage {
+function usageOf(counts: JsonObject): Usage | undefined {
+  const [input, output] = [countOf(counts['input_tokens']), countOf(counts['output_tokens'])]
+  if (input === undefined && output === undefined) return undefined
   const cached = countOf(counts['cache_read_input_tokens'])
   const written = countOf(counts['cache_creation_input_tokens']) ?? 0
-  const prompt = (countOf(counts['input_tokens']) ?? 0) + written + (cached ?? 0)
-  const completion = countOf(counts['output_tokens']) ?? 0
+  const prompt = (input ?? 0) + written + (cached ?? 0)
+  const completion = output ?? 0
+  const details = {
+    ...(cached !== undefined && { cached_tokens: cached }),
+    // Dearer than plain input, so whoever pays needs to know.
+    ...(written > 0 && { cache_creation_tokens: written }),
+  }
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,
     total_tokens: prompt + completion,
-    ...(cached !== undefined && { prompt_tokens_details: { cached_tokens: cached } }),
+    ...(Object.keys(details).length > 0 && { prompt_tokens_details: details }),
   }
 }

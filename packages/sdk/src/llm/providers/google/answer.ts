@@ -60,6 +60,8 @@ function callOf(part: JsonObject, called: JsonObject, scope: CallScope): Call {
 /** Thoughts are paid for like the answer, so they count as it. */
 export function usageOf(metadata: unknown): Usage | undefined {
   if (!isObject(metadata)) return undefined
+  const reported = ['promptTokenCount', 'candidatesTokenCount', 'totalTokenCount']
+  if (reported.every((name) => countOf(metadata[name]) === undefined)) return undefined
   const prompt = countOf(metadata['promptTokenCount']) ?? 0
   const thoughts = countOf(metadata['thoughtsTokenCount'])
   const completion = (countOf(metadata['candidatesTokenCount']) ?? 0) + (thoughts ?? 0)

@@ -73,6 +73,7 @@ export class OpenAiStream implements ChatStream {
   /** The usage event; one with neither choices nor usage says nothing to anybody. */
   #withoutChoice(chunk: JsonObject, data: string): string[] {
     if (!isObject(chunk['usage']) || !this.#scope.includeUsage || this.#usageWritten) return []
+    if (this.#usage === undefined) return []
     // Before the finish it would stand in the wrong place; then it is written at the end.
     if (this.#finishReason === undefined) return []
     this.#usageWritten = true

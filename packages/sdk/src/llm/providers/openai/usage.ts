@@ -2,12 +2,14 @@
 import type { JsonObject, Usage } from '../chat-types.ts'
 import { countOf, isObject } from '../json.ts'
 
-/** @returns Undefined when nothing was reported. */
+/** @returns Undefined when nothing was reported that is a count. */
 export function usageOf(value: unknown): Usage | undefined {
   if (!isObject(value)) return undefined
   const total = countOf(value['total_tokens'])
   const completion = countOf(value['completion_tokens'])
-  const prompt = countOf(value['prompt_tokens']) ?? Math.max((total ?? 0) - (completion ?? 0), 0)
+  const asked = countOf(value['prompt_tokens'])
+  if (asked === undefined && completion === undefined && total === undefined) return undefined
+  const prompt = asked ?? Math.max((total ?? 0) - (completion ?? 0), 0)
   const answered = completion ?? Math.max((total ?? 0) - prompt, 0)
   return {
     ...value,

@@ -10,6 +10,8 @@ export const MAX_JSON_DEPTH = 64
 
 /** They would reach prototypes in code that copies members by assignment. */
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+/** For readers that never copy members by assignment: schemas of tools name what code names. */
+export const ONLY_PROTO: ReadonlySet<string> = new Set(['__proto__'])
 
 const QUOTE = 0x22
 const COLON = 0x3a
@@ -20,17 +22,21 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
 /**
+ * @param forbidden Keys that are refused.
  * @returns Plain objects, arrays, strings, finite numbers, booleans and null.
  * @throws VestryError `BAD_REQUEST` for what is not UTF-8, not JSON, nested deeper than {@link MAX_JSON_DEPTH}, or
  *   holds a key twice, a key of prototypes, an unpaired surrogate or a number beyond the range of a double.
  */
-export function readStrictJson(bytes: Uint8Array): unknown {
+export function readStrictJson(
+  bytes: Uint8Array,
+  forbidden: ReadonlySet<string> = FORBIDDEN_KEYS,
+): unknown {
   if (!isUtf8(bytes)) throw refused('is not valid UTF-8')
   // Before parsing: a megabyte of brackets would become a hundred of objects.
   const members = countMembers(bytes)
   const value = parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
   // The parser keeps the last of equal keys, so a lost member is a key that came twice.
-  if (check(value) !== members) throw refused('holds a key twice')
+  if (check(value, forbidden) !== members) throw refused('holds a key twice')
   return value
 }
 
@@ -83,28 +89,28 @@ function endOfString(bytes: Uint8Array, from: number): number {
 }
 
 /** @returns The number of members in all objects. */
-function check(value: unknown): number {
+function check(value: unknown, forbidden: ReadonlySet<string>): number {
   if (typeof value === 'string') checkText(value)
   else if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw refused('holds a number that is out of range')
   } else if (Array.isArray(value)) {
     let members = 0
-    for (const item of value) members += check(item)
+    for (const item of value) members += check(item, forbidden)
     return members
   } else if (typeof value === 'object' && value !== null) {
-    return checkMembers(value)
+    return checkMembers(value, forbidden)
   }
   return 0
 }
 
-function checkMembers(object: object): number {
+function checkMembers(object: object, forbidden: ReadonlySet<string>): number {
   const record = object as Readonly<Record<string, unknown>>
   const keys = Object.keys(record)
   let members = keys.length
   for (const key of keys) {
-    if (FORBIDDEN_KEYS.has(key)) throw refused('holds a key that is not allowed')
+    if (forbidden.has(key)) throw refused('holds a key that is not allowed')
     checkText(key)
-    members += check(record[key])
+    members += check(record[key], forbidden)
   }
   return members
 }

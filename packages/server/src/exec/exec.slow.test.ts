@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { isRoot, missing, start, UID } from './exec.test-kit.ts'
 
 const noBubblewrap = missing('bubblewrap')
@@ -14,6 +14,20 @@ describe.skipIf(noSandbox !== undefined).each(kinds)('%s', (sandbox) => {
 
   test('the exit code is passed through', async () => {
     expect((await start(bare, 'process.exit(213)').ended).code).toBe(213)
+  })
+
+  test('a descriptor that was open all along is closed to the agent', async () => {
+    const open = openSync('/etc/group', 'r')
+    onTestFinished(() => closeSync(open))
+    const { child, ended } = start(
+      bare,
+      `import { readdirSync, readlinkSync } from 'node:fs'
+       const to = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd) } catch { return '' } }
+       console.log(readdirSync('/proc/self/fd').map(to).filter((path) => path.startsWith('/etc/')).join())`,
+      open,
+    )
+    child.stdin.end()
+    expect(await ended).toMatchObject({ code: 0, out: '\n' })
   })
 
   test('standard input is the agent’s', async () => {
