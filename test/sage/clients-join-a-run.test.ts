@@ -61,9 +61,7 @@ test('a vault session joins its run, and its leases end with it', async () => {
   await using client = sanctum(run.read)
   await client.connect()
   await client.retrieve(PATH)
-  expect(records('credential.retrieve').at(-1) ?? records('retrieve').at(-1)).toMatchObject({
-    txn: run.id,
-  })
+  expect(records('credential.retrieve').at(-1)).toMatchObject({ txn: run.id })
   expect((await vestry.admin.call('admin.lease.list')).total).toBe(1)
   await close(run.id)
   expect((await vestry.admin.call('admin.lease.list')).total).toBe(0)

@@ -214,6 +214,55 @@ describe('sage §21.13: refused is', () => {
   })
 })
 
+test('details that two readers could read differently are refused', async () => {
+  const { svid, run_id } = await newCaller()
+  for (const request_details of [
+    `{"run_id":"${run_id}","run_id":"another"}`,
+    `{"allowed_providers":["openai"],"allowed_provider\\u0073":["openai"]}`,
+    '{"__proto__":{"run_id":"x"}}',
+    `{"allowed_tools":{"a":{"constructor":[]}}}`,
+    '[]',
+    'null',
+    '1',
+    `${'{"a":'.repeat(100)}1${'}'.repeat(100)}`,
+  ])
+    expect(refused(await ask(svid, { request_details })), request_details).toEqual([
+      400,
+      'invalid_request',
+    ])
+  const pr_number = await ask(svid, { request_context: '{"pr_number":1,"pr_number":2}' })
+  expect(refused(pr_number)).toEqual([400, 'invalid_request'])
+})
+
+test('no interim answer is ever sent', async () => {
+  const { svid } = await newCaller()
+  const expecting = { Expect: '100-continue' }
+  const replies = [await ask(svid, {}, expecting)]
+  for (const [method, path, body] of [
+    ['POST', '/runs', '{}'],
+    ['GET', '/runs', undefined],
+    ['GET', '/.well-known/jwks.json', undefined],
+    ['GET', '/.well-known/spiffe-bundle.json?x', undefined],
+    ['POST', '/token?x', 'a=b'],
+    ['POST', '/v1/chat/completions', '{}'],
+  ] as const) {
+    const bytes = requestBytes(method, path, expecting, body)
+    replies.push(await rawRequest({ port, host: '127.0.0.1' }, bytes))
+  }
+  for (const { bytes } of replies)
+    expect(bytes.toString('latin1').match(/^HTTP\/1\.1 \d+/gm)).toHaveLength(1)
+  expect(replies[0]?.status).toBe(200)
+  // Others wait for it.
+  const other = requestBytes(
+    'POST',
+    '/api/generate-token',
+    { ...expecting, Connection: 'close' },
+    '{}',
+  )
+  const { bytes } = await rawRequest({ port, host: '127.0.0.1' }, other)
+  expect(bytes.toString('latin1')).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 4/)
+})
+
 test('sage §21.13: what was narrowed is never widened again, nor made to last', async () => {
   const { run_id, svid } = await newCaller()
   const narrowing = (token: string, value: object, scope = 'scan.execute') =>

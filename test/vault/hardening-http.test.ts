@@ -26,7 +26,7 @@ test('health, readiness and metrics are open on loopback', async () => {
 test.for([
   ['GET', '/nothing'],
   ['POST', '/health'],
-  ['DELETE', '/v1/x?key=sk-secret'],
+  ['DELETE', '/v2/x?key=sk-secret'],
   ['GET', '/health/'],
 ])('%s %s answers 404 with a string `error`, and echoes nothing', async ([method, path]) => {
   using home = temporaryHome()

@@ -17,7 +17,7 @@ beforeAll(async () => {
   await run(process.execPath, [tsc, '-b', 'packages/sdk'], { cwd: root })
 }, 60_000)
 
-test('the door loads node: modules, the version and two small files of the vault’s, nothing else', async () => {
+test('the door loads node: modules, the version and three small files of the vault’s, nothing else', async () => {
   const script = `
     import { registerHooks } from 'node:module'
     const loaded = new Set()
@@ -34,6 +34,7 @@ test('the door loads node: modules, the version and two small files of the vault
   expect(outside.map((url) => url.slice(pathToFileURL(root).href.length)).sort()).toEqual([
     '/packages/contract/dist/version.js',
     '/packages/sdk/dist/vault/async-dispose.js',
+    '/packages/sdk/dist/vault/txn-token.js',
     '/packages/sdk/dist/vault/wait.js',
   ])
   expect(loaded.length).toBeGreaterThan(15)

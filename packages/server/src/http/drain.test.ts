@@ -158,7 +158,8 @@ describe.each(['TCP', 'Unix socket'])('over %s', (kind) => {
 })
 
 describe('within bounds', () => {
-  const bounded = async (bounds: { bytes: number; ms: number }) => {
+  const bounded = async (given: { bytes: number; ms: number; idleMs?: number }) => {
+    const bounds = { idleMs: 60_000, ...given }
     const app = fastify({
       bodyLimit: 1_000,
       clientErrorHandler: (_error, socket) =>
@@ -197,6 +198,14 @@ describe('within bounds', () => {
     const tookMs = performance.now() - startedMs
     expect(tookMs).toBeGreaterThan(100)
     expect(tookMs).toBeLessThan(2_000)
+  })
+
+  test('who waits for the answer before it goes on gets it soon', async () => {
+    await using app = await bounded({ bytes: MIB, ms: 60_000, idleMs: 50 })
+    const { socket, text } = await first(app.to, headFor('/', 'Content-Length: 5000'))
+    expect(text).toMatch(/^HTTP\/1\.1 413 /)
+    await app.free()
+    socket.destroy()
   })
 
   test('who never ends is cut off by bytes', async () => {

@@ -13,9 +13,11 @@ export interface DrainBounds {
   readonly bytes: number
   /** From the moment there is an answer. */
   readonly ms: number
+  /** Without a byte: the client waits for the answer before it goes on. */
+  readonly idleMs: number
 }
 
-const BOUNDS: DrainBounds = { bytes: 64 * 1024 * 1024, ms: 10_000 }
+const BOUNDS: DrainBounds = { bytes: 64 * 1024 * 1024, ms: 10_000, idleMs: 400 }
 
 /** For every answer of `app` and of what is registered in it later; not for replies that are hijacked. */
 export function drainBodies(app: FastifyInstance, bounds: DrainBounds = BOUNDS): void {
@@ -29,21 +31,31 @@ export function drainBodies(app: FastifyInstance, bounds: DrainBounds = BOUNDS):
 }
 
 /** Resolves, to whether nothing is left, once the rest of the body has been read, is lost, or a bound is met. */
-export function drained(request: Message, { bytes, ms }: DrainBounds = BOUNDS): Promise<boolean> {
+export function drained(
+  request: Message,
+  { bytes, ms, idleMs }: DrainBounds = BOUNDS,
+): Promise<boolean> {
   if (!isUnread(request)) return Promise.resolve(true)
   const { promise, resolve } = Promise.withResolvers<boolean>()
   let read = 0
   const onData = (chunk: Uint8Array) => {
     read += chunk.length
+    idle.refresh()
     if (read > bytes) finish()
   }
   const finish = () => {
     clearTimeout(timer)
+    clearTimeout(idle)
     for (const event of ['end', 'close', 'error']) request.off(event, finish)
     request.off('data', onData)
     resolve(request.complete)
   }
   const timer = setTimeout(finish, ms)
+  // Of a process that was busy itself, what came meanwhile is read before anybody is called idle.
+  const idle = setTimeout(() => {
+    const seen = read
+    setImmediate(() => setImmediate(() => (read === seen ? finish() : idle.refresh())))
+  }, idleMs)
   for (const event of ['end', 'close', 'error']) request.once(event, finish)
   request.on('data', onData).resume()
   return promise
@@ -56,7 +68,7 @@ export function drained(request: Message, { bytes, ms }: DrainBounds = BOUNDS): 
 export function endRefused(
   socket: Socket,
   text: () => string,
-  { bytes, ms }: DrainBounds = BOUNDS,
+  { bytes, ms }: Pick<DrainBounds, 'bytes' | 'ms'> = BOUNDS,
 ): void {
   const refused = refusals.get(socket)
   if (refused !== undefined) {

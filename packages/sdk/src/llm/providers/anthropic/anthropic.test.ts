@@ -285,7 +285,7 @@ test('an answer becomes a completion: text joined, thinking left behind, counts 
       prompt_tokens: 10,
       completion_tokens: 4,
       total_tokens: 14,
-      prompt_tokens_details: { cached_tokens: 5 },
+      prompt_tokens_details: { cached_tokens: 5, cache_creation_tokens: 2 },
     },
   })
 })
