@@ -151,7 +151,7 @@ test('sage §21.42: a daemon that is killed under load and comes back serves the
   const outcomes = records.filter(({ phase }) => phase === 'outcome')
   expect(outcomes).toHaveLength(intents.length)
   expect(outcomes.filter(({ outcome }) => outcome.code === 'INTERRUPTED')).toHaveLength(STREAMS)
-  const { budgets } = await admin.call('admin.llm.usage')
+  const { budgets } = await admin.call('admin.llm.usage', { run: 'killed' })
   const [budget] = budgets.filter((each: { key: string }) => each.key === key)
   expect(budget.spent + budget.reserved).toBeLessThan(TOKENS)
   admin.destroy()

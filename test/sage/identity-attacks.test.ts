@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestDaemon, type TestDaemon } from '../harness/daemon.ts'
 import { type RawReply, rawRequest, requestBytes } from './raw-http.ts'
@@ -60,6 +61,32 @@ test('a run whose directory was turned inside out closes all the same, and the d
   expect([state, ended]).toMatchObject(['closed', { sessions: 0 }])
   expect([svid, trat].map((path) => existsSync(path))).toEqual([false, false])
   expect(codeOf(await ask(env['AUTH_SIDECAR_SOCKET'], '/trat'))).toBe('run_closed')
+})
+
+test('keys are rotated at once although an agent is disabled, and every other run has its new tokens by then', async () => {
+  const idle = await newRun()
+  const busy = await newRun()
+  await vestry.admin.call('admin.agent.disable', { name: idle.agent })
+  const read = () => readFileSync(busy.env['SPIFFE_JWT_PATH'] ?? '', 'utf8')
+  const before = read()
+  const { keys } = await vestry.admin.call('admin.run.rotate_keys', { immediately: true })
+  expect(keys).toHaveLength(2)
+  expect(read()).not.toBe(before)
+})
+
+test('a run is over for its processes even when what it took could not be looked through', async () => {
+  const { id, env } = await newRun()
+  const db = new DatabaseSync(join(vestry.home.data, 'vestry.db'))
+  db.exec('alter table gateway_token rename to gateway_token_away')
+  try {
+    await expect(vestry.admin.call('admin.run.close', { id })).rejects.toThrow()
+    expect(existsSync(env['TRAT_FILE'] ?? '')).toBe(false)
+    expect(codeOf(await ask(env['AUTH_SIDECAR_SOCKET'], '/trat'))).toBe('run_closed')
+  } finally {
+    db.exec('alter table gateway_token_away rename to gateway_token')
+    db.close()
+  }
+  expect(await vestry.admin.call('admin.run.close', { id })).toMatchObject({ state: 'closed' })
 })
 
 test('a link in place of the directory of runs or of a socket leads nothing astray', async () => {

@@ -12,8 +12,10 @@ export function totalsLine(totals: Row, paint: Paint): string {
   return [
     paint('bold', 'total'),
     kinds === '' ? 'no calls' : `${counted(all, 'call')} (${kinds})`,
-    counted(tokens, 'token'),
-    dollars(Number(cost)),
+    // What asked no model and cost nothing says nothing of either.
+    ...(Number(tokens) + Number(cost) === 0
+      ? []
+      : [counted(tokens, 'token'), dollars(Number(cost))]),
     denied === 0 ? '0 denied' : paint('red', `${cellText(denied)} denied`),
     ...(failed === 0 ? [] : [paint('red', `${cellText(failed)} failed`)]),
   ].join('  ')
