@@ -1,6 +1,5 @@
 /** A daemon of its own process under two hundred streams: it is killed and comes back, and its sockets are counted. */
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
-import { createServer as createNetServer } from 'node:net'
 import { join } from 'node:path'
 import { configureLogging, SpiffeGatewayClient } from '@vestry/sdk/agent'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -112,7 +111,6 @@ test('sage §21.42: two hundred streams, complete, cut by their provider or left
 })
 
 test('sage §21.42: a daemon that is killed under load and comes back serves the same agents with the same tokens', async () => {
-  const key = 'llm:run:killed:tokens'
   let env: Record<string, string>
   let cut: Promise<unknown>[]
   {
@@ -152,28 +150,10 @@ test('sage §21.42: a daemon that is killed under load and comes back serves the
   expect(outcomes).toHaveLength(intents.length)
   expect(outcomes.filter(({ outcome }) => outcome.code === 'INTERRUPTED')).toHaveLength(STREAMS)
   const { budgets } = await admin.call('admin.llm.usage', { run: 'killed' })
-  const [budget] = budgets.filter((each: { key: string }) => each.key === key)
-  expect(budget.spent + budget.reserved).toBeLessThan(TOKENS)
+  // What the killed calls might have used stays held until it counts as spent; there is room for others.
+  const [budget] = budgets.filter(({ owner }: { owner: string }) => owner === 'run')
+  expect(budget.spent).toBeGreaterThan(0)
+  expect(budget.left).toBeGreaterThan(TOKENS / 2)
   admin.destroy()
   expect(daemon.child.exitCode).toBeNull()
-})
-
-test('sage §21.42: a port that others hold while the daemon is away does not make it lose its sockets', async () => {
-  // A stale file and a squatter are told apart: the first is replaced, the second is not.
-  const env = await (async () => {
-    await using daemon = await DaemonProcess.start(home.dir)
-    const made = await newRun('stale')
-    await daemon.kill()
-    return made
-  })()
-  {
-    await using _daemon = await DaemonProcess.start(home.dir)
-    expect((await trat(env)).status).toBe(200)
-    expect((await modelOf(env).invoke('x')).content).not.toBe('')
-  }
-  const path = env['LLM_GATEWAY_SOCKET'] ?? ''
-  const squatter = createNetServer((socket) => socket.resume())
-  await new Promise<void>((resolve) => squatter.listen(path, resolve))
-  await expect(DaemonProcess.start(home.dir)).rejects.toThrow(/INSTANCE_RUNNING|in use|listening/i)
-  await new Promise((resolve) => squatter.close(resolve))
 })

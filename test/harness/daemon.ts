@@ -1,12 +1,14 @@
 /** A real daemon on a throw-away home, in this process, with an operator already logged in. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { loadConfig } from '../../packages/server/src/app/config.ts'
 import { type Daemon, startDaemon } from '../../packages/server/src/app/daemon.ts'
 import { type Home, homeAt } from '../../packages/server/src/app/home.ts'
+import { FAKE_KEYS } from './fake-providers.ts'
 import { type AgentKeys, newAgentKeys } from './keys.ts'
+import { assertNoTokens } from './needles.ts'
 import { RawClient } from './raw-client.ts'
 
 export interface TestDaemon extends AsyncDisposable {
@@ -117,6 +119,9 @@ export async function startTestDaemon(
     async stop() {
       admin.destroy()
       await daemon.stop()
+      // Part of sage §21.39: whatever a test was about, this holds after it.
+      if (existsSync(join(home.audit, 'audit.jsonl')))
+        assertNoTokens('the log', test.auditLines().join('\n'), Object.values(FAKE_KEYS))
       if (options.keepHome !== true) rmSync(dir, { recursive: true, force: true })
     },
     [Symbol.asyncDispose]: () => test.stop(),

@@ -33,3 +33,15 @@ export function shapesOf(secret: string): string[] {
 export function leaksIn(text: string, secret: string): string[] {
   return shapesOf(secret).filter((shape) => text.includes(shape))
 }
+
+/** A compact JWT, or the beginning of one beyond what its masked form may show. */
+const TOKEN = /eyJ[\w-]{6,}/
+
+/**
+ * For what every test leaves behind, whatever it was about: logs, records, errors.
+ * @throws Error that names the place and repeats nothing.
+ */
+export function assertNoTokens(place: string, text: string, keys: Iterable<string> = []): void {
+  if (TOKEN.test(text)) throw new Error(`${place} tells a token`)
+  for (const key of keys) if (text.includes(key)) throw new Error(`${place} tells a key`)
+}

@@ -76,7 +76,7 @@ test('keys are rotated at once although an agent is disabled, and every other ru
 
 test('a run is over for its processes even when what it took could not be looked through', async () => {
   const { id, env } = await newRun()
-  const db = new DatabaseSync(join(vestry.home.data, 'vestry.db'))
+  const db = new DatabaseSync(vestry.home.store)
   db.exec('alter table gateway_token rename to gateway_token_away')
   try {
     await expect(vestry.admin.call('admin.run.close', { id })).rejects.toThrow()

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { restore } from '../../packages/server/src/app/backup.ts'
 import { makeHome } from '../../packages/server/src/app/initialise.ts'
@@ -13,6 +16,7 @@ import { newAgentKeys } from '../harness/keys.ts'
 import { RawClient } from '../harness/raw-client.ts'
 import { rawRequest, requestBytes } from './raw-http.ts'
 
+const MAIN = join(import.meta.dirname, '../../packages/server/src/cli/main.ts')
 const ask = (socket: string) => rawRequest({ path: socket }, requestBytes('GET', '/trat', {}))
 
 /** What the client knows; `closing` was asked for and not answered. */
@@ -46,6 +50,12 @@ cluster('sage §21.15: two nodes on one PostgreSQL', () => {
     // The socket is its own node's; what operators ask for is the same on all.
     expect(existsSync(env.AUTH_SIDECAR_SOCKET.replace(home.dir, other.dir))).toBe(false)
     expect((await there.call('admin.run.list')).runs).toMatchObject([{ run_id, state: 'open' }])
+    // A process that was started there would find nothing of it.
+    expect(await there.call('admin.run.show', { id: run_id })).toMatchObject({ run_id, env: null })
+    const words = ['exec', '--run', run_id, '--home', other.dir, '--', 'true']
+    const started = spawn(process.execPath, ['--conditions=source', MAIN, ...words])
+    const [said, [code]] = await Promise.all([text(started.stderr), once(started, 'close')])
+    expect([code, said]).toEqual([2, expect.stringContaining('another node')])
     await there.call('admin.run.close', { id: run_id })
     await expect
       .poll(async () => (await ask(env.AUTH_SIDECAR_SOCKET)).status, {

@@ -325,6 +325,21 @@ test('a token that was good is not good for what its run may not do, and ends wi
   expect(codeOf(await ask(tokens(mine)))).toBe('run_closed')
 })
 
+test.each([
+  ['another model', { allowed_models: { analysis: ['openai:gpt-4o-mini'] } }, 'model_not_allowed'],
+  ['no model', { allowed_models: {} }, 'model_not_allowed'],
+  ['another provider', { allowed_providers: ['google'] }, 'provider_not_allowed'],
+])('a good token that was narrowed to %s permits no more than that', async (_name, less, code) => {
+  const narrowed = { tctx: { ...run.run.tctx, ...less } }
+  const reply = await ask(trat(narrowed))
+  expect([reply.status, codeOf(reply)]).toEqual([403, code])
+})
+
+test('a good token that was narrowed to another scope permits no call', async () => {
+  const reply = await ask(trat({ scope: 'scan.upload' }))
+  expect([reply.status, codeOf(reply)]).toEqual([403, 'scope_not_allowed'])
+})
+
 describe('sage §21.16: over the wire', () => {
   /** To the beginning of a second, so that no token grows a second older on its way. */
   const aligned = () => advance(1_000 - (Date.now() % 1_000))

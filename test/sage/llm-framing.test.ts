@@ -192,10 +192,15 @@ test.each([
   ['a bad version', 'GET /health HTTP/9.9\r\n\r\n'],
   ['a header without a name', 'GET /health HTTP/1.1\r\n: x\r\n\r\n'],
   ['a negative length', `POST ${CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n`],
-])('sage §21.6: %s is a bad request', async (_name, text) => {
-  const reply = await send(Buffer.from(text, 'latin1'))
+])('sage §21.6: %s is a bad request, on the socket and on the common port', async (_name, text) => {
+  const bytes = Buffer.from(text, 'latin1')
+  const reply = await send(bytes)
   expect(reply.status).toBe(400)
   expectFramed(reply)
+  const { status, headers, body } = await rawRequest(world.tcp, bytes)
+  expect([status, headers['connection']]).toEqual([400, 'close'])
+  expect(headers['content-length']).toBe(String(Buffer.byteLength(body)))
+  expect(headers).not.toHaveProperty('transfer-encoding')
 })
 
 test('sage §21.6: bytes without sense end nothing but their own connection', async () => {

@@ -81,6 +81,61 @@ describe('names', () => {
   })
 })
 
+test.each(['unix', 'tcp'] as const)(
+  'a path nobody can have is an unknown route, over %s',
+  async (how) => {
+    const where = how === 'unix' ? { path: world.socket } : world.tcp
+    const reply = await rawRequest(where, requestBytes('POST', '/v1/%zz', tokens(run), HELLO))
+    expect([reply.status, reply.headers['connection']]).toEqual([404, 'close'])
+    expect(errorOf(reply)).toMatchObject({ type: 'not_found_error', code: 'route_not_found' })
+  },
+)
+
+test('a key that comes again with another beta is another call', async () => {
+  world.fakes.anthropic.requests.length = 0
+  const keyed = { ...tokens(run), 'Idempotency-Key': 'native-1' }
+  for (const beta of ['tools-2024-04-04', 'tools-2024-04-04', 'other-2025-01-01']) {
+    const reply = await world.post(MESSAGES, NATIVE, { ...keyed, 'anthropic-beta': beta })
+    expect(reply.status).toBe(200)
+  }
+  expect(world.fakes.anthropic.requests).toHaveLength(2)
+})
+
+describe('embeddings', () => {
+  const all = { allowed_models: { embeddings: ['openai:text-embedding-3-large'] } }
+  const ask = async (count: number, text = 'a') => {
+    const owner = await world.run(all)
+    const body = { model: 'text-embedding-3-large', input: Array(count).fill(text) }
+    return world.post('/v1/embeddings', body, tokens(owner))
+  }
+  const answerOf = (count: number, dimensions: number) => ({
+    status: 200,
+    body: {
+      data: Array.from({ length: count }, (_, index) => ({
+        index,
+        embedding: Array(dimensions).fill(-0.012345678901234567),
+      })),
+      usage: { prompt_tokens: count, total_tokens: count },
+    },
+  })
+
+  test('more vectors than an answer can hold are refused after the first of them', async () => {
+    world.fakes.openai.requests.length = 0
+    world.fakes.openai.script(...Array.from({ length: 4 }, () => answerOf(512, 2_100)))
+    const reply = await ask(10_000)
+    expect([reply.status, errorOf(reply)['code']]).toEqual([413, 'request_too_large'])
+    expect(world.fakes.openai.requests.length).toBeLessThan(9)
+    expect(world.part.llm.bodies.used).toBe(0)
+  })
+
+  test('texts that are long together go out in several calls', async () => {
+    world.fakes.openai.requests.length = 0
+    expect((await ask(6, 'x'.repeat(200_000))).status).toBe(200)
+    const sizes = world.fakes.openai.requests.map(({ body }) => (body['input'] as string[]).length)
+    expect(sizes).toEqual([2, 2, 2])
+  })
+})
+
 describe('providers', () => {
   test('a native stream that is cut in the middle of an event ends with whole events', async () => {
     const partial = 'event: content_block_delta\ndata: {"type":"content_block_del'
@@ -158,7 +213,7 @@ describe('the common port', () => {
         received += chunk.toString()
       })
       socket.once('end', () => resolve(received))
-      setTimeout(() => socket.write(whole.subarray(-5)), 2_500)
+      setTimeout(() => socket.write(whole.subarray(-5)), 1_600)
     })
     expect(answer).toMatch(/^HTTP\/1\.1 200 /)
     expect((await late).status).toBe(408)

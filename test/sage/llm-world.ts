@@ -38,6 +38,7 @@ import {
   CredentialSettings,
 } from '../../packages/server/src/vault/credential.ts'
 import { FAKE_KEYS, type FakeProviders, startFakeProviders } from '../harness/fake-providers.ts'
+import { assertNoTokens } from '../harness/needles.ts'
 import { type RawReply, rawRequest, requestBytes } from './raw-http.ts'
 
 const DOMAIN = 'sage-sanctum.local'
@@ -278,7 +279,13 @@ export async function startLlmWorld(
       await audit.flush()
       return readFileSync(join(home.audit, 'audit.jsonl'), 'utf8')
     },
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
+    [Symbol.asyncDispose]: async () => {
+      await audit.flush().catch(() => undefined)
+      const left = readFileSync(join(home.audit, 'audit.jsonl'), 'utf8') + warnings.join('\n')
+      await all.disposeAsync()
+      // Part of sage §21.39: whatever a test was about, this holds after it.
+      assertNoTokens('the log or a warning', left, Object.values(FAKE_KEYS))
+    },
   }
 }
 

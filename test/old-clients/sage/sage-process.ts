@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { assertNoTokens } from '../../harness/needles.ts'
 
 const here = import.meta.dirname
 
@@ -126,9 +127,14 @@ export function watched(child: ChildProcess): AgentRun {
       waiting.get(event)?.()
     })
   }
-  const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+  const closed = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
     child.on('close', (code) => resolve({ code, stdout, stderr }))
   })
+  const ended = closed.then((all) => {
+    assertNoTokens('the output of an agent', stdout + stderr)
+    return all
+  })
+  ended.catch(() => undefined)
   return {
     child,
     events: () => events,

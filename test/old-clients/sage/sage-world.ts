@@ -6,6 +6,7 @@ import { dialer } from '../../../packages/server/src/egress/dial.ts'
 import { Forwarder } from '../../../packages/server/src/forward/forwarder.ts'
 import { startTestDaemon, type TestDaemon } from '../../harness/daemon.ts'
 import { FAKE_KEYS, type FakeProviders, startFakeProviders } from '../../harness/fake-providers.ts'
+import { assertNoTokens } from '../../harness/needles.ts'
 import { type Call, type Outcome, SageProcess } from './sage-process.ts'
 
 export type Environment = Readonly<Record<string, string>>
@@ -102,8 +103,23 @@ export async function startSageWorld(options: { llm?: object } = {}): Promise<Sa
       ])
       return { ...rest, ...Object.fromEntries(urls) }
     },
-    ask: (env, call, args = {}, more = {}) =>
-      sage.send({ call, args, env, ...more, http: { ...QUICK, ...more.http } }),
+    ask: async (env, call, args = {}, more = {}) => {
+      const outcome = await sage.send({
+        call,
+        args,
+        env,
+        ...more,
+        http: { ...QUICK, ...more.http },
+      })
+      // Part of sage §21.39: this client repeats whole error bodies, so ours must hold nothing.
+      const { raised, events } = outcome
+      assertNoTokens(
+        `${call} in an error or a log`,
+        JSON.stringify([raised, events]),
+        Object.values(FAKE_KEYS),
+      )
+      return outcome
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }

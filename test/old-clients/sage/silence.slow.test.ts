@@ -8,7 +8,7 @@ describe.skipIf(noPython !== undefined)(`the Python SDK${noPython ? ` (${noPytho
   let world: SageWorld
   beforeAll(async () => {
     // A provider that is silent for 120 s is given up unless this is longer.
-    world = await startSageWorld({ llm: { idle_timeout_ms: 200_000 } })
+    world = await startSageWorld()
   })
   afterAll(() => world?.[Symbol.asyncDispose]())
 

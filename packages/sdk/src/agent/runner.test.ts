@@ -326,6 +326,20 @@ describe('sage §15.2: a signal', () => {
     expect(performance.now() - started).toBeLessThan(5000)
   })
 
+  test('sage §21.35: an agent that never ends has its grace, and a second at most besides', async () => {
+    const started = performance.now()
+    const code = await run(
+      () => {
+        stop()
+        return new Promise(() => {})
+      },
+      { graceMs: 150 },
+    )
+    expect(code).toBe(130)
+    expect(performance.now() - started).toBeGreaterThan(150)
+    expect(performance.now() - started).toBeLessThan(1150)
+  })
+
   test('the second one calls exit, and run() ends', async () => {
     const exits: number[] = []
     const code = await run(

@@ -20,7 +20,8 @@ export interface RunDesk {
   register(given: RunRegistration, agent: Agent, uid: number | undefined): Promise<Changed<Run>>
   /** From its return on nothing is done under the run any more. @throws VestryError `NOT_FOUND` */
   close(id: string): Promise<Changed<Run> & { readonly ended: Ended }>
-  environment(run: Run): Record<string, string>
+  /** Of its process; undefined for a run that another node serves. */
+  environment(run: Run): Record<string, string> | undefined
   issueTrat(runId: string, requestId: string): Promise<IssuedToken>
   issueSvid(spiffeId: string, audience: string, ttlSeconds: number): IssuedToken
   /** Keys of another issuer that are trusted; undefined: none is configured. @throws VestryError `IDENTITY_INVALID` */
@@ -65,7 +66,7 @@ export function runVerbs(desk: RunDesk): AdminVerb[] {
         const owner = uid ?? caller.peer.uid ?? process.getuid?.()
         const { value: run, generation } = await desk.register(given, agent, owner)
         note({ generation, run_id: run.id, run_txn: run.id, agent: agent.name })
-        return { ...described(run, agent), env: desk.environment(run) }
+        return { ...described(run, agent), env: desk.environment(run) ?? null }
       },
     }),
     verb({
@@ -104,7 +105,7 @@ export function runVerbs(desk: RunDesk): AdminVerb[] {
         const run = await runs.byId(params.id)
         if (run === undefined) throw noSuchRun()
         const agent = await deps.vault.agents.byId(run.agentId)
-        return { ...described(run, agent), env: desk.environment(run) }
+        return { ...described(run, agent), env: desk.environment(run) ?? null }
       },
     }),
     verb({

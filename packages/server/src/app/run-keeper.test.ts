@@ -57,6 +57,33 @@ test('a run that a crash left half made has its directories, files and socket af
   await keeper.close(100)
 })
 
+test('what was being signed while the keys were exchanged is not written', async () => {
+  using world = await RunWorld.open(store)
+  const gate = Promise.withResolvers<void>()
+  let signing = 0
+  const keeper = keeperOf(world, {
+    issueSvid: async (run) => {
+      signing += 1
+      const issued = world.svids.issue(run.spiffeId, 'x', 600)
+      if (signing === 2) await gate.promise // its record takes a while
+      return issued
+    },
+  })
+  const run = await world.run(await world.agent('rotated'), { run_id: 'rotated' })
+  await keeper.add(run)
+  world.nowMs += 400_000
+  keeper.tick()
+  expect(signing).toBe(2)
+  await world.keys.rotate({ immediately: true })
+  const renewed = keeper.renewAll()
+  gate.resolve()
+  await renewed
+  const svid = readFileSync(runPaths(home, run.id).svid, 'utf8')
+  expect((await world.svids.verify(svid, 'x')).spiffeId).toBe(run.spiffeId)
+  keeper.closed((await world.runs.close(run.id)).value)
+  await keeper.close(100)
+})
+
 test('a link where a token is about to be written leads nowhere', () => {
   const victim = join(dir, 'victim')
   writeFileSync(victim, 'untouched')

@@ -157,9 +157,10 @@ export class RunKeeper {
 
   /** The keys that signed what the files hold are gone. */
   async renewAll(): Promise<void> {
+    for (const kept of this.#kept.values()) this.#dropTokens(kept)
     for (const kept of this.#kept.values()) {
-      this.#dropTokens(kept)
-      if (!kept.over) await this.#renewFiles(kept)
+      await kept.renewing?.catch(() => undefined) // it began with the old keys
+      if (!kept.over) await this.#renewFiles(kept).catch(() => undefined) // in a second again
     }
   }
 
@@ -249,16 +250,17 @@ export class RunKeeper {
 
   async #writeFiles(kept: Kept): Promise<void> {
     const { issueSvid, now } = this.#deps
-    const { svid } = kept
+    const { svid, source } = kept
+    // Closed meanwhile: its files are gone, and stay gone. Or the keys are: what they signed is worth nothing.
+    const isStale = (): boolean => kept.over || kept.source !== source
     if (svid === undefined || now() * 2 >= svid.issuedAtMs + svid.expiresAtMs) {
       const next = await issueSvid(kept.run)
-      if (kept.over) return
+      if (isStale()) return
       replaceFile(kept.paths.svid, next.token)
       kept.svid = next
     }
-    const trat = await kept.source.renew()
-    // Closed meanwhile: its files are gone, and stay gone.
-    if (kept.over || trat === kept.trat) return
+    const trat = await source.renew()
+    if (isStale() || trat === kept.trat) return
     replaceFile(kept.paths.trat, trat.token)
     kept.trat = trat
   }

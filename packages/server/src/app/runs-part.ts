@@ -199,7 +199,7 @@ export function assembleRuns(
       return changed
     },
     close,
-    environment: (run) => runEnvironment(home, run, llmSocket),
+    environment: (run) => (run.node === node ? runEnvironment(home, run, llmSocket) : undefined),
     issueTrat: (runId, requestId) => service.issueFor(runId, 'operator', requestId),
     issueSvid: (spiffeId, audience, ttlSeconds) => svids.issue(spiffeId, audience, ttlSeconds),
     trustedKeys: async () => (external === undefined ? undefined : (await external.keys()).length),

@@ -99,6 +99,11 @@ function facts(io: CommandIo, options: ExecOptions): Promise<Facts> {
     }
     if (run['state'] !== 'open')
       throw new VestryError('RUN_CLOSED', `${id} is ${String(run['state'])}`)
+    if (!isRow(run['env'])) {
+      throw new VestryError('USAGE', `${id} is served by another node`, {
+        hint: 'Start its processes where it was registered, or register a run here',
+      })
+    }
     return {
       agent: agent ?? (await call('agent.show', { name: run['agent'] })),
       run: variables(run['env']),

@@ -84,6 +84,15 @@ test('what is no registration is refused with the place of the problem', async (
   })
   expect((await cli.json(words('list.yaml', '- 1\n'))).json.error.code).toBe('INVALID_PARAMS')
   expect((await cli.json(words('bad.yaml', 'a: [1\n'))).json.error.code).toBe('INVALID_PARAMS')
+  const laughs = ['a0: &a0 [x]', ...[1, 2, 3, 4, 5, 6].map((n) => laughter(n))].join('\n')
+  expect((await cli.json(words('laughs.yaml', laughs))).json.error.code).toBe('INVALID_PARAMS')
   const nobody = ['run', 'register', file(), '--agent', 'nobody']
   expect((await cli.json(nobody)).json.error.code).toBe('NOT_FOUND')
 })
+
+/** A list of ten times what came before it. */
+function laughter(n: number): string {
+  return `a${n}: &a${n} [${Array(10)
+    .fill(`*a${n - 1}`)
+    .join(', ')}]`
+}

@@ -148,7 +148,13 @@ async function readRegistration(file: string): Promise<Row> {
       cause: error,
     })
   }
-  const value: unknown = document.toJS()
+  let value: unknown
+  try {
+    value = document.toJS({ maxAliasCount: 100 })
+  } catch (cause) {
+    // Aliases that multiply without end.
+    throw new VestryError('INVALID_PARAMS', `${file} cannot be expanded`, { cause })
+  }
   if (isRow(value)) return value
   throw new VestryError('INVALID_PARAMS', `${file} must hold members such as org_id and scope`)
 }

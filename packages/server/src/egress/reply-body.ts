@@ -26,6 +26,7 @@ export interface ReplyLimits {
   maxReceived: number
 }
 
+/** Whoever takes more over the wire takes as much of it decoded. */
 const MAX_DECODED = 8 * 1024 * 1024
 const MAX_RATIO = 100
 /** Small repetitive texts compress better than any bomb needs to; below this the ratio says nothing. */
@@ -59,7 +60,7 @@ export async function readReply(
   coding: Coding,
   { wanted, maxReceived }: ReplyLimits,
 ): Promise<ReplyBody> {
-  const limit = Math.min(wanted, MAX_DECODED)
+  const limit = Math.min(wanted, Math.max(MAX_DECODED, maxReceived))
   const chunks: Uint8Array[] = []
   let received = 0
   let size = 0

@@ -38,6 +38,8 @@ export interface ExecPlan {
 }
 
 const FILTER = 'filter.bpf'
+/** In the agent's home, where the vault's clients look. */
+const VAULT_MOUNT = '.sanctum'
 
 /** @returns The command's exit code. @throws VestryError when it could not be started. */
 export async function execAgent(plan: ExecPlan): Promise<number> {
@@ -56,6 +58,7 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
     ...Object.fromEntries(Object.entries(plan.extra).filter(([name]) => isPlace(name))),
   }
   const own = ownDirectories(given, plan.uid)
+  if (plan.vault !== undefined) assertFree(own['work'])
   await using room = await openRoom(roomPlan(given, plan))
   const filterFile = join(room.dir, FILTER)
   writeFileSync(filterFile, compileProfile(agentProfile(), hostArchitecture()), { mode: 0o600 })
@@ -124,6 +127,16 @@ function ownDirectories(given: Variables, uid: number | undefined): Variables {
   return own
 }
 
+/** An agent that worked here before may have left a link: what is mounted on it would be mounted elsewhere. */
+function assertFree(work: string | undefined): void {
+  const path = join(work ?? '', VAULT_MOUNT)
+  const found = work && lstatSync(path, { throwIfNoEntry: false })
+  if (!found || found.isDirectory()) return
+  throw new VestryError('CONFIG_INVALID', `${path} is not a directory`, {
+    hint: 'Remove it: the vault’s files are shown there',
+  })
+}
+
 /** One of the directories that are emptied, itself: to show it would show everybody’s. */
 const isPrivate = (path: string): boolean => PRIVATE.some((each) => each === path)
 
@@ -146,7 +159,7 @@ function mountPlan(
     room: room.dir,
     readable: {
       ...(plan.repository !== undefined && { repo: plan.repository }),
-      ...(plan.vault !== undefined && { 'work/.sanctum': join(room.dir, VAULT) }),
+      ...(plan.vault !== undefined && { [`work/${VAULT_MOUNT}`]: join(room.dir, VAULT) }),
     },
     writable: write,
     shown,

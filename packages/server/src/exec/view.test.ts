@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { type AddressInfo, createServer as createTcp } from 'node:net'
@@ -148,6 +149,28 @@ describe.skipIf(noBubblewrap !== undefined)(
       expect(err).toBe('')
       expect(JSON.parse(out)).toEqual([['home'], []])
     })
+
+    test.each(['link', 'file'])(
+      'a %s that an agent left where the vault’s files go is told of, and not followed',
+      async (kind) => {
+        const { dir, plan } = await scene()
+        const vault = {
+          socket: join(dir, 'home', 'run', 'auth.sock'),
+          keyFile: join(dir, 'home', 'keys', 'scout.key'),
+        }
+        writeFileSync(vault.keyFile, 'seed')
+        const work = plan.run?.['WORK_DIR'] ?? ''
+        mkdirSync(work, { mode: 0o700 })
+        if (kind === 'link') symlinkSync('../../../etc', join(work, '.sanctum'))
+        else writeFileSync(join(work, '.sanctum'), '')
+        const { code, out, err } = await start(
+          { ...plan, vault, sandbox: 'bubblewrap' },
+          'console.log(1)',
+        ).ended
+        expect([code, out]).toEqual([99, ''])
+        expect(err).toContain('.sanctum is not a directory')
+      },
+    )
 
     test('sockets of the machine lead nowhere wherever they lie, unless one is shown by its name', async () => {
       const { plan } = await scene()

@@ -275,7 +275,9 @@ test('a socket file is replaced only when nobody answers on it', async () => {
 })
 
 test('a client that is gone before the gateway is reached leaves no connection there', async () => {
-  const gateway = await gatewayThat((socket) => void socket.resume().once('end', () => socket.end()))
+  const gateway = await gatewayThat(
+    (socket) => void socket.resume().once('end', () => socket.end()),
+  )
   const reach = dialer({ host: '127.0.0.1', port: gateway.port, tls: false }, { timeoutMs: 500 })
   const waiting = Promise.withResolvers<void>()
   const go = Promise.withResolvers<void>()

@@ -9,6 +9,7 @@ import type { ApiKeyStore } from '../identity/api-key-store.ts'
 import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
 import { correlationOf, correlationOfRequest } from './correlation.ts'
 import { drainBodies, drained, endRefused } from './drain.ts'
+import { type NestedError, nestedError } from './nested-error.ts'
 import { keepsOwnTime } from './own-time.ts'
 
 export interface HttpDeps {
@@ -52,21 +53,13 @@ export function createHttp(deps: HttpDeps): FastifyInstance {
     // Paths that cannot be decoded never reach a hook or a handler.
     frameworkErrors: (_error, request, given) => {
       const reply = given as unknown as FastifyReply // the same, without what routes declare
-      const correlation = correlationOfRequest(request, deps.now()).id
-      // A job's id is a capability: whatever is no id of one is answered alike.
-      const isJob = request.url.startsWith('/api/jobs/')
+      const { status, headers, body } = malformedPath(request, deps.now())
       void drained(request.raw).then(() =>
         reply
-          .status(isJob ? 404 : 400)
-          .header('x-correlation-id', correlation)
+          .status(status)
+          .headers(headers)
           .type('application/json; charset=utf-8')
-          .send(
-            JSON.stringify({
-              error: isJob ? ERRORS.JOB_NOT_FOUND.message : 'Malformed path',
-              code: isJob ? 'JOB_NOT_FOUND' : 'BAD_REQUEST',
-              correlation_id: correlation,
-            }),
-          ),
+          .send(JSON.stringify(body)),
       )
     },
     // What is no HTTP request at all gets an answer its client can read, too.
@@ -166,6 +159,26 @@ function health(deps: HttpDeps): Record<string, unknown> {
     uptime,
     uptime_seconds: Math.floor(uptime),
     sealed: deps.state().sealed,
+  }
+}
+
+/** Each wire answers in its own manner, also to a path that nobody can have. */
+function malformedPath(request: FastifyRequest, nowMs: number): NestedError {
+  const { id } = correlationOfRequest(request, nowMs)
+  if (RUN_WIRES.test(request.url)) {
+    const { headers, ...told } = nestedError(new VestryError('ROUTE_NOT_FOUND'), id)
+    return { ...told, headers: { ...headers, 'x-request-id': id, connection: 'close' } }
+  }
+  // A job's id is a capability: whatever is no id of one is answered alike.
+  const isJob = request.url.startsWith('/api/jobs/')
+  return {
+    status: isJob ? 404 : 400,
+    headers: { 'x-correlation-id': id },
+    body: {
+      error: isJob ? ERRORS.JOB_NOT_FOUND.message : 'Malformed path',
+      code: isJob ? 'JOB_NOT_FOUND' : 'BAD_REQUEST',
+      correlation_id: id,
+    },
   }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MAX_JSON_DEPTH, readStrictJson } from './strict-json.ts'
+import { MAX_JSON_DEPTH, ONLY_PROTO, readStrictJson } from './strict-json.ts'
 
 const read = (text: string) => readStrictJson(Buffer.from(text))
 
@@ -217,4 +217,12 @@ test('no reason repeats what was sent', () => {
 test('a view into a larger buffer is read alone', () => {
   const whole = Buffer.from('xx{"a":1}yy')
   expect(readStrictJson(whole.subarray(2, 9))).toEqual({ a: 1 })
+})
+
+test('readers that allow it get members called like those of prototypes, but never __proto__', () => {
+  const schema = '{"properties":{"constructor":{"type":"string"},"prototype":{}}}'
+  expect(() => readStrictJson(Buffer.from(schema))).toThrow('not allowed')
+  expect(readStrictJson(Buffer.from(schema), ONLY_PROTO)).toEqual(JSON.parse(schema))
+  for (const text of ['{"__proto__":{}}', '{"a":[{"\\u005f_proto__":1}]}'])
+    expect(() => readStrictJson(Buffer.from(text), ONLY_PROTO), text).toThrow('not allowed')
 })

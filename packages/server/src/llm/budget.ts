@@ -67,7 +67,18 @@ export function toldExhausted(error: unknown, limits: readonly LlmBudget[]): unk
   const budget = limits.find((limit) => limit.scope === scope)
   if (budget === undefined || held === true) return error
   const { owner, unit, limit, resetsAtMs } = budget
-  const amount = unit === 'tokens' ? `${limit} tokens` : `${limit / MICROS} US dollars`
+  const amount = inWords(limit, unit)
+  if (budget.amount > limit) {
+    return new VestryError(
+      'BUDGET_EXHAUSTED',
+      `This call may take ${inWords(budget.amount, unit)}. ${OWNERS[owner]} is ${amount} in all`,
+      {
+        hint: 'Send less, ask for a shorter answer, or ask an operator for more',
+        context: { scope, limit, unit },
+        cause: error,
+      },
+    )
+  }
   const until = resetsAtMs === undefined ? undefined : new Date(resetsAtMs).toISOString()
   return new VestryError('BUDGET_EXHAUSTED', `${OWNERS[owner]} of ${amount} is used up`, {
     hint:
@@ -77,6 +88,10 @@ export function toldExhausted(error: unknown, limits: readonly LlmBudget[]): unk
     context: { scope, limit, unit, ...(until !== undefined && { resets_at: until }) },
     cause: error,
   })
+}
+
+function inWords(amount: number, unit: BudgetUnit): string {
+  return unit === 'tokens' ? `${amount} tokens` : `${amount / MICROS} US dollars`
 }
 
 const OWNERS: Readonly<Record<BudgetOwner, string>> = {

@@ -18,7 +18,7 @@ test('nothing configured means the limits of the wire contract', () => {
     body_timeout_ms: 60_000,
     timeout_ms: 110_000,
     first_byte_timeout_ms: 110_000,
-    idle_timeout_ms: 120_000,
+    idle_timeout_ms: 150_000,
     stream_timeout_ms: 600_000,
     native_timeout_ms: 600_000,
     heartbeat_ms: 15_000,

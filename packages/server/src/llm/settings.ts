@@ -76,7 +76,7 @@ export const LlmSettings = z.strictObject({
   /** For an answer that is not streamed. Below the 120 s after which published clients give up. */
   timeout_ms: milliseconds(600_000).default(110_000),
   first_byte_timeout_ms: milliseconds(600_000).default(110_000),
-  idle_timeout_ms: milliseconds(600_000).default(120_000),
+  idle_timeout_ms: milliseconds(600_000).default(150_000),
   stream_timeout_ms: milliseconds(3_600_000).default(600_000),
   /** For the native Anthropic route, which carries whole agent turns. */
   native_timeout_ms: milliseconds(3_600_000).default(600_000),

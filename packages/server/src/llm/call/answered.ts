@@ -1,8 +1,9 @@
 /** Model calls that are answered in one piece, each call once: whoever asks again with its key gets the same answer. */
 import type { ChatRequest, EmbeddingsRequest } from '@vestry/sdk/llm/providers'
 import type { Llm } from '../llm.ts'
+import type { Running } from './carry-out.ts'
 import type { ModelCall } from './model-call.ts'
-import { protect, protectReplay, type Running } from './protected.ts'
+import { protect, protectReplay } from './protected.ts'
 import type { NativeBody, Prepared } from './request.ts'
 
 export interface Answer {

@@ -64,6 +64,29 @@ test('who leaves goes alone; with the last one the attempt itself ends', async (
   expect(own?.aborted).toBe(true)
 })
 
+test('when all leave at once the attempt ends, and whoever asks then begins a new one', async () => {
+  const book = new Duplicates()
+  let own: AbortSignal | undefined
+  const { promise, reject } = Promise.withResolvers<ReturnType<typeof answer>>()
+  const all = new AbortController()
+  const waiting = [
+    book.first('k', all.signal, (signal) => {
+      own = signal
+      return promise
+    }),
+    book.join('k', all.signal),
+  ]
+  all.abort(new Error('all left'))
+  expect(own?.aborted).toBe(true)
+  // Its end takes a moment: it is written down.
+  expect(book.has('k')).toBe(false)
+  const again = book.first('k', nobody, async () => answer('anew'))
+  reject(own?.reason)
+  for (const one of waiting) await expect(one).rejects.toThrow('all left')
+  expect((await again).body.toString()).toBe('anew')
+  expect((await book.join('k', nobody))?.body.toString()).toBe('anew')
+})
+
 test('memory is bounded: the oldest answers go, and large ones are not kept', async () => {
   const book = new Duplicates()
   const put = (key: string, bytes: number) =>

@@ -57,20 +57,20 @@ export class Duplicates<T extends { readonly body: Uint8Array }> {
     const running = this.#flights.get(key)
     if (running !== undefined) return this.#await(running, signal)
     const controller = new AbortController()
-    const landed = work(controller.signal).then(
-      (answer) => {
-        this.#flights.delete(key)
+    const over = (): void => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    }
+    const landed = work(controller.signal)
+      .then((answer) => {
         this.#keep(key, answer)
         return answer
-      },
-      (error: unknown) => {
-        this.#flights.delete(key)
-        throw error
-      },
-    )
+      })
+      .finally(over)
     landed.catch(() => undefined) // whoever waits meets it
     const flight = { landed, controller, waiting: 0 }
     this.#flights.set(key, flight)
+    // Whoever asks once it was given up begins anew, however long its end takes.
+    controller.signal.addEventListener('abort', over, { once: true })
     return this.#await(flight, signal)
   }
 
@@ -81,9 +81,12 @@ export class Duplicates<T extends { readonly body: Uint8Array }> {
 
   async #await(flight: Flight<T>, signal: AbortSignal): Promise<T> {
     const { promise: left, reject } = Promise.withResolvers<never>()
+    let waits = true
     const leave = (): void => {
+      waits = false
+      flight.waiting -= 1
       // When nobody is left, the attempt itself says how it ended, once its end is recorded.
-      if (flight.waiting > 1) reject(signal.reason)
+      if (flight.waiting > 0) reject(signal.reason)
       else flight.controller.abort(signal.reason)
     }
     flight.waiting += 1
@@ -92,7 +95,7 @@ export class Duplicates<T extends { readonly body: Uint8Array }> {
     try {
       return await Promise.race([flight.landed, left])
     } finally {
-      flight.waiting -= 1
+      if (waits) flight.waiting -= 1
       signal.removeEventListener('abort', leave)
     }
   }

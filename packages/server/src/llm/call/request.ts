@@ -25,6 +25,8 @@ export interface Received {
   /** Header `X-Sage-Category`. */
   readonly category: string | undefined
   readonly body: Uint8Array
+  /** Whatever else shapes the answer. */
+  readonly variant?: string
 }
 
 export interface Prepared<R> {
@@ -185,12 +187,12 @@ function callOf(
 
 /** Equal only for the same call of the same run: a key with another body is another call. */
 function duplicateKey(
-  { arrival, proof, category = '', body }: Received,
+  { arrival, proof, category = '', body, variant = '' }: Received,
   { ref }: ResolvedModel,
 ): string | undefined {
   const { idempotencyKey, route } = arrival
   if (idempotencyKey === undefined) return undefined
-  const parts = [proof.run.id, route, ref, category, idempotencyKey, contentOf(body)]
+  const parts = [proof.run.id, route, ref, category, variant, idempotencyKey, contentOf(body)]
   return hash('sha256', JSON.stringify(parts), 'base64url')
 }
 

@@ -20,6 +20,8 @@ const SECRETS = [
   ['stripe_key', `sk_live_${'a1B2'.repeat(6)}`],
   ['private_key', pem],
   ['jwt', JWT],
+  ['jwt', JWT.replace('eyJzdWIiOiJhYmMifQ', Buffer.from('{ "sub": "abc" }').toString('base64url'))],
+  ['jwt', JWT.replace('eyJzdWIiOiJhYmMifQ', Buffer.from('{\n"sub":"abc"}').toString('base64url'))],
 ] as const
 
 describe.each(SECRETS)('%s', (name, secret) => {
@@ -58,6 +60,7 @@ test.each([
   'a commit 3f786850e387550fdab836ed7e6dc881de23001b',
   'if (text.startsWith("-----BEGIN PRIVATE KEY-----")) throw new Error()',
   'eyJhbGciOiJIUzI1NiJ9 alone is only a header',
+  `a picture in base64 with +AIza${'a1B2c'.repeat(12)} in it`,
   'task-force-sk-i-for-everyone-in-the-whole-country',
   'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk',
 ])('%s is nothing', (text) => {

@@ -21,6 +21,8 @@ export interface Work {
   readonly onSend: () => void
   /** The provider answered with a refusal, for which nobody pays. */
   readonly onRefused: () => void
+  /** So many bytes of memory are taken until the call is over. @throws VestryError GATEWAY_OVERLOADED */
+  readonly hold: (bytes: number) => void
   /** It failed in the end, but so much of it was done. */
   readonly onPartly: (usage: Usage) => void
 }

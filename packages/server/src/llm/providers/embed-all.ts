@@ -6,6 +6,14 @@ import type { KnownProvider } from './provider-table.ts'
 /** Upstream calls of one request at once. */
 const CONCURRENT_CALLS = 4
 const CHARS_PER_TOKEN = 4
+/** Of one upstream call, whatever else its provider takes: the longest vectors of so many texts still fit its answer. */
+const MAX_TEXTS = 512
+/** Together, of one upstream call: providers bound its tokens, too. */
+const MAX_CHARS = 500_000
+/** Of a number as JSON, with its comma. */
+const BYTES_PER_NUMBER = 22
+/** Of all vectors in one answer. A text of the platform holds little more. */
+const MAX_ANSWER_BYTES = 384 * 1_024 * 1_024
 
 interface Upstream {
   /** For all calls together. */
@@ -27,7 +35,7 @@ export async function embedAll(
   const endsAtMs = performance.now() + timeoutMs
   const failed = new AbortController()
   const signal = AbortSignal.any([work.signal, failed.signal])
-  const batches = batchesOf(input, embeddings.maxInputs)
+  const batches = batchesOf(input, Math.min(MAX_TEXTS, embeddings.maxInputs))
   const results: { vectors: number[][]; promptTokens: number | undefined }[] = []
   const paid = new Set<number>()
   const tokensOf = (index: number): number =>
@@ -50,7 +58,11 @@ export async function embedAll(
         onRefused: () => void paid.delete(index),
       }
       const leftMs = Math.max(1, Math.ceil(endsAtMs - performance.now()))
-      results[index] = embeddings.read(await call(path, body, part, leftMs), texts.length)
+      const result = embeddings.read(await call(path, body, part, leftMs), texts.length)
+      results[index] = result
+      const bytesEach = (result.vectors[0]?.length ?? 0) * BYTES_PER_NUMBER
+      assertFits(input.length * bytesEach)
+      work.hold(texts.length * bytesEach)
     }
   }
   const workers = Array.from({ length: Math.min(CONCURRENT_CALLS, batches.length) }, worker)
@@ -77,8 +89,26 @@ export function estimateTokens(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Math.max(1, Math.ceil(text.length / CHARS_PER_TOKEN)), 0)
 }
 
+function assertFits(answerBytes: number): void {
+  if (answerBytes <= MAX_ANSWER_BYTES) return
+  throw new ProviderFault(
+    'request_too_large',
+    'The vectors of so many texts do not fit in one answer; send fewer at once',
+  )
+}
+
 function batchesOf(input: readonly string[], size: number): string[][] {
   const batches: string[][] = []
-  for (let at = 0; at < input.length; at += size) batches.push(input.slice(at, at + size))
-  return batches
+  let batch: string[] = []
+  let chars = 0
+  for (const text of input) {
+    if (batch.length === size || (batch.length > 0 && chars + text.length > MAX_CHARS)) {
+      batches.push(batch)
+      batch = []
+      chars = 0
+    }
+    batch.push(text)
+    chars += text.length
+  }
+  return [...batches, batch]
 }

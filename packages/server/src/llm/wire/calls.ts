@@ -32,7 +32,7 @@ export function callOf(
     case 'count_tokens': {
       const headers = nativeHeaders(request)
       const path = route.kind === 'messages' ? '/v1/messages' : '/v1/messages/count_tokens'
-      const native = readNative(llm, received, path)
+      const native = readNative(llm, { ...received, variant: JSON.stringify(headers) }, path)
       return native.call.stream
         ? () =>
             streamedNative(llm, exchange, (sink, signal) =>

@@ -55,7 +55,8 @@ export async function handle(
     reportFault(llm, exchange, error)
     await sendReply(exchange, errorReply(error, exchange)).catch(() => response.destroy())
   }
-  dropUnread(response, llm.settings.idle_timeout_ms)
+  const { idle_timeout_ms: stallMs, stream_timeout_ms: totalMs } = llm.settings
+  dropUnread(response, { stallMs, totalMs })
   const status = response.headersSent ? response.statusCode : 499
   llm.metrics.request(route?.path ?? 'unknown', status, performance.now() - startedMs)
 }

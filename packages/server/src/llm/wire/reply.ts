@@ -41,10 +41,18 @@ export async function sendReply(exchange: Exchange, reply: Reply): Promise<void>
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
-/** A client that takes nothing of its answer for so long gets no more of it, and its memory is free. */
-export function dropUnread(response: ServerResponse, stallMs: number): void {
+/**
+ * A client that does not take what is left of its answer gets no more of it, and its memory is free.
+ *
+ * @param times.stallMs While it takes nothing. @param times.totalMs However slowly it takes something.
+ */
+export function dropUnread(
+  response: ServerResponse,
+  { stallMs, totalMs }: { stallMs: number; totalMs: number },
+): void {
   if (response.writableFinished || response.destroyed) return
-  response.setTimeout(stallMs, () => response.destroy())
+  const late = setTimeout(() => response.destroy(), totalMs).unref()
+  response.setTimeout(stallMs, () => response.destroy()).once('close', () => clearTimeout(late))
 }
 
 /** What is a fault of ours, operators are told; clients only that there was one. */

@@ -42,6 +42,36 @@ test('a body of known length is read into as much memory as it takes, and given 
   expect(LIMITS.memory.used).toBe(0)
 })
 
+test('a client that has left before anybody read is noticed at once, too', async () => {
+  const arrived = new Promise<IncomingMessage>((resolve) => {
+    serve = resolve
+  })
+  const { port } = server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1', () => socket.write(head('Content-Length: 5')))
+  const request = await arrived
+  socket.destroy()
+  await new Promise((resolve) => request.once('close', resolve))
+  await expect(readBody(request, LIMITS)).rejects.toEqual(code('CANCELLED'))
+  expect(LIMITS.memory.used).toBe(0)
+})
+
+test('a body that is only announced takes little room', async () => {
+  const limits = { maxBytes: 20_000_000, timeoutMs: 200, memory: new BodyMemory(30_000_000) }
+  const arrived = new Promise<IncomingMessage>((resolve) => {
+    serve = resolve
+  })
+  const { port } = server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1', () => socket.write(head('Content-Length: 3000000')))
+  const read = readBody(await arrived, limits)
+  expect(limits.memory.used).toBeLessThanOrEqual(1_048_576)
+  socket.write(Buffer.alloc(3_000_000, 'x'))
+  const body = await read
+  expect(body.bytes.length).toBe(3_000_000)
+  body[Symbol.dispose]()
+  expect(limits.memory.used).toBe(0)
+  socket.destroy()
+})
+
 test('a chunked body grows as it comes, however small its pieces are', async () => {
   const chunks = Array.from({ length: 30_000 }, (_, at) => `1\r\n${at % 10}\r\n`).join('')
   const body = await reading(`${head('Transfer-Encoding: chunked')}${chunks}0\r\n\r\n`)

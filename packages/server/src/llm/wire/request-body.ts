@@ -45,6 +45,7 @@ interface BodyLimits {
  * @throws VestryError REQUEST_TOO_LARGE, DEADLINE_EXCEEDED, GATEWAY_OVERLOADED; CANCELLED when the client left.
  */
 export async function readBody(request: IncomingMessage, limits: BodyLimits): Promise<HeldBody> {
+  if (request.destroyed && !request.complete) throw left()
   const announced = request.headers['content-length']
   if (Number(announced ?? 0) > limits.maxBytes) throw tooLarge(limits.maxBytes)
   const body = new Growing(limits, Math.min(Number(announced ?? FIRST_BYTES), MOST_AT_ONCE))
@@ -57,7 +58,7 @@ export async function readBody(request: IncomingMessage, limits: BodyLimits): Pr
     }
   }
   const onClose = (): void => {
-    if (!request.complete) reject(new VestryError('CANCELLED', 'the client left'))
+    if (!request.complete) reject(left())
   }
   const timer = setTimeout(() => {
     reject(new VestryError('DEADLINE_EXCEEDED', 'The request body did not arrive in time'))
@@ -119,6 +120,10 @@ class Growing implements Disposable {
 }
 
 const EMPTY = Buffer.alloc(0)
+
+function left(): VestryError {
+  return new VestryError('CANCELLED', 'the client left')
+}
 
 function tooLarge(maxBytes: number): VestryError {
   return new VestryError('REQUEST_TOO_LARGE', `The body is larger than ${maxBytes} bytes`)

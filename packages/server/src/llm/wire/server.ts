@@ -9,6 +9,7 @@ import { endRefused } from '../../http/drain.ts'
 import { assertSocketPath, removeStale } from '../../vault/wire/listener.ts'
 import type { Llm } from '../llm.ts'
 import { errorText, type WireError, wireError } from './error-body.ts'
+import { handle, type Listening } from './handler.ts'
 import { llmRoutes } from './plugin.ts'
 
 /** Two tokens of 32 KiB and the rest of a head. */
@@ -27,6 +28,7 @@ export interface LlmServer {
 export function createLlmServer(llm: Llm): LlmServer {
   const { settings } = llm
   let open = 0
+  const listening: Listening = { listener: 'unix', roomFor: () => open <= settings.connections }
   const app: FastifyInstance = fastify({
     routerOptions: { maxParamLength: 512 },
     serverFactory: (handler) => {
@@ -60,11 +62,12 @@ export function createLlmServer(llm: Llm): LlmServer {
     },
     // A path that cannot be decoded is as unknown as any other.
     frameworkErrors: (_error, request, reply) => {
-      answerNonsense(new Error('malformed path'), request.raw.socket)
+      reply.hijack()
+      void handle(llm, request.raw, reply.raw, listening)
       return reply
     },
   })
-  llmRoutes(app, llm, { listener: 'unix', roomFor: () => open <= settings.connections })
+  llmRoutes(app, llm, listening)
   return {
     listen: async (path, mode) => {
       assertSocketPath(path)
