@@ -15,7 +15,9 @@ let run: RunHeaders
 let victim: RunHeaders
 beforeAll(async () => {
   world = await startLlmWorld()
-  run = await world.run({ allowed_models: { analysis: ['openai:gpt-4o'] } })
+  run = await world.run({
+    allowed_models: { analysis: ['openai:gpt-4o'], triage: ['openai:gpt-4o-mini'] },
+  })
   victim = await world.run()
 })
 afterAll(() => world[Symbol.asyncDispose]())
@@ -326,7 +328,7 @@ test('a token that was good is not good for what its run may not do, and ends wi
 })
 
 test.each([
-  ['another model', { allowed_models: { analysis: ['openai:gpt-4o-mini'] } }, 'model_not_allowed'],
+  ['another model', { allowed_models: { triage: ['openai:gpt-4o-mini'] } }, 'model_not_allowed'],
   ['no model', { allowed_models: {} }, 'model_not_allowed'],
   ['another provider', { allowed_providers: ['google'] }, 'provider_not_allowed'],
 ])('a good token that was narrowed to %s permits no more than that', async (_name, less, code) => {
@@ -334,6 +336,22 @@ test.each([
   const reply = await ask(trat(narrowed))
   expect([reply.status, codeOf(reply)]).toEqual([403, code])
 })
+
+test.each([
+  ['models', { tctx: { allowed_models: { analysis: ['openai:gpt-4o', 'openai:o3-pro'] } } }],
+  [
+    'models of another category',
+    { tctx: { allowed_models: { analysis: ['openai:gpt-4o-mini'] } } },
+  ],
+  ['scope', { scope: 'scan.execute runs.admin' }],
+])(
+  'RULINGS 10: a token with more %s than its run was granted is refused, though our key signed it',
+  async (_name, more) => {
+    const tctx = { ...run.run.tctx, ...('tctx' in more ? more.tctx : {}) }
+    const reply = await ask(trat({ ...more, tctx }))
+    expect([reply.status, codeOf(reply)]).toEqual([401, 'txn_invalid'])
+  },
+)
 
 test('a good token that was narrowed to another scope permits no call', async () => {
   const reply = await ask(trat({ scope: 'scan.upload' }))

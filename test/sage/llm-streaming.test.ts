@@ -15,7 +15,7 @@ beforeAll(async () => {
   world = await startLlmWorld({ llm: { heartbeat_ms: 60, requests_per_run_minute: 10_000 } })
   run = await world.run()
   hasty = await startLlmWorld({
-    llm: { first_byte_timeout_ms: 300, idle_timeout_ms: 300, timeout_ms: 300 },
+    llm: { first_byte_timeout_ms: 500, idle_timeout_ms: 500, timeout_ms: 500 },
   })
   hastyRun = await hasty.run()
 })

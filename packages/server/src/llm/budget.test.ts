@@ -141,6 +141,7 @@ describe('the estimate', () => {
       { type: 'tool_result', content: [image({ type: 'file', file_id: 'f' })] },
       { type: 'document', source: { type: 'url', url: 'https://example.com/a.pdf' } },
       { type: 'document', source: { type: 'text', media_type: 'text/plain', data: 'words' } },
+      { type: 'tool_use', input: image({ type: 'base64', data }) },
     ]
     const size = sizeOfNative({ messages: [{ role: 'user', content }] }, 6_000, 7)
     expect(size).toEqual({

@@ -57,6 +57,9 @@ export function sizeOfNative(
   return media.sizeOf(bodyBytes, maxOutputTokens)
 }
 
+/** Whatever stands in them, a model reads it letter by letter. */
+const READ_AS_TEXT: ReadonlySet<string> = new Set(['input', 'input_schema'])
+
 /** Adds up what is no text. */
 class Media {
   #tokens = 0
@@ -78,10 +81,12 @@ class Media {
       source !== null
     ) {
       const { data, type: kind } = source as JsonObject
-      if (kind !== 'text')
-        this.#add(type, kind === 'base64' && typeof data === 'string' ? data : '')
+      if (kind === 'base64' && typeof data === 'string') this.#add(type, data)
+      else if (kind === 'url' || kind === 'file') this.#add(type, '')
     }
-    for (const member of Object.values(value)) this.addBlocks(member)
+    for (const [name, member] of Object.entries(value)) {
+      if (!READ_AS_TEXT.has(name)) this.addBlocks(member)
+    }
   }
 
   sizeOf(bodyBytes: number, maxOutputTokens: number): CallSize {

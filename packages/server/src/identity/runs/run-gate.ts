@@ -6,6 +6,7 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Agent } from '../agent.ts'
 import type { AgentStore } from '../agent-store.ts'
 import { assertBound } from './binding.ts'
+import { narrowContext, narrowScope } from './narrow.ts'
 import { isOpen, type Run } from './run.ts'
 import type { RunStore } from './run-store.ts'
 import type { Svids } from './svid.ts'
@@ -39,6 +40,8 @@ export const SHOWN_HASH_CHARS = 16
 
 export class RunGate {
   readonly #deps: RunGateDeps
+  /** Claims that were held against their run; a verified token has the same ones each time. */
+  readonly #within = new WeakSet<TratClaims>()
 
   constructor(deps: RunGateDeps) {
     this.#deps = deps
@@ -97,7 +100,22 @@ export class RunGate {
     if (run === undefined || run.spiffeId !== claims.req_wl)
       throw new VestryError('TXN_INVALID', 'Transaction token is of a run that is not known')
     if (!isOpen(run, this.#deps.now())) throw new VestryError('RUN_CLOSED')
+    this.#assertWithin(run, claims)
     return run
+  }
+
+  /** Registering the run was the grant; a token only narrows it, whoever signed it. */
+  #assertWithin(run: Run, claims: TratClaims): void {
+    if (this.#within.has(claims)) return
+    try {
+      narrowContext(run.tctx, claims.tctx)
+      narrowScope(run.scope, claims.scope.split(' '))
+    } catch (cause) {
+      throw new VestryError('TXN_INVALID', 'Transaction token exceeds what its run was granted', {
+        cause,
+      })
+    }
+    this.#within.add(claims)
   }
 
   async #agentOf(run: Run): Promise<Agent> {

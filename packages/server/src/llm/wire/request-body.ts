@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { VestryError } from '@vestry/contract/errors'
 
-/** How much memory request bodies may take together. */
+/** How much memory request bodies may take together, and the vectors of answers. */
 export class BodyMemory {
   readonly #limit: number
   #used = 0
