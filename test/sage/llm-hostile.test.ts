@@ -91,6 +91,28 @@ test.each(['unix', 'tcp'] as const)(
   },
 )
 
+test.each([
+  ['anthropic', 'claude-sonnet-4-5', 400],
+  ['google', 'gemini-2.5-flash', 400],
+] as const)('JSON in texts for %s may not be nested without end', async (provider, model, status) => {
+  const deep = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+  const called = (text: string) => ({ name: 'read', arguments: text })
+  const history = (args: string, result: string) => [
+    { role: 'user', content: 'hi' },
+    {
+      role: 'assistant',
+      content: '',
+      tool_calls: [{ id: 'c1', type: 'function', function: called(args) }],
+    },
+    { role: 'tool', tool_call_id: 'c1', content: result },
+  ]
+  const ask = (messages: object[]) =>
+    world.post(CHAT, { model, messages }, { ...tokens(run), 'X-Provider': provider })
+  expect((await ask(history(deep, 'ok'))).status).toBe(status)
+  expect((await ask(history('{}', deep))).status).toBe(200)
+  expect(world.warnings).toEqual([])
+})
+
 test('a key that comes again with another beta is another call', async () => {
   world.fakes.anthropic.requests.length = 0
   const keyed = { ...tokens(run), 'Idempotency-Key': 'native-1' }

@@ -1,40 +1,34 @@
 /** The daemon from configuration to `ready.json`, and back down again. */
-import { VestryError } from '@vestry/contract/errors'
 import { VERSION } from '@vestry/contract/version'
 import { VERBS } from '../admin/protocol.ts'
 import { adminRoutes } from '../gateway/wire/admin-routes.ts'
 import { gatewayRoutes } from '../gateway/wire/routes.ts'
 import { createHttp } from '../http/server.ts'
-import { newCaller } from '../identity/caller.ts'
-import type { EndReason, Session } from '../identity/session.ts'
 import { defineProcessMetrics } from '../metrics/process-metrics.ts'
 import { Registry } from '../metrics/registry.ts'
-import { loadKeyFile } from '../seal/keyfile-load.ts'
 import type { Secret } from '../seal/secret.ts'
-import type { Store } from '../store/store.ts'
-import { callerRecord } from '../vault/record.ts'
 import { assertSocketPath } from '../vault/wire/listener.ts'
 import { assemble, openAudit, openHomeStore, type Parts } from './assemble.ts'
 import { AutoSeal } from './auto-seal.ts'
 import type { Config } from './config.ts'
-import { firstStartSlots } from './first-start.ts'
 import { assembleGateway } from './gateway-parts.ts'
 import { assertHardened, keepDebuggerShut } from './hardening.ts'
 import type { Home } from './home.ts'
-import { initialise, isUnfinished, makeHome } from './initialise.ts'
-import { createLifecycle, type RunningLifecycle } from './lifecycle.ts'
+import { makeHome } from './initialise.ts'
+import { createLifecycle } from './lifecycle.ts'
 import { createListeners } from './listeners.ts'
 import { assembleLlm } from './llm-parts.ts'
 import { defineVaultMetrics } from './metrics.ts'
 import { note } from './note.ts'
+import { openVault } from './open-vault.ts'
 import { type Ready, removeReady, writeReady } from './ready.ts'
 import { runPaths } from './run-files.ts'
 import { runRoutes } from './run-routes.ts'
 import { assembleRuns, type RunsPart } from './runs-part.ts'
-import { parseTcp, type TcpAddress } from './tcp-address.ts'
+import { onSessionEnd } from './session-end.ts'
+import { assertHttpHost, closeHttp, isLoopback, listenHttp, vaultTcp } from './tcp-listening.ts'
 
 const DRAIN_MS = 10_000
-const DISCONNECT_GRACE_MS = 30_000
 
 export interface DaemonOptions {
   readonly home: Home
@@ -254,138 +248,4 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 function withState({ sealed: _, ...ready }: Ready, sealed: boolean): Ready {
   return sealed ? { ...ready, sealed: true } : ready
-}
-
-async function closeHttp(http: ReturnType<typeof createHttp>, budgetMs: number): Promise<void> {
-  const late = setTimeout(() => http.server.closeAllConnections(), budgetMs / 2)
-  await http.close()
-  clearTimeout(late)
-}
-
-/** Opens the seal with whatever this start was given; stays sealed when that is nothing. */
-async function openVault(
-  parts: Parts,
-  store: Store,
-  lifecycle: RunningLifecycle,
-  options: DaemonOptions,
-): Promise<void> {
-  const { home, config, dev, passphrase } = options
-  if (parts.seal.state === 'uninitialized' || (await isUnfinished(store))) {
-    using first = await firstStartSlots({ home, dev, passphrase, warn: options.warn })
-    const made = await initialise({
-      home,
-      store,
-      slots: first.slots,
-      dev,
-      trustDomain: config.identity.trust_domain,
-      defaultPolicies: config.gateway.seed_default_policies,
-      now: Date.now,
-    })
-    await parts.audit.append(
-      {
-        ...note('vault.init', 'vault created'),
-        data: { vault_id: made.vaultId, slots: made.slots.length },
-      },
-      'synced',
-    )
-    await parts.seal.refresh()
-  }
-  const keyFile = config.vault.keyfile ?? (dev ? home.devKeyFile : undefined)
-  if (passphrase !== undefined) {
-    await parts.seal.unseal({ passphrase: passphrase.bytes })
-  } else if (keyFile !== undefined) {
-    using key = await loadKeyFile(keyFile)
-    await parts.seal.unseal({ keyfile: key.bytes })
-  } else {
-    options.warn('the vault is sealed; open it with "vestry unseal"')
-    return
-  }
-  await lifecycle.unsealed()
-}
-
-function onSessionEnd(parts: Parts, session: Session, reason: EndReason): void {
-  const { audit, vault, config, leases, sessions } = parts
-  audit
-    .append(
-      callerRecord(newCaller(session), {
-        action: 'session.end',
-        detail: `session ended: ${reason}`,
-        data: { reason },
-      }),
-      'written',
-    )
-    .catch(() => undefined) // only after close(), when nothing can be written any more
-  const { principal } = session
-  if (
-    !config.vault.revoke_on_disconnect ||
-    principal.kind !== 'agent' ||
-    reason !== 'connection_closed'
-  )
-    return
-  const { id } = principal.agent
-  setTimeout(() => {
-    const back = sessions
-      .list()
-      .some((live) => live.principal.kind === 'agent' && live.principal.agent.id === id)
-    if (!back) leases.revoke({ agentId: id }, 'disconnected', vault.now())
-  }, DISCONNECT_GRACE_MS).unref()
-}
-
-function vaultTcp({ vault }: Config, warn: (line: string) => void): TcpAddress | undefined {
-  if (vault.listen_tcp === undefined) return undefined
-  const address = parseTcp(vault.listen_tcp)
-  if (!isLoopback(address.host) && !vault.allow_plaintext_remote) {
-    throw new VestryError(
-      'CONFIG_INVALID',
-      `vault.listen_tcp ${vault.listen_tcp} is not a loopback address`,
-      {
-        hint: 'The wire is not encrypted: use a Unix socket, a tunnel, or set vault.allow_plaintext_remote',
-      },
-    )
-  }
-  if (address.port === 8200) warn('port 8200 is the customary port of HashiCorp Vault and OpenBao')
-  return address
-}
-
-function assertHttpHost({ http }: Config, dev: boolean, warn: (line: string) => void): void {
-  if (isLoopback(http.host)) return
-  if (dev) {
-    throw new VestryError('CONFIG_INVALID', `--dev does not listen on ${http.host}`, {
-      hint: 'Use a loopback address, or start without --dev',
-    })
-  }
-  warn(`http listens on ${http.host} without TLS: put a TLS proxy in front of it`)
-}
-
-/** Any address of the machine is reached through its loopback, which is what clients are told. */
-const REACHED_AT: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
-
-async function listenHttp(
-  http: ReturnType<typeof createHttp>,
-  config: Config,
-  port: number | undefined,
-): Promise<{ url: string; address: string; port: number }> {
-  const wanted = port ?? config.http.port
-  // Of the two addresses this name may have, the one everybody expects.
-  const host = config.http.host === 'localhost' ? '127.0.0.1' : config.http.host
-  try {
-    await http.listen({ host, port: wanted })
-  } catch (cause) {
-    throw new VestryError(
-      'CONFIG_INVALID',
-      `cannot listen on ${host}:${wanted}: ${(cause as Error).message}`,
-      { hint: 'Choose another port with --port, or 0 for any free one', cause },
-    )
-  }
-  const bound = http.server.address()
-  if (bound === null || typeof bound === 'string') throw new VestryError('INTERNAL_ERROR')
-  const reached = REACHED_AT[bound.address] ?? bound.address
-  const name = reached.includes(':') ? `[${reached}]` : reached
-  return { url: `http://${name}:${bound.port}`, address: bound.address, port: bound.port }
-}
-
-function isLoopback(host: string): boolean {
-  return (
-    host === 'localhost' || host === '::1' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
-  )
 }

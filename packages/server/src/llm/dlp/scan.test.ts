@@ -6,6 +6,7 @@ const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export
   type: 'pkcs8',
   format: 'pem',
 }) as string
+const escaped = (char: string) => `\\u00${char.charCodeAt(0).toString(16)}`
 const JWT = `eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhYmMifQ.${'Q'.repeat(43)}`
 
 const SECRETS = [
@@ -30,6 +31,10 @@ describe.each(SECRETS)('%s', (name, secret) => {
     ['in a part', { messages: [{ content: [{ type: 'text', text: secret }] }] }],
     ['in the text of a JSON value', { arguments: JSON.stringify({ key: secret }) }],
     ['as a name', { [secret]: 1 }],
+    [
+      'in escapes of JSON within a text, which providers undo',
+      { arguments: `{"key":"${secret.replaceAll('\n', '\\n').replace(/[A-Za-z]/g, escaped)}"}` },
+    ],
   ])('is blocked %s, and not repeated', (_name, value) => {
     let thrown: unknown
     try {
