@@ -94,24 +94,27 @@ test.each(['unix', 'tcp'] as const)(
 test.each([
   ['anthropic', 'claude-sonnet-4-5', 400],
   ['google', 'gemini-2.5-flash', 400],
-] as const)('JSON in texts for %s may not be nested without end', async (provider, model, status) => {
-  const deep = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
-  const called = (text: string) => ({ name: 'read', arguments: text })
-  const history = (args: string, result: string) => [
-    { role: 'user', content: 'hi' },
-    {
-      role: 'assistant',
-      content: '',
-      tool_calls: [{ id: 'c1', type: 'function', function: called(args) }],
-    },
-    { role: 'tool', tool_call_id: 'c1', content: result },
-  ]
-  const ask = (messages: object[]) =>
-    world.post(CHAT, { model, messages }, { ...tokens(run), 'X-Provider': provider })
-  expect((await ask(history(deep, 'ok'))).status).toBe(status)
-  expect((await ask(history('{}', deep))).status).toBe(200)
-  expect(world.warnings).toEqual([])
-})
+] as const)(
+  'JSON in texts for %s may not be nested without end',
+  async (provider, model, status) => {
+    const deep = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    const called = (text: string) => ({ name: 'read', arguments: text })
+    const history = (args: string, result: string) => [
+      { role: 'user', content: 'hi' },
+      {
+        role: 'assistant',
+        content: '',
+        tool_calls: [{ id: 'c1', type: 'function', function: called(args) }],
+      },
+      { role: 'tool', tool_call_id: 'c1', content: result },
+    ]
+    const ask = (messages: object[]) =>
+      world.post(CHAT, { model, messages }, { ...tokens(run), 'X-Provider': provider })
+    expect((await ask(history(deep, 'ok'))).status).toBe(status)
+    expect((await ask(history('{}', deep))).status).toBe(200)
+    expect(world.warnings).toEqual([])
+  },
+)
 
 test('a key that comes again with another beta is another call', async () => {
   world.fakes.anthropic.requests.length = 0
@@ -159,6 +162,15 @@ describe('embeddings', () => {
 })
 
 describe('providers', () => {
+  test('an answer that is nested without end is a bad gateway, and no fault of ours', async () => {
+    const odd = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+    const body = `{"id":"x","choices":[{"index":0,"message":{"content":"ok","odd":${odd}}}]}`
+    world.fakes.openai.script({ status: 200, body })
+    const reply = await world.post(CHAT, HELLO, tokens(run))
+    expect([reply.status, errorOf(reply)['code']]).toEqual([502, 'provider_error'])
+    expect(world.warnings).toEqual([])
+  })
+
   test('a native stream that is cut in the middle of an event ends with whole events', async () => {
     const partial = 'event: content_block_delta\ndata: {"type":"content_block_del'
     const whole = 'event: ping\ndata: {"type":"ping"}\n\n'

@@ -1,9 +1,9 @@
 /** The part of a chat request that speaks of tools and of the form of the answer. */
 import type { JsonObject, ResponseFormat, Tool, ToolCall, ToolChoice } from './chat-types.ts'
 import { filled, flag, invalid, list, object, oneOf, onlyMembers, optional, text } from './check.ts'
+import { isTooDeep, MOST_DEPTH } from './json.ts'
 
 const MOST_TOOLS = 128
-const MOST_DEPTH = 100
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/
 const MODES = ['auto', 'none', 'required'] as const
 const TOOL_MEMBERS = new Set(['type', 'function'])
@@ -92,14 +92,8 @@ export function responseFormatOf(value: unknown, place: string): ResponseFormat 
 }
 
 function schemaOf(value: unknown, place: string): JsonObject {
-  if (isDeeper(value, MOST_DEPTH))
-    throw invalid(place, `is nested more than ${MOST_DEPTH} levels deep`)
+  if (isTooDeep(value)) throw invalid(place, `is nested more than ${MOST_DEPTH} levels deep`)
   return object(value, place)
-}
-
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1))
 }
 
 function toolName(value: unknown, place: string): string {

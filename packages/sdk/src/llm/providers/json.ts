@@ -38,3 +38,11 @@ export function countOf(value: unknown): number | undefined {
     ? Math.round(value)
     : undefined
 }
+
+/** Levels of what came as text and is sent on as JSON: code that walks deeper runs out of stack. */
+export const MOST_DEPTH = 100
+
+export function isTooDeep(value: unknown, levels = MOST_DEPTH): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => isTooDeep(member, levels - 1))
+}

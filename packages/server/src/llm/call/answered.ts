@@ -1,4 +1,5 @@
 /** Model calls that are answered in one piece, each call once: whoever asks again with its key gets the same answer. */
+import { VestryError } from '@vestry/contract/errors'
 import type { ChatRequest, EmbeddingsRequest } from '@vestry/sdk/llm/providers'
 import type { Llm } from '../llm.ts'
 import type { Running } from './carry-out.ts'
@@ -21,8 +22,7 @@ export function answerChat(
   return once(llm, call, signal, async ({ backend, work, meter }) => {
     const completion = await backend.chat(request, work)
     const [choice] = completion.choices
-    meter.counted(completion.usage)
-    meter.answered(Buffer.byteLength(JSON.stringify(choice?.message ?? '')))
+    if (!meter.counted(completion.usage)) meter.answered(jsonBytes(choice?.message ?? '').length)
     meter.finishReason = choice?.finish_reason
     return answer(completion, work)
   })
@@ -64,9 +64,18 @@ export function answerNative(
 }
 
 function answer(value: unknown, { note }: Running['work']): Answer {
-  const body = Buffer.from(JSON.stringify(value))
+  const body = jsonBytes(value)
   note({ bytes_out: body.length })
   return { body }
+}
+
+/** @throws VestryError PROVIDER_ERROR for what is nested too deep, or too long for a text. */
+function jsonBytes(value: unknown): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(value))
+  } catch (cause) {
+    throw new VestryError('PROVIDER_ERROR', undefined, { cause })
+  }
 }
 
 async function once(

@@ -73,7 +73,7 @@ function workOf(
     },
     onSend: () => meter.sent(),
     onRefused: () => meter.free(),
-    onPartly: (usage) => meter.counted(usage, { estimated: true }),
+    onPartly: (usage) => void meter.counted(usage, { estimated: true }),
     [Symbol.dispose]: () => llm.bodies.giveBack(held),
   }
 }

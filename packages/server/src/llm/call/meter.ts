@@ -34,13 +34,14 @@ export class Meter {
     return this.#sentAtMs !== undefined
   }
 
-  /** The provider's own count; undefined changes nothing. */
-  counted(usage: Usage | undefined, { estimated = false } = {}): void {
-    if (usage === undefined) return
+  /** The provider's own count. @returns Whether it is one that can be believed; else nothing has changed. */
+  counted(usage: Usage | undefined, { estimated = false } = {}): boolean {
+    if (usage === undefined) return false
     const { prompt_tokens, completion_tokens, total_tokens } = usage
-    if (Math.max(prompt_tokens + completion_tokens, total_tokens) > MOST_TOKENS) return
+    if (Math.max(prompt_tokens + completion_tokens, total_tokens) > MOST_TOKENS) return false
     this.#usage = usage
     this.#estimated = estimated
+    return true
   }
 
   /** What the provider had counted when its answer ended early: its beginning at least, and not all that came. */

@@ -41,7 +41,8 @@ function walk(value: unknown, found: Set<string>): unknown {
 
 function cleaned(text: string, found: Set<string>): string {
   if (text.length < 20) return text
-  let clean = text
+  const plain = unescaped(text)
+  let clean = plain
   for (const { name, hints, pattern } of DLP_RULES) {
     if (!hints.some((hint) => clean.includes(hint))) continue
     clean = clean.replace(pattern, () => {
@@ -49,5 +50,15 @@ function cleaned(text: string, found: Set<string>): string {
       return `[${name} removed]`
     })
   }
-  return clean
+  return clean === plain ? text : clean
+}
+
+/** Texts hold JSON, which is read for providers that take values: what it spells in escapes would come out there. */
+function unescaped(text: string): string {
+  if (!text.includes('\\u00')) return text
+  return text.replace(/\\u00([2-7][0-9a-f])/gi, (whole, code: string) => {
+    const char = String.fromCharCode(Number.parseInt(code, 16))
+    // Others would end a string, or begin another escape.
+    return /[\w+/=. -]/.test(char) ? char : whole
+  })
 }

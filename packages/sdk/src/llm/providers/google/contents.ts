@@ -8,7 +8,7 @@ import type {
 } from '../chat-types.ts'
 import { invalid } from '../check.ts'
 import { dataUriOf, wordsOf } from '../content-parts.ts'
-import { parseObject } from '../json.ts'
+import { isTooDeep, parseObject } from '../json.ts'
 import type { CallScope } from '../provider.ts'
 import { argumentsOf } from '../tool-arguments.ts'
 
@@ -98,7 +98,8 @@ function resultIn(message: ToolMessage, place: string, names: Map<string, string
   if (name === undefined)
     throw invalid(`${place}.tool_call_id`, 'belongs to no tool call before it')
   const text = wordsOf(message.content)
-  const response = parseObject(text) ?? { result: text }
+  const parsed = parseObject(text)
+  const response = parsed === undefined || isTooDeep(parsed) ? { result: text } : parsed
   const { content } = message
   const media = typeof content === 'string' ? [] : content.filter(({ type }) => type !== 'text')
   return [{ functionResponse: { name, response } }, ...saidIn(media)]
