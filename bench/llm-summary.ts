@@ -72,6 +72,8 @@ Memory before, in the middle and after ${memory.streams} streams: ${memory.rss_m
 ${memory.rss_mib_after} MiB. Both tokens of a run: signed in ${tokens.issue_both_p50_us} µs, verified in ${tokens.verify_both_first_p50_us} µs the first
 time and in ${tokens.verify_both_again_p50_us} µs after that.
 
+What dominates: [decisions/model-call-rate.md](decisions/model-call-rate.md).
+
 `
 }
 
