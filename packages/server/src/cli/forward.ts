@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
 import { integer } from './option-value.ts'
@@ -32,7 +32,11 @@ export function forwardCommand(program: Command, run: Run): void {
     .requiredOption('--listen <socket>', 'Unix socket to make')
     .requiredOption('--to <address>', 'HOST:PORT of the gateway, or https://HOST:PORT')
     .option('--ca <file>', 'authorities (PEM) trusted besides the system’s, for https')
-    .option('--mode <octal>', 'mode of the socket', socketMode, 0o600)
+    .addOption(
+      new Option('--mode <octal>', 'mode of the socket')
+        .argParser(socketMode)
+        .default(0o600, '0600'),
+    )
     .option(
       '--max-connections <n>',
       'connections at once; more are told to come again',
