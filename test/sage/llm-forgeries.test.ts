@@ -325,6 +325,11 @@ test('a token that was good is not good for what its run may not do, and ends wi
   )
   await world.runs.close(mine.run.id)
   expect(codeOf(await ask(tokens(mine)))).toBe('run_closed')
+  expect((await world.audit()).at(-1)).toMatchObject({
+    txn: mine.run.id,
+    success: false,
+    outcome: { code: 'RUN_CLOSED' },
+  })
 })
 
 test.each([

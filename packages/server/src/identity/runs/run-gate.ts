@@ -99,7 +99,9 @@ export class RunGate {
     // And an id that came back with a restored store may be another run's by now.
     if (run === undefined || run.spiffeId !== claims.req_wl)
       throw new VestryError('TXN_INVALID', 'Transaction token is of a run that is not known')
-    if (!isOpen(run, this.#deps.now())) throw new VestryError('RUN_CLOSED')
+    // The token is good, so the record may say whose it was.
+    if (!isOpen(run, this.#deps.now()))
+      throw new VestryError('RUN_CLOSED', undefined, { context: { txn: run.id } })
     this.#assertWithin(run, claims)
     return run
   }

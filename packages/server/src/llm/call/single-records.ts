@@ -22,9 +22,9 @@ export async function recordRefusal(
   thrown: unknown,
 ): Promise<void> {
   const { code, context } = asVestryError(thrown)
-  const { dlp } = context
+  const { dlp, txn } = context
   const data = { ...single.data, ...(dlp !== undefined && { dlp }) }
-  const outcome = { code, status: wireError(thrown).status }
+  const outcome = { code, status: wireError(thrown).status, txn }
   await append(llm, { ...single, data }, outcome).catch(() => undefined)
 }
 
@@ -36,7 +36,7 @@ export function recordSingle(llm: Pick<Llm, 'stations'>, single: Single): Promis
 function append(
   { stations }: Pick<Llm, 'stations'>,
   { arrival, event, proof, data }: Single,
-  { code, status }: { code: string; status: number },
+  { code, status, txn }: { code: string; status: number; txn?: unknown },
 ): Promise<unknown> {
   const { peer, requestId, startedMs, route } = arrival
   const { traceId, spanId, parentSpanId } = newTrace(arrival.traceparent)
@@ -47,6 +47,7 @@ function append(
       detail: code === 'OK' ? route : `${route} refused`,
       success: code === 'OK',
       actor: proof === undefined ? 'anonymous' : `agent:${proof.agent.name}`,
+      ...(typeof txn === 'string' && { txn }),
       ...(proof !== undefined && { agent: proof.agent.name, txn: proof.run.id }),
       source: 'llm',
       ...(peer.pid !== undefined && { pid: peer.pid }),
