@@ -5,11 +5,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { issueText } from '@vestry/contract/accept'
 import { VestryError } from '@vestry/contract/errors'
-import { parseDocument } from 'yaml'
 import * as z from 'zod'
 import { GatewaySettings } from '../gateway/settings.ts'
 import { MAX_TRAT_TTL } from '../identity/runs/run-registration.ts'
 import { MAX_SVID_TTL } from '../identity/runs/svid.ts'
+import { readYaml } from '../json/yaml.ts'
 import { LlmSettings } from '../llm/settings.ts'
 import { nearest } from '../policy/nearest.ts'
 
@@ -140,7 +140,7 @@ export function loadConfig(
   env: NodeJS.ProcessEnv,
   { required = false }: { required?: boolean } = {},
 ): Config {
-  const raw = existsSync(file) || required ? readYaml(file) : {}
+  const raw = existsSync(file) || required ? readFile(file) : {}
   const merged = withEnvironment(raw, env)
   const parsed = Config.safeParse(merged)
   if (parsed.success) return parsed.data
@@ -149,7 +149,7 @@ export function loadConfig(
   })
 }
 
-function readYaml(file: string): Record<string, unknown> {
+function readFile(file: string): Record<string, unknown> {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
@@ -163,26 +163,21 @@ function readYaml(file: string): Record<string, unknown> {
       },
     )
   }
-  const document = parseDocument(text, { prettyErrors: true })
-  const [first] = document.errors
-  if (first !== undefined) {
-    throw new VestryError('CONFIG_INVALID', `${file}: ${firstLine(first.message)}`, {
+  let value: unknown
+  try {
+    value = readYaml(text)
+  } catch (cause) {
+    throw new VestryError('CONFIG_INVALID', `${file}: ${(cause as Error).message}`, {
       hint: 'The file must be YAML, such as "http: { port: 8080 }"',
-      cause: first,
+      cause,
     })
   }
-  const value: unknown = document.toJS()
   if (value === null || value === undefined) return {}
   if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>
   throw new VestryError(
     'CONFIG_INVALID',
     `${file} must hold sections such as "http:" and "egress:"`,
   )
-}
-
-/** The rest of a complaint about YAML draws the place. */
-function firstLine(text: string): string {
-  return text.replace(/:?\n.*$/s, '')
 }
 
 /** Variables that are not settings. */
@@ -204,9 +199,17 @@ function withEnvironment(
     }
     const before = merged[section]
     const known = typeof before === 'object' && before !== null ? before : {}
-    merged[section] = { ...known, [key]: parseDocument(text).toJS() as unknown }
+    merged[section] = { ...known, [key]: settingOf(name, text) }
   }
   return merged
+}
+
+function settingOf(name: string, text: string): unknown {
+  try {
+    return readYaml(text)
+  } catch (cause) {
+    throw new VestryError('CONFIG_INVALID', `${name}: ${(cause as Error).message}`, { cause })
+  }
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string {

@@ -139,21 +139,15 @@ async function readRegistration(file: string): Promise<Row> {
     invalid: 'INVALID_PARAMS',
     hint: 'Check the path',
   })
-  const { parseDocument } = await import('yaml')
-  const document = parseDocument(text, { prettyErrors: true })
-  const [error] = document.errors
-  if (error !== undefined) {
-    throw new VestryError('INVALID_PARAMS', `${file}: ${error.message.replace(/:?\n.*$/s, '')}`, {
-      hint: 'The file must be YAML or JSON',
-      cause: error,
-    })
-  }
+  const { readYaml } = await import('../json/yaml.ts')
   let value: unknown
   try {
-    value = document.toJS({ maxAliasCount: 100 })
+    value = readYaml(text)
   } catch (cause) {
-    // Aliases that multiply without end.
-    throw new VestryError('INVALID_PARAMS', `${file} cannot be expanded`, { cause })
+    throw new VestryError('INVALID_PARAMS', `${file}: ${(cause as Error).message}`, {
+      hint: 'The file must be YAML or JSON',
+      cause,
+    })
   }
   if (isRow(value)) return value
   throw new VestryError('INVALID_PARAMS', `${file} must hold members such as org_id and scope`)

@@ -1,8 +1,8 @@
 /** Prices of the operator's own, read once at start from the YAML or JSON file that `llm.prices_file` names. */
 import { readFileSync } from 'node:fs'
 import { VestryError } from '@vestry/contract/errors'
-import { parseDocument } from 'yaml'
 import * as z from 'zod'
+import { readYaml } from '../../json/yaml.ts'
 import { UNKNOWN_PRICE } from './list.ts'
 import { Prices } from './prices.ts'
 
@@ -57,7 +57,7 @@ export const PriceFile = z
  */
 export function loadPrices(file: string | undefined): Prices {
   if (file === undefined) return new Prices()
-  const parsed = PriceFile.safeParse(readYaml(file))
+  const parsed = PriceFile.safeParse(read(file))
   if (!parsed.success) {
     const [issue] = parsed.error.issues
     const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
@@ -66,7 +66,7 @@ export function loadPrices(file: string | undefined): Prices {
   return new Prices(parsed.data.prices, parsed.data.unknown)
 }
 
-function readYaml(file: string): unknown {
+function read(file: string): unknown {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
@@ -74,10 +74,11 @@ function readYaml(file: string): unknown {
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown'
     throw invalid(file, `it cannot be read (${code})`, cause)
   }
-  const document = parseDocument(text, { prettyErrors: true })
-  const [first] = document.errors
-  if (first !== undefined) throw invalid(file, first.message.replace(/:?\n.*$/s, ''), first)
-  return document.toJS() ?? {}
+  try {
+    return readYaml(text) ?? {}
+  } catch (problem) {
+    throw invalid(file, (problem as Error).message, problem)
+  }
 }
 
 function invalid(file: string, problem: string, cause?: unknown): VestryError {
