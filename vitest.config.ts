@@ -18,7 +18,13 @@ export default defineConfig({
       // Beside the sources: they share their modules, which are read once for all files of a worker.
       {
         extends: true,
-        test: { name: 'units', include: ['packages/*/src/**/*.test.ts'], exclude, isolate: false },
+        test: {
+          name: 'units',
+          include: ['packages/*/src/**/*.test.ts'],
+          exclude,
+          isolate: false,
+          setupFiles: ['test/umask.setup.ts'],
+        },
       },
       // Whole daemons and clients, which change what is global to a process.
       { extends: true, test: { name: 'journeys', include: ['test/**/*.test.ts'], exclude } },
