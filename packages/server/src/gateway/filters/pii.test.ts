@@ -138,6 +138,7 @@ test('text made to be slow is not: a million characters of anything are searched
     const text = unit.repeat(size / unit.length)
     const startedMs = performance.now()
     maskPii(text, new Set(ALL))
-    expect(performance.now() - startedMs, JSON.stringify(unit)).toBeLessThan(3_000)
+    // Minutes, if it grew with the square; a second or less on a machine that does nothing else.
+    expect(performance.now() - startedMs, JSON.stringify(unit)).toBeLessThan(10_000)
   }
 })
