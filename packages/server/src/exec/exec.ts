@@ -2,8 +2,8 @@
  * Starts one agent process: a room with its sockets and tokens, a sandbox without a network, the environment of
  * its run, and the command. Everything that was made for it is gone when it ends.
  */
-import { existsSync, lchownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, lchownSync, lstatSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { closeInherited } from './descriptors.ts'
 import { environmentOf, type Variables } from './environment.ts'
@@ -149,8 +149,8 @@ function mountPlan(
 ) {
   const shown = [...plan.shown]
   const isShown = (path: string): boolean => shown.some((place) => isWithin(path, place))
-  // Where it was started, and what was started: seen even below the temporary directories.
-  for (const path of [directory, program]) {
+  // Where it was started, what was started, and what that is to read: seen even below the temporary directories.
+  for (const path of [directory, program, ...namedPlaces(plan)]) {
     if (path === undefined || isPrivate(path) || !isHidden(path) || isShown(path)) continue
     shown.push(path)
   }
@@ -171,6 +171,18 @@ function mountPlan(
     ),
     openTemporary: plan.uid !== undefined,
   }
+}
+
+/** Directories of the files that the command names, as a script reads others beside it. */
+function namedPlaces({ command, directory }: ExecPlan): string[] {
+  return command
+    .slice(1)
+    .map((word) => resolve(directory, word))
+    .filter((path) => isHidden(path) && existsSync(path))
+    .map((path) => {
+      const place = statSync(path).isDirectory() ? path : dirname(path)
+      return isPrivate(place) ? path : place
+    })
 }
 
 /** undefined where the directory is one that the agent must not see. */

@@ -2,7 +2,7 @@
  * What of the file system an agent process sees under bubblewrap: all of it read-only, its own directories
  * to write in, and neither the sockets of the machine nor the home of the vault. Pure.
  */
-import { isAbsolute, relative, sep } from 'node:path'
+import { dirname, isAbsolute, relative, sep } from 'node:path'
 
 /** Where the room is, from inside. */
 export const ROOM = '/run/vestry'
@@ -36,6 +36,8 @@ export function mountArguments(plan: MountPlan): string[] {
   return [
     ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
     ...PRIVATE.flatMap((path) => (path === '/run' ? ['--tmpfs', path] : temporary(path))),
+    // What bubblewrap makes by itself on the way to a place is closed to other users.
+    ...plan.shown.flatMap(wayTo).flatMap((path) => ['--perms', '0755', '--dir', path]),
     ...plan.shown.flatMap((path) => ['--ro-bind', path, path]),
     ...plan.closed.flatMap((path) => ['--ro-bind', '/dev/null', path]),
     ...plan.hidden.flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
@@ -48,6 +50,15 @@ export function mountArguments(plan: MountPlan): string[] {
       `${ROOM}/${name}`,
     ]),
   ]
+}
+
+/** The directories between one that is emptied and what is shown in it. */
+function wayTo(path: string): string[] {
+  const root = PRIVATE.find((directory) => isWithin(path, directory))
+  if (root === undefined) return []
+  const way: string[] = []
+  for (let at = dirname(path); at !== root && isWithin(at, root); at = dirname(at)) way.unshift(at)
+  return way
 }
 
 export function isWithin(path: string, directory: string): boolean {

@@ -194,7 +194,25 @@ describe.skipIf(noBubblewrap !== undefined)(
        console.log(await reached('${closed}'), await reached('${open}'))
        process.exit()`,
       ).ended
-      expect(out).toMatch(/^(?:ECONNREFUSED|ENOTSOCK|EACCES) connected\n$/)
+      expect(out).toMatch(/^(?:ECONNREFUSED|ENOTSOCK|EACCES|ENOENT) connected\n$/)
+    })
+
+    test('a script below a temporary directory is seen with what lies beside it, and nothing around', async () => {
+      const { plan, dir } = await scene()
+      const place = join(dir, 'agents', 'one')
+      mkdirSync(place, { recursive: true })
+      for (const at of [dir, join(dir, 'agents'), place]) chmodSync(at, 0o755)
+      writeFileSync(join(dir, 'agents', 'other.txt'), 'x')
+      writeFileSync(join(place, 'part.mjs'), 'export const word = "seen"')
+      writeFileSync(
+        join(place, 'agent.mjs'),
+        `import { existsSync } from 'node:fs'
+         import { word } from './part.mjs'
+         console.log(word, existsSync('${join(dir, 'agents', 'other.txt')}'))`,
+      )
+      const command = [process.execPath, join(place, 'agent.mjs')]
+      const { out } = await start({ ...plan, command, sandbox: 'bubblewrap' }, '').ended
+      expect(out).toBe('seen false\n')
     })
 
     test('a token that is replaced outside is replaced inside', async () => {
