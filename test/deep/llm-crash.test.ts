@@ -91,12 +91,15 @@ test('sage §21.42: two hundred streams, complete, cut by their provider or left
     })),
   )
   const leaving = new AbortController()
+  const asked = providers.openai.requests.length
   const ends = Promise.all(
     Array.from({ length: STREAMS }, () =>
       failureOf(model.stream('x', { signal: leaving.signal }).final()),
     ),
   )
-  await expect.poll(() => providers.openai.inFlight, { timeout: 20_000 }).toBeGreaterThan(100)
+  await expect
+    .poll(() => providers.openai.requests.length, { timeout: 30_000 })
+    .toBe(asked + STREAMS)
   await expect.poll(() => providers.openai.inFlight, { timeout: 30_000 }).toBe(STREAMS / 4)
   leaving.abort(new Error('enough'))
   const errors = await ends
