@@ -6,7 +6,11 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-const [registration = '', repository = '.'] = process.argv.slice(2)
+const [registration, repository = '.'] = process.argv.slice(2)
+if (registration === undefined) {
+  process.stderr.write('usage: node start.ts REGISTRATION [REPOSITORY]\n')
+  process.exit(2)
+}
 const { env } = JSON.parse(readFileSync(registration, 'utf8')) as { env: Record<string, string> }
 const { PATH, NODE_OPTIONS, SAGE_LOG_LEVEL, SCAN_MAX_FILES } = process.env
 const own = Object.entries({ PATH, NODE_OPTIONS, SAGE_LOG_LEVEL, SCAN_MAX_FILES }).filter(
