@@ -2,7 +2,15 @@
  * Starts one agent process: a room with its sockets and tokens, a sandbox without a network, the environment of
  * its run, and the command. Everything that was made for it is gone when it ends.
  */
-import { existsSync, lchownSync, lstatSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { closeInherited } from './descriptors.ts'
@@ -147,24 +155,41 @@ function mountPlan(
   program: string,
   directory: string | undefined,
 ) {
+  const homes = plan.hidden.filter((path) => existsSync(path)).map((path) => realpathSync(path))
+  const repository = plan.repository === undefined ? undefined : realpathSync(plan.repository)
+  const revealed =
+    plan.shown.find((path) => reveals(path, homes)) ??
+    (repository !== undefined && homes.some((home) => isWithin(repository, home))
+      ? repository
+      : undefined)
+  if (revealed !== undefined) {
+    throw new VestryError('CONFIG_INVALID', `${revealed} leads into a home of Vestry`, {
+      hint: 'Show the agent another path: keys and tokens of others lie there',
+    })
+  }
   const shown = [...plan.shown]
   const isShown = (path: string): boolean => shown.some((place) => isWithin(path, place))
   // Where it was started, what was started, and what that is to read: seen even below the temporary directories.
   for (const path of [directory, program, ...namedPlaces(plan)]) {
     if (path === undefined || isPrivate(path) || !isHidden(path) || isShown(path)) continue
-    shown.push(path)
+    if (!reveals(path, homes)) shown.push(path)
   }
   const write = { work: join(room.dir, 'work'), output: join(room.dir, 'output'), ...own }
   return {
     room: room.dir,
     readable: {
-      ...(plan.repository !== undefined && { repo: plan.repository }),
+      ...(repository !== undefined && { repo: repository }),
       ...(plan.vault !== undefined && { [`work/${VAULT_MOUNT}`]: join(room.dir, VAULT) }),
     },
     writable: write,
     shown,
     // A home below a hidden directory is hidden with it, unless it is part of what is shown.
-    hidden: plan.hidden.filter((path) => existsSync(path) && (!isHidden(path) || isShown(path))),
+    hidden: homes.filter(
+      (home) =>
+        !isHidden(home) ||
+        isShown(home) ||
+        (repository !== undefined && isWithin(home, repository)),
+    ),
     // One that is shown by its own name is shown on purpose.
     closed: listeningSockets().filter(
       (path) => (!isHidden(path) || isShown(path)) && !shown.includes(path),
@@ -183,6 +208,12 @@ function namedPlaces({ command, directory }: ExecPlan): string[] {
       const place = statSync(path).isDirectory() ? path : dirname(path)
       return isPrivate(place) ? path : place
     })
+}
+
+/** To show `path` would show what is in a home, or a home through a link. @param homes Without links. */
+function reveals(path: string, homes: readonly string[]): boolean {
+  const real = realpathSync(path)
+  return homes.some((home) => isWithin(real, home) || (real !== path && isWithin(home, real)))
 }
 
 /** undefined where the directory is one that the agent must not see. */

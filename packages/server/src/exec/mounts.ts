@@ -49,7 +49,17 @@ export function mountArguments(plan: MountPlan): string[] {
       from,
       `${ROOM}/${name}`,
     ]),
+    ...hiddenInside(plan).flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
   ]
+}
+
+/** What is never seen, where a directory that holds it is mounted elsewhere, as a repository is. */
+function hiddenInside({ hidden, writable, readable }: MountPlan): string[] {
+  return Object.entries({ ...writable, ...readable }).flatMap(([name, from]) =>
+    hidden
+      .filter((path) => path !== from && isWithin(path, from))
+      .map((path) => `${ROOM}/${name}/${relative(from, path)}`),
+  )
 }
 
 /** The directories between one that is emptied and what is shown in it. */

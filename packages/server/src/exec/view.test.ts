@@ -150,6 +150,52 @@ describe.skipIf(noBubblewrap !== undefined)(
       expect(JSON.parse(out)).toEqual([['home'], []])
     })
 
+    test('the home is hidden in a repository that holds it, also when the repository is named by a link', async () => {
+      const { dir, plan } = await scene()
+      chmodSync(dir, 0o755)
+      for (const at of ['home', 'home/keys']) chmodSync(join(dir, at), 0o755)
+      symlinkSync(dir, `${dir}-link`)
+      onTestFinished(() => rmSync(`${dir}-link`))
+      for (const repository of [dir, `${dir}-link`]) {
+        const { out } = await start(
+          { ...plan, repository, sandbox: 'bubblewrap' },
+          `import { readdirSync } from 'node:fs'
+         const repo = process.env.REPO_PATH
+         console.log(JSON.stringify([readdirSync(repo), readdirSync(repo + '/home')]))`,
+        ).ended
+        expect(JSON.parse(out)).toEqual([['home'], []])
+      }
+    })
+
+    test('a file of the home that the command names stays hidden, and so it does behind a link', async () => {
+      const { dir, plan } = await scene()
+      for (const at of ['.', 'home', 'home/keys']) chmodSync(join(dir, at), 0o755)
+      const key = join(dir, 'home', 'keys', 'operator.key')
+      chmodSync(key, 0o644)
+      symlinkSync(join(dir, 'home'), `${dir}-link`)
+      onTestFinished(() => rmSync(`${dir}-link`))
+      for (const path of [key, `${dir}-link/keys/operator.key`, `${dir}-link`]) {
+        const command = [
+          process.execPath,
+          '-p',
+          'try { fs.readFileSync(process.argv[1]) } catch (e) { e.code }',
+          path,
+        ]
+        const { out } = await start({ ...plan, command, sandbox: 'bubblewrap' }, '').ended
+        expect(out).toMatch(/^(?:ENOENT|EISDIR)\n$/)
+      }
+    })
+
+    test('what lies in a home cannot be shown on purpose', async () => {
+      const { dir, plan } = await scene()
+      const keys = join(dir, 'home', 'keys')
+      for (const more of [{ shown: [keys] }, { repository: keys }]) {
+        const { code, err } = await start({ ...plan, ...more, sandbox: 'bubblewrap' }, '1').ended
+        expect(code).toBe(99)
+        expect(err).toContain('leads into a home of Vestry')
+      }
+    })
+
     test.each(['link', 'file'])(
       'a %s that an agent left where the vault’s files go is told of, and not followed',
       async (kind) => {
