@@ -20,14 +20,21 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'units',
-          include: ['packages/*/src/**/*.test.ts'],
+          include: ['packages/{contract,server}/src/**/*.test.ts'],
           exclude,
           isolate: false,
           setupFiles: ['test/umask.setup.ts'],
         },
       },
-      // Whole daemons and clients, which change what is global to a process.
-      { extends: true, test: { name: 'journeys', include: ['test/**/*.test.ts'], exclude } },
+      // Clients, whose log belongs to the process, and whole daemons, which change what is global to one.
+      {
+        extends: true,
+        test: {
+          name: 'journeys',
+          include: ['test/**/*.test.ts', 'packages/sdk/src/**/*.test.ts'],
+          exclude,
+        },
+      },
     ],
   },
 })

@@ -28,7 +28,7 @@ const RULES: readonly Rule[] = [
     why: 'egress/ is the only door out (of the agent SDK: direct mode, which has no gateway)',
     // Types and what listens open nothing.
     pattern:
-      /^(?!import type |import \{ createServer, type Server \}).*from '(?:undici|node:https?|node:http2|node:tls|node:dgram)'|(?<![.#\w])fetch\(/,
+      /^(?!import type |import \{ createServer(?:, type Server)? \}).*from '(?:undici|node:https?|node:http2|node:tls|node:dgram)'|(?<![.#\w])fetch\(/,
     except:
       /^packages\/server\/src\/egress\/|^packages\/sdk\/src\/(?:gateway\/transport|llm\/direct-http)\.ts$/,
   },

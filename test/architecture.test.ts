@@ -50,7 +50,7 @@ test('every folder of the server has a place in the order', () => {
 
 /** Types and what listens open nothing. */
 const OPENS_CONNECTIONS =
-  /import (?!type)(?!\{ createServer, type Server \})[^;\n]*from '(?:undici|node:https?|node:tls)'|(?<![#\w])fetch\(/
+  /import (?!type)(?!\{ createServer(?:, type Server)? \})[^;\n]*from '(?:undici|node:https?|node:tls)'|(?<![#\w])fetch\(/
 
 test('outbound connections are opened by egress alone', () => {
   const offenders = sources(SERVER).filter((file) => {

@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Dial } from '../egress/dial.ts'
-import { listenOnSocket } from './listen.ts'
+import { listenOnSocket } from '../http/listen-on-socket.ts'
 import { splice } from './splice.ts'
 import { answerUnreachable } from './unreachable.ts'
 

@@ -30,18 +30,17 @@ const NAMES: Partial<Record<ErrorCode, string>> = {
 /** @param thrown Anything; what is no error of ours becomes `internal_error` and keeps its text to itself. */
 export function nestedError(thrown: unknown, requestId: string): NestedError {
   const { code, message, hint, status, context } = asVestryError(thrown)
-  const type = TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
   return {
     status,
     headers: {
       ...(status === 401 && { 'www-authenticate': 'Bearer error="invalid_token"' }),
       ...(status === 503 && { 'retry-after': '1' }),
-      ...(status === 429 && { 'retry-after': waitSeconds(context) }),
+      ...(status === 429 && { 'retry-after': String(waitSeconds(context)) }),
     },
     body: {
       error: {
         message: hint === undefined ? message : `${message}. ${hint}`,
-        type,
+        type: errorType(status),
         code: NAMES[code] ?? code.toLowerCase(),
         param: null,
         request_id: requestId,
@@ -50,9 +49,13 @@ export function nestedError(thrown: unknown, requestId: string): NestedError {
   }
 }
 
+export function errorType(status: number): string {
+  return TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
+}
+
 /** Whole seconds from 1 to 60: published clients sleep exactly so long. */
-function waitSeconds({ retry_after_ms: ms }: Readonly<Record<string, unknown>>): string {
-  return String(typeof ms === 'number' ? Math.min(60, Math.max(1, Math.ceil(ms / 1_000))) : 60)
+export function waitSeconds({ retry_after_ms: ms }: Readonly<Record<string, unknown>>): number {
+  return typeof ms === 'number' ? Math.min(60, Math.max(1, Math.ceil(ms / 1_000))) : 60
 }
 
 /** As bytes: to a text the HTTP library adds a charset, which this wire does not write. */

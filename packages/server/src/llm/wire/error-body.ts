@@ -3,6 +3,7 @@
  * OpenAI's envelope, or in Anthropic's on its own routes. Nothing a caller sent as a credential is repeated.
  */
 import { asVestryError, type ErrorCode, type VestryError } from '@vestry/contract/errors'
+import { errorType, waitSeconds } from '../../http/nested-error.ts'
 
 export type Envelope = 'openai' | 'anthropic'
 
@@ -16,16 +17,6 @@ export interface WireError {
   readonly retryAfter: number | undefined
   /** Methods that the route has. */
   readonly allow: string | undefined
-}
-
-const TYPES: Readonly<Record<number, string>> = {
-  401: 'authentication_error',
-  403: 'permission_error',
-  404: 'not_found_error',
-  413: 'request_too_large',
-  429: 'rate_limit_error',
-  503: 'overloaded_error',
-  504: 'timeout_error',
 }
 
 /** Codes of ours that have the same name there. */
@@ -89,7 +80,7 @@ export function wireError(thrown: unknown): WireError {
   const { param, allow } = error.context
   return {
     status,
-    type: TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error'),
+    type: errorType(status),
     code,
     message: messageOf(error, status),
     param: typeof param === 'string' ? param : null,
@@ -111,15 +102,13 @@ function messageOf({ message, hint, code }: VestryError, status: number): string
   return hint === undefined ? message : `${message}. ${hint}`
 }
 
-const MAX_WAIT_SECONDS = 60
-
 /** Published clients sleep exactly so long, whatever it says. */
 function retrySeconds({ context }: VestryError, status: number): number | undefined {
   if (status !== 429) return status === 503 ? 1 : undefined
-  const ms = context['retry_after_ms']
-  if (typeof ms !== 'number')
-    return context['retry_after_unknown'] === true ? undefined : MAX_WAIT_SECONDS
-  return Math.min(MAX_WAIT_SECONDS, Math.max(1, Math.ceil(ms / 1_000)))
+  const isUnknown = context['retry_after_unknown'] === true
+  return isUnknown && typeof context['retry_after_ms'] !== 'number'
+    ? undefined
+    : waitSeconds(context)
 }
 
 /** The envelope as JSON text, on one line. */

@@ -1,12 +1,11 @@
 /** The gateway's own Unix socket: the same wire, and the answers to what is no HTTP request at all. */
-import { chmodSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import fastify, { type FastifyInstance } from 'fastify'
 import { endRefused } from '../../http/drain.ts'
-import { assertSocketPath, removeStale } from '../../vault/wire/listener.ts'
+import { listenOnSocket } from '../../http/listen-on-socket.ts'
 import type { Llm } from '../llm.ts'
 import { errorText, type WireError, wireError } from './error-body.ts'
 import { handle, type Listening } from './handler.ts'
@@ -70,19 +69,8 @@ export function createLlmServer(llm: Llm): LlmServer {
   llmRoutes(app, llm, listening)
   return {
     listen: async (path, mode) => {
-      assertSocketPath(path)
-      await removeStale(path)
       await app.ready()
-      // Closes the moment between bind and chmod. Process-wide: a Unix socket is bound before `listen` returns.
-      const before = process.umask(0o177)
-      let bound: Promise<void>
-      try {
-        bound = bind(app.server, path)
-      } finally {
-        process.umask(before)
-      }
-      await bound
-      chmodSync(path, mode)
+      await listenOnSocket(app.server, path, mode)
     },
     close: async (budgetMs) => {
       const late = setTimeout(() => app.server.closeAllConnections(), budgetMs)
@@ -123,22 +111,4 @@ function nonsense({ code }: { code?: string }): WireError {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return wireError(new VestryError('DEADLINE_EXCEEDED', 'The request did not arrive in time'))
   return wireError(new VestryError('BAD_REQUEST', 'The request is not well-formed HTTP'))
-}
-
-function bind(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const failed = (cause: Error): void => {
-      reject(
-        new VestryError('CONFIG_INVALID', `cannot listen on ${path}: ${cause.message}`, {
-          hint: 'Is another process using it? Choose another path',
-          cause,
-        }),
-      )
-    }
-    server.once('error', failed)
-    server.listen({ path, backlog: 1_024 }, () => {
-      server.removeListener('error', failed)
-      resolve()
-    })
-  })
 }

@@ -16,13 +16,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import {
-  type AcceptLimits,
-  type Address,
-  Listener,
-  MAX_SOCKET_PATH_BYTES,
-  type Population,
-} from './listener.ts'
+import { MAX_SOCKET_PATH_BYTES } from '../../http/listen-on-socket.ts'
+import { type AcceptLimits, type Address, Listener, type Population } from './listener.ts'
 import type { Protocol } from './protocol.ts'
 import { DEFAULT_WIRE_LIMITS } from './wire-limits.ts'
 

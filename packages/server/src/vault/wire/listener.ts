@@ -2,10 +2,10 @@
  * Accepts connections for one {@link Protocol} on a Unix socket or a TCP address, within limits, and
  * drains them at shutdown. Knows nothing of methods.
  */
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
+import { listenOnSocket } from '../../http/listen-on-socket.ts'
 import { Connection } from './connection.ts'
 import type { Protocol } from './protocol.ts'
 import { encodeError } from './reply.ts'
@@ -14,9 +14,6 @@ import type { WireLimits } from './wire-limits.ts'
 
 const SWEEP_EVERY_MS = 1_000
 const CLOSE_POLL_MS = 10
-const STALE_PROBE_MS = 1_000
-/** Linux allows 108 bytes in sun_path, the terminating NUL included; macOS 104. */
-export const MAX_SOCKET_PATH_BYTES = 103
 
 export interface AcceptLimits {
   /** In all, over every listener with the same {@link Population}. */
@@ -81,7 +78,8 @@ export class Listener<State> {
 
   /** @returns The bound address; for `port: 0` the port that was given. */
   async listen(address: Address): Promise<{ socket: string } | { host: string; port: number }> {
-    if ('socket' in address) await this.#listenUnix(address.socket, address.mode ?? 0o600)
+    if ('socket' in address)
+      await listenOnSocket(this.#server, address.socket, address.mode ?? 0o600)
     else {
       this.#tcp = true
       await this.#bind({ host: address.host, port: address.port })
@@ -168,26 +166,10 @@ export class Listener<State> {
     return strangers >= unauthenticated ? tooMany('unauthenticated', unauthenticated) : undefined
   }
 
-  async #listenUnix(path: string, mode: number): Promise<void> {
-    assertSocketPath(path)
-    await removeStale(path)
-    // The mask closes the moment between bind and chmod. It is process-wide: a Unix socket is bound
-    // before listen() returns, so nothing else runs under it.
-    const before = process.umask(0o177)
-    let bound: Promise<void>
-    try {
-      bound = this.#bind({ path })
-    } finally {
-      process.umask(before)
-    }
-    await bound
-    chmodSync(path, mode)
-  }
-
-  #bind(where: { path: string } | { host: string; port: number }): Promise<void> {
+  #bind(where: { host: string; port: number }): Promise<void> {
     return new Promise((resolve, reject) => {
       const failed = (cause: Error): void => {
-        const place = 'path' in where ? where.path : `${where.host}:${where.port}`
+        const place = `${where.host}:${where.port}`
         reject(
           new VestryError('CONFIG_INVALID', `cannot listen on ${place}: ${cause.message}`, {
             hint: 'Is another process using it? Choose another address',
@@ -204,47 +186,6 @@ export class Listener<State> {
   }
 }
 
-/** Removes a socket file nobody listens on. The caller holds the instance lock. */
-export async function removeStale(path: string): Promise<void> {
-  let kind: ReturnType<typeof lstatSync>
-  try {
-    kind = lstatSync(path)
-  } catch {
-    return
-  }
-  if (!kind?.isSocket()) {
-    throw new VestryError('CONFIG_INVALID', `${path} exists and is not a socket`, {
-      hint: 'Move the file away or choose another socket path',
-    })
-  }
-  const outcome = await probe(path)
-  if (outcome === 'answered') {
-    throw new VestryError('INSTANCE_RUNNING', `another process answers on ${path}`, {
-      hint: 'Stop it first, or use another --home',
-    })
-  }
-  if (outcome !== 'ECONNREFUSED') {
-    throw new VestryError('CONFIG_INVALID', `${path} exists and cannot be probed: ${outcome}`, {
-      hint: 'Make sure no other process uses it, then remove the file',
-    })
-  }
-  unlinkSync(path)
-}
-
-/** Only a refused connect proves that nobody listens: a full queue, for one, says EAGAIN. */
-function probe(path: string): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ path })
-    const finish = (outcome: string): void => {
-      socket.destroy()
-      resolve(outcome)
-    }
-    socket.once('connect', () => finish('answered'))
-    socket.on('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message))
-    socket.setTimeout(STALE_PROBE_MS, () => finish('answered'))
-  })
-}
-
 function tooMany(scope: string, limit: number): VestryError {
   return new VestryError('RATE_LIMITED', `too many connections (${scope})`, {
     hint: 'Close unused connections and try again',
@@ -256,15 +197,4 @@ function shuttingDown(): VestryError {
   return new VestryError('SHUTTING_DOWN', 'the daemon is shutting down', {
     hint: 'Reconnect when it is back',
   })
-}
-
-/** @throws VestryError CONFIG_INVALID for a path that no socket address can hold. */
-export function assertSocketPath(path: string): void {
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-    throw new VestryError(
-      'CONFIG_INVALID',
-      `the socket path is ${Buffer.byteLength(path)} bytes long; ${MAX_SOCKET_PATH_BYTES} are allowed: ${path}`,
-      { hint: 'Choose a shorter --home' },
-    )
-  }
 }

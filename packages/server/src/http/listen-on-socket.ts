@@ -4,22 +4,28 @@ import { createConnection, type Server } from 'node:net'
 import { VestryError } from '@vestry/contract/errors'
 
 /** macOS allows 103 bytes and the end of the text. */
-const MAX_PATH_BYTES = 103
+export const MAX_SOCKET_PATH_BYTES = 103
+
+/** @throws VestryError CONFIG_INVALID for a path that is too long for the kernel. */
+export function assertSocketPath(path: string): void {
+  const bytes = Buffer.byteLength(path)
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return
+  throw new VestryError(
+    'CONFIG_INVALID',
+    `the socket path is ${bytes} bytes long; ${MAX_SOCKET_PATH_BYTES} are allowed: ${path}`,
+    { hint: 'Choose a shorter path, or a shorter --home' },
+  )
+}
 
 /**
- * @param mode Of the socket file, from its first moment on.
+ * @param mode Of the socket file; until it has it, the socket is for its owner alone.
  * @throws VestryError CONFIG_INVALID, or INSTANCE_RUNNING when somebody answers there.
  */
 export async function listenOnSocket(server: Server, path: string, mode: number): Promise<void> {
-  const bytes = Buffer.byteLength(path)
-  if (bytes > MAX_PATH_BYTES) {
-    throw new VestryError('CONFIG_INVALID', `the socket path is ${bytes} bytes long: ${path}`, {
-      hint: `Choose one of at most ${MAX_PATH_BYTES} bytes`,
-    })
-  }
+  assertSocketPath(path)
   await removeStale(path)
   // The mask closes the moment between bind and chmod: a Unix socket is bound before listen() returns.
-  const before = process.umask(0o777 & ~mode)
+  const before = process.umask(0o177)
   let bound: Promise<void>
   try {
     bound = bind(server, path)
@@ -59,7 +65,7 @@ async function removeStale(path: string): Promise<void> {
   const outcome = await probe(path)
   if (outcome === 'answered') {
     throw new VestryError('INSTANCE_RUNNING', `another process answers on ${path}`, {
-      hint: 'Stop it first, or choose another path',
+      hint: 'Stop it first, or choose another path or --home',
     })
   }
   // Only a refused connect proves that nobody listens: a full queue, for one, says EAGAIN.
