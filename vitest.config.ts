@@ -31,7 +31,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'journeys',
-          include: ['test/**/*.test.ts', 'packages/sdk/src/**/*.test.ts'],
+          include: ['test/**/*.test.ts', 'packages/{coat,sdk}/src/**/*.test.ts'],
           exclude,
         },
       },

@@ -21,7 +21,7 @@ const RULES: readonly Rule[] = [
     why: 'only app/ and cli/ read the environment; everything else is told',
     pattern: /\bprocess\.env\b/,
     except:
-      /^packages\/server\/src\/(?:app|cli)\/|^packages\/sdk\/src\/(?:vault\/(?:options|target)|gateway\/environment|sage\/(?:direct-provider|spiffe-gateway)-client|agent\/(?:bridge|context|repository|runner))\.ts$/,
+      /^packages\/server\/src\/(?:app|cli)\/|^packages\/coat\/src\/settings\.ts$|^packages\/sdk\/src\/(?:vault\/(?:options|target)|gateway\/environment|pod\/environment|sage\/(?:direct-provider|spiffe-gateway)-client|agent\/(?:bridge|context|repository|runner))\.ts$/,
   },
   {
     name: 'outbound',
@@ -141,7 +141,7 @@ function isAsync(lines: readonly string[], from: number, depth: number): boolean
 }
 
 function sources(): string[] {
-  return ['contract', 'sdk', 'server'].flatMap((name) => {
+  return ['contract', 'coat', 'sdk', 'server'].flatMap((name) => {
     const directory = join(ROOT, 'packages', name, 'src')
     return readdirSync(directory, { recursive: true, encoding: 'utf8' })
       .map((file) => join(directory, file))

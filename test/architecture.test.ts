@@ -13,6 +13,7 @@ const ORDER = [
   ['vault'],
   ['admin'],
   ['gateway', 'llm'],
+  ['telemetry'],
   ['app'],
   ['forward'],
   ['exec'],
@@ -63,7 +64,8 @@ test('outbound connections are opened by egress alone', () => {
 test('the contract imports nothing but zod and itself, the SDK nothing but Node, the contract and one crypto library', () => {
   const allowed = {
     contract: /^(?:zod|\.\/)/,
-    sdk: /^(?:node:|\.{1,2}\/|@vestry\/contract\/(?:errors|ids|version)$|@noble\/ciphers\/|@langchain\/core\/)/,
+    coat: /^(?:node:|\.{1,2}\/)/,
+    sdk: /^(?:node:|\.{1,2}\/|@vestry\/coat(?:\/traceparent)?$|@vestry\/contract\/(?:claim|errors|ids|version)$|@noble\/ciphers\/|@langchain\/core\/)/,
   }
   const wrong: string[] = []
   for (const [name, pattern] of Object.entries(allowed)) {
@@ -84,7 +86,7 @@ interface Manifest {
 test('one version everywhere', () => {
   const read = (path: string) => JSON.parse(readFileSync(join(ROOT, path), 'utf8')) as Manifest
   const { version } = read('package.json')
-  for (const name of ['contract', 'sdk', 'server']) {
+  for (const name of ['contract', 'coat', 'sdk', 'server']) {
     const manifest = read(`packages/${name}/package.json`)
     expect(manifest.version).toBe(version)
     for (const [dependency, wanted] of Object.entries(manifest.dependencies ?? {})) {

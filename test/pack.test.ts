@@ -84,7 +84,7 @@ test('the doors of the clients load on macOS, as far as a Linux machine can tell
   for (const door of doors) expect(exported[door], door).not.toEqual([])
 })
 
-test('the vault door needs no package but its own two', async () => {
+test('the vault door needs no package but our own', async () => {
   const bare = emptyFolder()
   try {
     for (const name of names.filter(client)) {

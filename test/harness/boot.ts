@@ -19,6 +19,7 @@ export interface BootOptions {
   env?: NodeJS.ProcessEnv
   execArgv?: string[]
   port?: number
+  podDirectory?: string
   warn?: (line: string) => void
 }
 
@@ -51,6 +52,7 @@ export async function boot(
     acceptRollback: options.acceptRollback ?? false,
     storeUrl: options.storeUrl,
     port: options.port ?? 0,
+    podDirectory: options.podDirectory,
     passphrase,
     warn: options.warn ?? (() => undefined),
   })

@@ -12,6 +12,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 /** Package name → its folder under `packages/`. */
 export const PUBLISHED = {
   '@vestry/contract': 'contract',
+  '@vestry/coat': 'coat',
   '@vestry/sdk': 'sdk',
   vestry: 'server',
 } as const

@@ -45,7 +45,7 @@ describe('sage §19: loading the door', () => {
     expect(loaded.filter((url) => network.test(url))).toEqual([])
     const files = loaded.filter((url) => !url.startsWith('node:'))
     const ours =
-      /\/packages\/(?:sdk\/dist\/(?:agent|sage|llm|vault)\/[\w/-]+|contract\/dist\/(?:version|errors))\.js$/
+      /\/packages\/(?:sdk\/dist\/(?:trace|(?:agent|sage|llm|vault)\/[\w/-]+)|contract\/dist\/(?:version|errors)|coat\/dist\/(?:traceparent|active|ids))\.js$/
     expect(files.filter((url) => !ours.test(url))).toEqual([])
     expect(files.length).toBeGreaterThan(40)
     expect(files.filter((url) => /test/.test(url.slice(url.indexOf('/dist/'))))).toEqual([])

@@ -17,7 +17,7 @@ beforeAll(async () => {
   await run(process.execPath, [tsc, '-b', 'packages/sdk'], { cwd: root })
 }, 60_000)
 
-test('the door loads node: modules, the version and three small files of the vault’s, nothing else', async () => {
+test('the door loads node: modules, the version, the active trace and three small files of the vault’s, nothing else', async () => {
   const script = `
     import { registerHooks } from 'node:module'
     const loaded = new Set()
@@ -32,7 +32,11 @@ test('the door loads node: modules, the version and three small files of the vau
   const loaded = (JSON.parse(stdout) as string[]).filter((url) => !url.startsWith('node:'))
   const outside = loaded.filter((url) => !url.includes('/packages/sdk/dist/gateway/'))
   expect(outside.map((url) => url.slice(pathToFileURL(root).href.length)).sort()).toEqual([
+    '/packages/coat/dist/active.js',
+    '/packages/coat/dist/ids.js',
+    '/packages/coat/dist/traceparent.js',
     '/packages/contract/dist/version.js',
+    '/packages/sdk/dist/trace.js',
     '/packages/sdk/dist/vault/async-dispose.js',
     '/packages/sdk/dist/vault/txn-token.js',
     '/packages/sdk/dist/vault/wait.js',

@@ -1,5 +1,6 @@
 /** One operation on the wire: its attempts, each with a time-out of its own, and what is logged of them. */
 import { VERSION } from '@vestry/contract/version'
+import { traceHeader } from '../trace.ts'
 import { currentTxnToken, type TxnToken } from '../vault/txn-token.ts'
 import { after, within } from '../vault/wait.ts'
 import { jsonObject } from './answers.ts'
@@ -111,6 +112,7 @@ function headersOf({ correlationId, proof }: Operation): Record<string, string> 
     'Content-Type': 'application/json',
     'User-Agent': `vestry-sdk/${VERSION}`,
     'X-Correlation-Id': correlationId,
+    ...traceHeader(),
     ...proof?.(),
   }
 }

@@ -29,13 +29,13 @@ const NETWORK =
   /^NativeModule (?:net|tls|http|https|http2|dns|dgram|_http.*|internal\/deps\/undici\/.*)$/
 
 test.each(['llm', 'testing', 'agent'])(
-  'the door %s loads nothing but node: modules, the zod-free contract and our own files',
+  'the door %s loads nothing but node: modules, the zod-free contract, the active trace and our own files',
   async (door) => {
     const { urls, builtins } = await loads(door)
     const outside = urls.filter((url) => !url.startsWith('node:') && !url.includes(source))
-    expect(outside.filter((url) => !/\/contract\/src\/(?:errors|version)\.ts$/.test(url))).toEqual(
-      [],
-    )
+    const known =
+      /\/(?:contract\/src\/(?:errors|version)|coat\/src\/(?:traceparent|active|ids))\.ts$/
+    expect(outside.filter((url) => !known.test(url))).toEqual([])
     expect(urls.length).toBeGreaterThan(20)
     expect(builtins.filter((name) => NETWORK.test(name))).toEqual([])
     expect(urls.filter((url) => url.includes('.test'))).toEqual([])

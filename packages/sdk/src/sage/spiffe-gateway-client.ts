@@ -1,4 +1,5 @@
 /** The way through the gateway: every attempt carries the SVID and the transaction token of that moment. */
+import { traceHeader } from '../trace.ts'
 import { GatewayCredentials } from './credentials.ts'
 import {
   type Environment,
@@ -162,6 +163,7 @@ export class SpiffeGatewayClient implements GatewayClient {
           Authorization: `Bearer ${spiffeJwt}`,
           'Txn-Token': trat,
           'X-Provider': provider,
+          ...traceHeader(headers),
           ...headers,
         }
       },

@@ -2,6 +2,7 @@
  * The vault client an agent uses: retrieve, list, use, and leases that are given back on close. It
  * holds no secret itself, and printing it shows none.
  */
+import { activeTraceparent } from '@vestry/coat/traceparent'
 import { asyncDispose } from './async-dispose.ts'
 import type { VaultError } from './errors.ts'
 import type { Message } from './frame.ts'
@@ -397,7 +398,8 @@ export class SanctumClient implements AsyncDisposable {
     extra: Pick<LinkCall, 'onLate' | 'idempotent'> = {},
   ): Promise<Message> {
     if (this.#closing) throw closed()
-    return this.#link.call(method, given({ ...params, reason }), { timeoutMs, signal, ...extra })
+    const message = given({ ...params, reason, traceparent: activeTraceparent() })
+    return this.#link.call(method, message, { timeoutMs, signal, ...extra })
   }
 
   async #shutDown(): Promise<void> {

@@ -12,6 +12,9 @@ const source = dirname(fileURLToPath(import.meta.url))
 const root = join(source, '../../../..')
 const built = join(root, 'packages/sdk/dist/vault/index.js')
 const contractErrors = join(root, 'packages/contract/dist/errors.js')
+const trace = ['traceparent', 'active', 'ids'].map((name) =>
+  join(root, `packages/coat/dist/${name}.js`),
+)
 
 beforeAll(async () => {
   await run(
@@ -48,10 +51,10 @@ async function importGraph(entry: string) {
   return { files: [...files], packages: [...packages], later: [...later] }
 }
 
-test('the door loads node: modules and the error table, and nothing else', async () => {
+test('the door loads node: modules, the active trace and the error table, and nothing else', async () => {
   const graph = await importGraph(built)
   const foreign = graph.packages.filter((name) => !name.startsWith('node:'))
-  expect(foreign).toEqual(['@vestry/contract/errors'])
+  expect(foreign).toEqual(['@vestry/coat/traceparent', '@vestry/contract/errors'])
   expect(graph.later).toEqual(['@noble/ciphers/salsa.js'])
   expect(graph.files.filter((file) => file.includes('test'))).toEqual([])
   expect(graph.files.length).toBeGreaterThan(10)
@@ -76,7 +79,7 @@ test('what is really loaded agrees', async () => {
   const outside = (Array.isArray(loaded) ? loaded : []).filter(
     (url) => !String(url).startsWith('node:') && !String(url).includes('/packages/sdk/dist/vault/'),
   )
-  expect(outside).toEqual([pathToFileURL(contractErrors).href])
+  expect(outside).toEqual([...trace, contractErrors].map((file) => pathToFileURL(file).href))
 })
 
 /** Loads the built door where the disposal symbols are missing, as on the first releases of Node 20. */

@@ -1,0 +1,10 @@
+/** Two functions that tell what an agent does: `coat` around a function, `tie` inside one. */
+export { current } from './active.ts'
+export type { CaptureMode, Ids } from './aot.ts'
+export { type Carrier, type CarrierSource, extract, inject, withContext } from './context.ts'
+export { Op } from './op.ts'
+export { configure, flush, type Stats, shutdown, stats } from './runtime.ts'
+export type { Configuration, Transport, ValuePattern } from './settings.ts'
+export { type Tie, tie, tie as emit } from './tie.ts'
+export { type Coat, coat, type OpTag, type Wrapper } from './wrap/coat.ts'
+export type { CoatOptions } from './wrap/options.ts'

@@ -1,0 +1,66 @@
+/** Writes to a descriptor that does not block, and keeps what the kernel did not take. */
+import { writeSync } from 'node:fs'
+import type { Outlet, Progress } from './outlet.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+/** The kernel has no room, or the connection is not there yet. */
+const LATER = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR', 'ENOTCONN', 'ENOBUFS'])
+
+export class Descriptor implements Outlet {
+  taken = 0
+  reason = ''
+  /** The last refusal, where it was one for the moment. */
+  refusal = ''
+  readonly #fd: () => number
+  #rest: Buffer = NOTHING
+
+  /** @param fd Asked each time: a number that was closed may by now be another's. Negative for none. */
+  constructor(fd: () => number) {
+    this.#fd = fd
+  }
+
+  get left(): number {
+    return this.#rest.length
+  }
+
+  write(chunk: Buffer): void {
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
+  }
+
+  progress(): Progress {
+    if (this.reason !== '') return 'broken'
+    if (this.#rest.length === 0) return 'idle'
+    const fd = this.#fd()
+    if (fd < 0) return this.#broken('EBADF')
+    try {
+      const count = writeSync(fd, this.#rest, 0, this.#rest.length)
+      this.refusal = ''
+      this.taken += count
+      this.#rest = count === this.#rest.length ? NOTHING : this.#rest.subarray(count)
+      return this.#rest.length === 0 ? 'idle' : 'busy'
+    } catch (error) {
+      const code = String((error as NodeJS.ErrnoException).code ?? 'EIO')
+      if (!LATER.has(code)) return this.#broken(code)
+      this.refusal = code
+      return 'busy'
+    }
+  }
+
+  /** @returns What was not taken; it is no longer kept. */
+  drain(): Buffer {
+    const rest = this.#rest
+    this.#rest = NOTHING
+    return rest
+  }
+
+  close(): void {
+    if (this.reason === '') this.reason = 'closed'
+    this.#rest = NOTHING
+  }
+
+  #broken(code: string): Progress {
+    this.reason = code
+    return 'broken'
+  }
+}
