@@ -1,4 +1,4 @@
-/** Reading the record: query, tail, verify, export, checkpoint, prune; and what happened under one id. */
+/** Reading the record: query, tail, verify, export, checkpoint, prune; and why one decision was made. */
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
 import { exportLines } from '../audit/export.ts'
@@ -11,8 +11,7 @@ import { explainRecord } from '../policy/why.ts'
 import { hmacTag } from '../seal/hash.ts'
 import { describeReport } from './audit-report.ts'
 import type { AdminDeps } from './deps.ts'
-import { namesCall, recordedUnder, TRACE_RECORDS, totalsUnder } from './recorded-under.ts'
-import { traceTree } from './trace.ts'
+import { namesCall, recordedUnder } from './recorded-under.ts'
 import { type AdminVerb, verb } from './verb.ts'
 
 const Filter = {
@@ -181,24 +180,6 @@ export const auditVerbs: readonly AdminVerb[] = [
       const pruned = await deps.vault.stations.audit.prune(params.before)
       note({ files: pruned.files })
       return { files: pruned.files, through_seq: pruned.throughSeq ?? null }
-    },
-  }),
-  verb({
-    name: 'trace',
-    action: 'admin:read',
-    event: 'admin.read',
-    params: z.strictObject({ id: z.string().min(1).max(128) }),
-    run: async ({ deps, params, signal }) => {
-      const records = await recordedUnder(deps, recordedId(deps, params.id), signal)
-      if (records.length === 0) throw unknownId(params.id)
-      const tree = traceTree(records)
-      const truncated = records.length >= TRACE_RECORDS
-      // What is too much to show still counts.
-      const totals =
-        truncated && tree.txns.includes(params.id)
-          ? await totalsUnder(deps, params.id, signal)
-          : tree.totals
-      return { id: params.id, ...tree, totals, truncated }
     },
   }),
   verb({

@@ -50,6 +50,8 @@ const SECRET_MEMBERS: ReadonlySet<string> = new Set([
 
 /** Lockouts count all operators as one: colon is in no agent's name. */
 const OPERATORS = 'operator:'
+/** Verbs that can go on for as long as somebody watches. */
+const FOLLOWING: ReadonlySet<string> = new Set(['admin.audit.tail', 'admin.trace'])
 const BARRIERS = new Set(['authenticate', 'challenge_response', 'logout'])
 
 export interface AdminPeer {
@@ -240,5 +242,5 @@ async function recordUnseal(
 
 /** A followed log has no end of its own. */
 function isFollowing({ method, params }: Request): boolean {
-  return method === 'admin.audit.tail' && params['follow'] === true
+  return FOLLOWING.has(method) && params['follow'] === true
 }

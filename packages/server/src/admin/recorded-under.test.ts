@@ -140,3 +140,49 @@ test('a run of more records than one answer holds is counted to its end', async 
     failed: 0,
   })
 })
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
+const SPAN = '00f067aa0ba902b7'
+
+/** An event of an agent, and a call it made below its span. */
+const told = record(1, {
+  source: 'coat',
+  action: 'agent_event',
+  span: { trace_id: `tr_${TRACE}`, span_id: `sp_${SPAN}`, parent_span_id: '' },
+  event: {
+    kind: 'agent.run.start',
+    ids: { run_id: 'run_51b0', session_id: 'sess_9' },
+    envpod: { agent_claim_id: 'jti_7' },
+  },
+})
+const made = record(2, {
+  txn: 'txn_1',
+  span: { trace_id: TRACE, span_id: 'a'.repeat(16), parent_span_id: SPAN },
+})
+const claimed = record(3, {
+  source: 'identity',
+  action: 'identity_claim',
+  data: { claim_id: 'jti_7' },
+})
+const elsewhere = record(4, {
+  source: 'coat',
+  span: { trace_id: `tr_${'f'.repeat(32)}`, span_id: 'sp_1', parent_span_id: '' },
+  event: { ids: { run_id: 'run_other' } },
+})
+
+test.each([
+  ['its trace', `tr_${TRACE}`, [1, 2]],
+  ['its trace in the spelling of W3C', TRACE, [1, 2]],
+  ['one of its spans', `sp_${SPAN}`, [1, 2]],
+  ['one of its spans without the prefix', SPAN, [1, 2]],
+  ['its run', 'run_51b0', [1, 2]],
+  ['the claim it acted under', 'jti_7', [1, 2, 3]],
+  ['the transaction of a call it made', 'txn_1', [1, 2]],
+])('what an agent told and what it made Vestry do are found by %s', async (_, id, expected) => {
+  expect(await seqs([told, made, claimed, elsewhere], id)).toEqual(expected)
+})
+
+test('an agent may have traces with names of its own', async () => {
+  const span = { trace_id: 'tr_6e1f0a9c', span_id: 'sp_2b', parent_span_id: '' }
+  expect(await seqs([{ ...told, span }, made], 'tr_6e1f0a9c')).toEqual([1])
+})

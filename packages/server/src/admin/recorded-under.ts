@@ -11,7 +11,9 @@ import { TotalsCount, type TraceTotals } from './trace-totals.ts'
 
 /** What one answer holds at most. */
 export const TRACE_RECORDS = 2_000
-/** Records of the gateway that are read for an id the index does not know. */
+/** Events of agents that one answer is made of: they are small. */
+export const TRACE_EVENTS = 10_000
+/** Records of one kind that are read for an id the index does not know. */
 const LOOK_THROUGH = 20_000
 /** So many requests are completed, and the making of so many tokens is shown. */
 const MAX_REQUESTS = 64
@@ -35,7 +37,84 @@ export async function recordedUnder(
   await vault.stations.audit.flush()
   await auditIndex.catchUp()
   const found = await under(auditIndex, id, signal)
-  return inOrder([...(await mintsOf(auditIndex, found, signal)), ...found])
+  const events = await eventsOf(auditIndex, id, found, signal)
+  // What an agent did through us is in the traces of its events, also where the id is only known there.
+  const calls = id.startsWith('dec_') ? [] : await callsIn(auditIndex, events, signal)
+  const all = inOrder([...found, ...calls, ...events])
+  return inOrder([...(await mintsOf(auditIndex, all, signal)), ...all])
+}
+
+/** Events of agents in the traces of these records, and those that name the id themselves. */
+async function eventsOf(
+  index: Index,
+  id: string,
+  found: readonly AuditRecord[],
+  signal: AbortSignal,
+): Promise<AuditRecord[]> {
+  const events: AuditRecord[] = []
+  if (isIdOfAgent(id)) {
+    const named = await pages(index, { source: 'coat' }, signal, (record) => isNamedBy(record, id))
+    events.push(...named)
+  }
+  for (const traceId of tracesOf([...found, ...events], id)) {
+    if (events.length >= TRACE_EVENTS) break
+    events.push(...records(await index.find({ traceId, source: 'coat' }, TRACE_EVENTS)))
+    signal.throwIfAborted()
+  }
+  return events
+}
+
+/** What Vestry recorded in the traces of these events. */
+async function callsIn(
+  index: Index,
+  events: readonly AuditRecord[],
+  signal: AbortSignal,
+): Promise<AuditRecord[]> {
+  const calls: AuditRecord[] = []
+  for (const traceId of new Set(tracesOf(events, '').map((id) => id.replace(/^tr_/, '')))) {
+    if (calls.length >= TRACE_RECORDS) break
+    calls.push(...records(await index.find({ traceId }, TRACE_RECORDS)))
+    signal.throwIfAborted()
+  }
+  return calls
+}
+
+/** Ids of traces as agents write them. */
+function tracesOf(found: readonly AuditRecord[], id: string): string[] {
+  const ids = found.map(({ span }) => span?.trace_id ?? '').filter((trace) => trace !== '')
+  const own = id.startsWith('tr_') || /^[0-9a-f]{32}$/.test(id) ? [id] : []
+  const all = [...own, ...ids].map((trace) => (trace.startsWith('tr_') ? trace : `tr_${trace}`))
+  return [...new Set(all)].slice(0, MAX_REQUESTS)
+}
+
+/** Kinds of ids that stand in events of agents, and in no index. */
+function isIdOfAgent(id: string): boolean {
+  return /^(?:sp|run|jti|sess)_/.test(id) || /^[0-9a-f]{16}$/.test(id)
+}
+
+function isNamedBy({ event, span }: AuditRecord, id: string): boolean {
+  const { ids, envpod } = (event ?? {}) as Record<string, Record<string, unknown> | undefined>
+  if (span?.span_id === id || span?.span_id === `sp_${id}`) return true
+  return [ids?.['run_id'], ids?.['session_id'], envpod?.['agent_claim_id']].includes(id)
+}
+
+/** Those among the newest that match a filter for which `accept` holds. */
+async function pages(
+  index: Index,
+  filter: AuditFilter,
+  signal: AbortSignal,
+  accept: (record: AuditRecord) => boolean,
+): Promise<AuditRecord[]> {
+  const found: AuditRecord[] = []
+  let below: number | undefined
+  for (let seen = 0; seen < LOOK_THROUGH && found.length < TRACE_RECORDS; seen += PAGE) {
+    const page = records(await index.find(filter, PAGE, below))
+    signal.throwIfAborted()
+    found.push(...page.filter(accept))
+    below = page.at(-1)?.seq
+    if (page.length < PAGE) break
+  }
+  return found
 }
 
 /** What all calls of a transaction come to, also of those that no answer has room for. */
@@ -59,8 +138,8 @@ export async function totalsUnder(
 /** Whether a record is about the decision, request or job that people know by this id. */
 export function namesCall({ decision, request_id, data, outcome }: AuditRecord, id: string) {
   if (decision?.id === id || request_id === id) return true
-  const { correlation_id, job, execution } = data ?? {}
-  return [correlation_id, job, execution, outcome?.['job']].includes(id)
+  const { correlation_id, job, execution, claim_id } = data ?? {}
+  return [correlation_id, job, execution, claim_id, outcome?.['job']].includes(id)
 }
 
 function names(record: AuditRecord, id: string): boolean {
@@ -74,7 +153,7 @@ async function under(index: Index, id: string, signal: AbortSignal): Promise<Aud
   const filter = filterForId(id)
   const known = filter === undefined ? [] : records(await index.find(filter, TRACE_RECORDS))
   signal.throwIfAborted()
-  if (known.length === 0) {
+  if (known.length === 0 && !/^(?:tr|sp)_/.test(id)) {
     const run = await ofRun(index, id, signal)
     if (run.length > 0) return run
     return wholeRequests(index, await lookThrough(index, id, signal), signal)
@@ -101,6 +180,8 @@ function filterForId(id: string): AuditFilter | undefined {
   if (id.startsWith('dec_')) return { decisionId: id }
   if (id.startsWith('txn_')) return { txn: id }
   if (id.startsWith('r-')) return { requestId: id }
+  // Agents may write shorter ones, which are known under no other name.
+  if (id.startsWith('tr_') && !/^tr_[0-9a-f]{32}$/.test(id)) return { traceId: id }
   const traceId = id.replace(/^tr_/, '')
   return /^[0-9a-f]{32}$/.test(traceId) ? { traceId } : undefined
 }
@@ -108,16 +189,11 @@ function filterForId(id: string): AuditFilter | undefined {
 /** Correlation ids are the clients' own, and ids of tokens and jobs stand among the facts: no index has them. */
 async function lookThrough(index: Index, id: string, signal: AbortSignal): Promise<AuditRecord[]> {
   const found: AuditRecord[] = []
-  for (const filter of [{ source: 'gateway' }, OPERATORS_MINTS]) {
-    let below: number | undefined
-    for (let seen = 0; seen < LOOK_THROUGH && found.length < TRACE_RECORDS; seen += PAGE) {
-      const page = records(await index.find(filter, PAGE, below))
-      signal.throwIfAborted()
-      found.push(...page.filter((record) => names(record, id)))
-      below = page.at(-1)?.seq
-      if (page.length < PAGE) break
-    }
-  }
+  const sources = id.startsWith('jti_')
+    ? [{ source: 'identity' }]
+    : [{ source: 'gateway' }, OPERATORS_MINTS]
+  for (const filter of sources)
+    found.push(...(await pages(index, filter, signal, (record) => names(record, id))))
   return found
 }
 

@@ -77,3 +77,17 @@ test('records without a token stay where they were', () => {
   ])
   expect(shape(tree.spans)).toBe('mint use')
 })
+
+test('lookups are told with the call they were made for, and alone where there is none', () => {
+  const lookup = { action: 'dns_query', source: 'dns', data: { domain: 'api.example' } } as const
+  const tree = traceTree([
+    record('use', { action: 'credential.use' }),
+    record('use', { ...lookup, detail: 'api.example A+AAAA allow' }),
+    record('other', { ...lookup, detail: 'other.example A+AAAA deny' }),
+  ])
+  expect(shape(tree.spans)).toBe('use other.example A+AAAA deny')
+  expect(tree.spans[0]?.lookups).toMatchObject([
+    { detail: 'api.example A+AAAA allow', data: { domain: 'api.example' } },
+  ])
+  expect(tree.spans[1]).not.toHaveProperty('lookups')
+})

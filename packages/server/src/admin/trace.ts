@@ -18,7 +18,16 @@ export interface TraceNode {
   readonly data: Readonly<Record<string, unknown>>
   readonly outcome: Readonly<Record<string, unknown>> | null
   readonly seqs: readonly number[]
+  /** Names that were resolved for it. */
+  readonly lookups?: readonly TraceLookup[]
   readonly children: readonly TraceNode[]
+}
+
+export interface TraceLookup {
+  readonly at: string
+  readonly detail: string
+  readonly data: Readonly<Record<string, unknown>>
+  readonly seq: number
 }
 
 export interface TraceTree {
@@ -33,13 +42,20 @@ export interface TraceTree {
 
 export function traceTree(records: readonly AuditRecord[]): TraceTree {
   const byRequest = new Map<string, AuditRecord[]>()
+  const lookups = lookupsIn(records)
   for (const record of records) {
+    if (lookups.has(record)) continue
     const key = record.request_id ?? `#${record.seq}`
     const group = byRequest.get(key)
     if (group === undefined) byRequest.set(key, [record])
     else group.push(record)
   }
-  const nodes = [...byRequest.values()].map((group) => nodeOf(group))
+  const lookupsBy = Map.groupBy(lookups, ({ span }) => span?.span_id ?? '')
+  const nodes = [...byRequest.values()].map((group) => {
+    const node = nodeOf(group)
+    const own = node.span_id === null ? undefined : lookupsBy.get(node.span_id)
+    return own === undefined ? node : { ...node, lookups: own.map(lookupOf) }
+  })
   const bySpan = new Map(
     nodes.flatMap((node) => (node.span_id === null ? [] : [[node.span_id, node] as const])),
   )
@@ -74,6 +90,22 @@ export function traceTree(records: readonly AuditRecord[]): TraceTree {
     totals: totals.value,
     spans: tops.map(grown),
   }
+}
+
+/** Lookups within a call that is told, too: they are lines of it, and no calls of their own. */
+function lookupsIn(records: readonly AuditRecord[]): Set<AuditRecord> {
+  const called = new Set(
+    records.flatMap(({ action, span }) =>
+      action === 'dns_query' || span === undefined ? [] : [span.span_id],
+    ),
+  )
+  return new Set(
+    records.filter(({ action, span }) => action === 'dns_query' && called.has(span?.span_id ?? '')),
+  )
+}
+
+function lookupOf({ timestamp, detail, data, seq }: AuditRecord): TraceLookup {
+  return { at: timestamp, detail, data: data ?? {}, seq }
 }
 
 /** What was done with a token hangs below the making of the token, unless a span says better. */

@@ -15,9 +15,9 @@ import { dirname, join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { closeInherited } from './descriptors.ts'
 import { environmentOf, type Variables } from './environment.ts'
-import { launch } from './launch.ts'
+import { type Launched, launch } from './launch.ts'
 import { listeningSockets } from './listening-sockets.ts'
-import { isHidden, isWithin, mountArguments, PRIVATE, ROOM } from './mounts.ts'
+import { isHidden, isWithin, mountArguments, POD, PRIVATE, ROOM } from './mounts.ts'
 import { DIRECTORIES, isPlace, movedTo, roomPlan, VAULT, type VaultPlace } from './places.ts'
 import { findProgram } from './program-path.ts'
 import { assertReached } from './reach.ts'
@@ -31,6 +31,8 @@ export interface ExecPlan {
   /** Of the run, with the places that the daemon knows. */
   readonly run: Variables
   readonly pod: Variables
+  /** Directory of the daemon's sockets for agents in a sandbox; undefined: telemetry is off. */
+  readonly podSockets: string | undefined
   readonly extra: Variables
   /** The vault's socket and the agent's key file, where its clients look for them. */
   readonly vault: VaultPlace | undefined
@@ -43,6 +45,8 @@ export interface ExecPlan {
   readonly own: NodeJS.ProcessEnv
   readonly directory: string
   readonly warn: (text: string) => void
+  /** Called as soon as the process of the command is known. */
+  readonly started?: (process: Launched) => void
 }
 
 const FILTER = 'filter.bpf'
@@ -80,6 +84,9 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
   })
   const hasView = sandbox.kind === 'bubblewrap'
   if (!hasView) plan.warn('without bubblewrap no system call is refused and no file is hidden')
+  const sockets = podSocketsSeen(plan, hasView)
+  if (plan.podSockets !== undefined && sockets === undefined)
+    plan.warn('without bubblewrap a user of its own can claim nothing and sends no events')
   const repository = plan.repository !== undefined && hasView ? `${ROOM}/repo` : plan.repository
   if (plan.uid !== undefined) {
     // Under bubblewrap its directories are mounted where it reaches them.
@@ -99,6 +106,7 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
       own: plan.own,
       pod: {},
       run: {
+        ...podPlaces(sockets),
         ...moved,
         ...(repository !== undefined && { REPO_PATH: repository }),
       },
@@ -107,7 +115,26 @@ export async function execAgent(plan: ExecPlan): Promise<number> {
     }),
     directory: hasView ? '/' : (directory ?? work),
     filterFile,
+    started: plan.started,
   })
+}
+
+/**
+ * Where the agent finds the daemon's own sockets. Bytes are never passed on to them: the kernel would tell the daemon
+ * of the one who passes them, and not of the agent.
+ */
+function podSocketsSeen({ podSockets, uid }: ExecPlan, hasView: boolean): string | undefined {
+  if (podSockets === undefined || hasView) return podSockets && POD
+  // The home is closed to other users.
+  return uid === undefined ? podSockets : undefined
+}
+
+function podPlaces(directory: string | undefined): Variables {
+  if (directory === undefined) return {}
+  return {
+    ENVPOD_SOCKET: join(directory, 'queue.sock'),
+    ENVPOD_IDENTITY_SOCKET: join(directory, 'identity.sock'),
+  }
 }
 
 /** The directories that a run writes in, made and given to its user when they are still ours. */
@@ -194,6 +221,7 @@ function mountPlan(
     closed: listeningSockets().filter(
       (path) => (!isHidden(path) || isShown(path)) && !shown.includes(path),
     ),
+    pod: plan.podSockets,
     openTemporary: plan.uid !== undefined,
   }
 }

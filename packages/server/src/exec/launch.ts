@@ -17,6 +17,13 @@ export interface Launch {
   /** Where a sandbox without mounts starts it. */
   readonly directory: string
   readonly filterFile: string
+  /** Called as soon as the process of the command is known; not for one that was over before. */
+  readonly started?: ((process: Launched) => void) | undefined
+}
+
+export interface Launched {
+  /** Outside of the sandbox. */
+  readonly pid: number
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'] as const
@@ -29,6 +36,7 @@ export async function launch({
   environment,
   directory,
   filterFile,
+  started,
 }: Launch): Promise<number> {
   const [program = '', ...args] = [...sandbox.prefix, ...command]
   const hasView = sandbox.kind === 'bubblewrap'
@@ -46,12 +54,22 @@ export async function launch({
     closeSync(filter)
   }
   const agent = hasView ? insideOf(child) : async () => child.pid
+  if (started !== undefined) void told(child, agent, started)
   const release = takeSignals((signal) => void forward(signal, child, agent))
   try {
     return await ended(child)
   } finally {
     release()
   }
+}
+
+async function told(
+  child: ChildProcess,
+  agent: () => Promise<number | undefined>,
+  started: (process: Launched) => void,
+): Promise<void> {
+  const pid = (await agent()) ?? child.pid
+  if (pid !== undefined) started({ pid })
 }
 
 function ended(child: ChildProcess): Promise<number> {

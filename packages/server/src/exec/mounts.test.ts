@@ -9,6 +9,7 @@ const PLAN = {
   hidden: ['/tmp/project/home'],
   closed: ['/tmp/project/dev.sock'],
   openTemporary: false,
+  pod: '/home/v/run/p',
 }
 
 test('what is hidden is mounted after what is shown, and the room last of all', () => {
@@ -21,6 +22,7 @@ test('what is hidden is mounted after what is shown, and the room last of all', 
     '--ro-bind /dev/null /tmp/project/dev.sock',
     '--tmpfs /tmp/project/home --remount-ro /tmp/project/home',
     '--ro-bind /run/vestry-x /run/vestry',
+    '--ro-bind /home/v/run/p /run/envpod',
     '--bind /home/w /run/vestry/work',
     '--ro-bind /run/vestry-x/sanctum /run/vestry/work/.sanctum',
   ].map((part) => text.indexOf(part))

@@ -20,9 +20,14 @@ export interface MountPlan {
   readonly hidden: readonly string[]
   /** Sockets that are seen and lead nowhere. */
   readonly closed: readonly string[]
+  /** Directory of the sockets of claims and events, seen where their clients look; undefined: there are none. */
+  readonly pod: string | undefined
   /** Everybody may write in the temporary directories, as the agent is another user than we are. */
   readonly openTemporary: boolean
 }
+
+/** Where claims are made and events are sent, from inside. */
+export const POD = '/run/envpod'
 
 /** Sockets and temporary files of everybody. */
 export const PRIVATE = ['/run', '/tmp', '/var/tmp'] as const
@@ -42,6 +47,8 @@ export function mountArguments(plan: MountPlan): string[] {
     ...plan.closed.flatMap((path) => ['--ro-bind', '/dev/null', path]),
     ...plan.hidden.flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
     ...['--ro-bind', plan.room, ROOM],
+    // The directory and not its sockets: those of a daemon that was started anew are others.
+    ...(plan.pod === undefined ? [] : ['--ro-bind', plan.pod, POD]),
     ...Object.entries(plan.writable).flatMap(([name, from]) => ['--bind', from, `${ROOM}/${name}`]),
     // Later, for one of them may lie in a directory of the others.
     ...Object.entries(plan.readable).flatMap(([name, from]) => [

@@ -25,7 +25,12 @@ export function sandboxProblems({
     try {
       writeFileSync(filterFile, compileProfile(agentProfile(), hostArchitecture()), { mode: 0o600 })
       const nothing = { writable: {}, readable: {}, shown: [], hidden: [], closed: [] }
-      const mounts = mountArguments({ ...nothing, room: room.path, openTemporary: false })
+      const mounts = mountArguments({
+        ...nothing,
+        room: room.path,
+        pod: undefined,
+        openTemporary: false,
+      })
       chooseSandbox(kind, { path, uid, mounts, filterFile, directory: '/' })
       return undefined
     } catch (error) {

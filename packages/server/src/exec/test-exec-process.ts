@@ -9,6 +9,7 @@ try {
     command: [],
     run: {},
     pod: {},
+    podSockets: undefined,
     extra: {},
     vault: undefined,
     repository: undefined,

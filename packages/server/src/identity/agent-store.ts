@@ -52,6 +52,7 @@ export class AgentStore implements Disposable {
   readonly #byName: RecentMap<string, Entry | undefined>
   readonly #byId: RecentMap<string, Entry | undefined>
   readonly #unsubscribe: () => void
+  readonly #listeners = new Set<(agent: Agent) => void>()
   #decoy: AgentRow | undefined
   /** Raised with each invalidation, so that a read begun before it does not fill the cache after it. */
   #epoch = 0
@@ -149,6 +150,12 @@ export class AgentStore implements Disposable {
     return this.#update(name, (agent, nowMs) => amend(agent, changes, nowMs))
   }
 
+  /** Called with what an agent has become, before whoever changed it is answered; changes of this node only. */
+  onUpdate(listener: (agent: Agent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   /** Empties the cache, as sealing demands: the decoy row was made with the keys of that seal. */
   drop(): void {
     this.#forget()
@@ -191,6 +198,7 @@ export class AgentStore implements Disposable {
       return agent
     })
     this.#forget()
+    for (const listener of this.#listeners) listener(changed.value)
     return changed
   }
 

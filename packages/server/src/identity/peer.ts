@@ -8,6 +8,7 @@ import type { Peer } from './caller.ts'
 
 const SOL_SOCKET = 1
 const SO_PEERCRED = 17
+const SO_PEERPIDFD = 77
 /** struct ucred: pid, uid, gid, 32 bits each. */
 const UCRED_BYTES = 12
 /** What the kernel answers for a socket without credentials, a TCP one for instance. */
@@ -46,6 +47,27 @@ export function unixPeer(socket: Socket): Peer {
     uid,
     gid: value.readUInt32LE(8),
   }
+}
+
+/**
+ * A descriptor that stands for the peer's very process, whoever gets its number later. The caller closes it.
+ * @returns undefined where the kernel has none to give.
+ */
+export function peerPidfd(socket: Socket): number | undefined {
+  native ??= loadNative()
+  const fd = descriptor(socket)
+  if ('missing' in native || fd === undefined) return undefined
+  const value = Buffer.alloc(4)
+  const length = [value.length]
+  if (native.call(fd, SOL_SOCKET, SO_PEERPIDFD, value, length) !== 0) return undefined
+  const pidfd = value.readInt32LE(0)
+  return pidfd >= 0 ? pidfd : undefined
+}
+
+/** Why no peer of any socket can be known on this machine; undefined where the kernel can be asked. */
+export function peersUnavailable(): string | undefined {
+  native ??= loadNative()
+  return 'missing' in native ? native.missing : undefined
 }
 
 export function tcpPeer(socket: Socket, transport: 'tcp' | 'http' = 'tcp'): Peer {

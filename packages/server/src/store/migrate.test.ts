@@ -204,6 +204,17 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
     retired_at: never,
     mac: bytes,
   },
+  claim_terms: { id: 'a', terms_json: '{}', updated_at: 1, mac: bytes },
+  claim: {
+    id: 'jti_1',
+    agent_id: 'a',
+    node: 'n',
+    boot_id: 'b',
+    definition_json: '{}',
+    issued_at: 1,
+    expires_at: 2,
+    mac: bytes,
+  },
   audit_index: {
     node: '',
     seq: 1,

@@ -47,6 +47,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, name: 'what an approval is about', statements: explainApprovals },
   { version: 6, name: 'gateway and journal', statements: gatewayTables },
   { version: 7, name: 'runs', statements: runTables },
+  { version: 8, name: 'claims', statements: claimTables },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -392,6 +393,34 @@ function runTables({ engine, integer, bytes, table }: Dialect): readonly string[
       "retired_at" ${integer},
       "mac" ${bytes} not null
     ) ${table}`,
+  ]
+}
+
+/** Which processes may be which agent, and which are. */
+function claimTables({ engine, integer, bytes, table }: Dialect): readonly string[] {
+  const guarded = ['claim_terms']
+  return [
+    `create table "claim_terms" (
+      "id" text primary key not null,
+      "terms_json" text not null,
+      "updated_at" ${integer} not null,
+      "mac" ${bytes} not null
+    ) ${table}`,
+    ...(engine === 'sqlite' ? sqliteTriggers(guarded) : postgresTriggers(guarded)),
+
+    `create table "claim" (
+      "id" text primary key not null,
+      "agent_id" text not null,
+      "node" text not null,
+      "boot_id" text not null,
+      "definition_json" text not null,
+      "issued_at" ${integer} not null,
+      "expires_at" ${integer} not null,
+      "mac" ${bytes} not null
+    ) ${table}`,
+    `create index "claim_node" on "claim" ("node")`,
+    `create index "claim_agent" on "claim" ("agent_id", "expires_at")`,
+    `create index "claim_expiry" on "claim" ("expires_at")`,
   ]
 }
 

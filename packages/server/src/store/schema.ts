@@ -256,6 +256,26 @@ export interface Tables {
     retired_at: number | null
     mac: Uint8Array
   }
+  /** What an agent's processes may claim; agents without a row have the standard terms. `id` is the agent's. */
+  claim_terms: {
+    id: string
+    terms_json: string
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** Which process is which agent. A row goes when its claim ends; the MAC covers all of it. */
+  claim: {
+    /** The `jti`. */
+    id: string
+    agent_id: string
+    /** The node on whose host the process runs, and the boot of that host: a pid means nothing elsewhere. */
+    node: string
+    boot_id: string
+    definition_json: string
+    issued_at: number
+    expires_at: number
+    mac: Uint8Array
+  }
   /** Query index over the audit log; can be rebuilt from it. */
   audit_index: {
     /** Each node writes a chain of its own; empty where only one node exists. */
@@ -303,6 +323,8 @@ const NAMES: Record<keyof Tables, true> = {
   tool: true,
   run: true,
   run_key: true,
+  claim_terms: true,
+  claim: true,
   audit_index: true,
 }
 export const TABLE_NAMES: readonly string[] = Object.keys(NAMES).sort()
