@@ -14,6 +14,8 @@ const ALL = [
   'gateway',
   'llm',
   'journal',
+  'coat',
+  'telemetry',
 ]
 const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
 const flags = process.argv.slice(2).filter((argument) => argument.startsWith('-'))

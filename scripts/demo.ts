@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { styleText } from 'node:util'
 import { agentChapter } from './demo/agent-chapter.ts'
+import { coatChapter } from './demo/coat-chapter.ts'
 import { gatewayChapter } from './demo/gateway-chapter.ts'
 import { startProviders } from './demo/providers.ts'
 import { dim, holds, must, Stage, say, title } from './demo/stage.ts'
@@ -24,6 +25,7 @@ try {
   const told = [
     ...(await gatewayChapter(stage, { keys, seen: providers.seen })),
     ...(await agentChapter(stage)),
+    ...(await coatChapter(stage, api.port)),
   ]
 
   title('Proof')

@@ -36,8 +36,9 @@ import { forgetRestored, rememberRestored } from './restored.ts'
 
 /**
  * Everything that cannot be made anew. Counters, leases and the query index can. Tokens and the journal stay
- * behind on purpose: old ones would undo revocations and send again what was sent since. Runs come along, since their
- * rows are part of the signed fingerprint, and are closed when the restored vault is opened.
+ * behind on purpose: old ones would undo revocations and send again what was sent since. So do claims, whose processes
+ * are elsewhere. Runs come along, since their rows are part of the signed fingerprint, and are closed when the restored
+ * vault is opened.
  */
 const TABLES = [
   'meta',
@@ -53,6 +54,7 @@ const TABLES = [
   'tool',
   'run',
   'run_key',
+  'claim_terms',
 ] as const satisfies readonly (keyof Tables)[]
 
 const PAGE = 500
@@ -358,6 +360,7 @@ const KEYS = {
   tool: ['id'],
   run: ['id'],
   run_key: ['id'],
+  claim_terms: ['id'],
 } as const satisfies Record<(typeof TABLES)[number], readonly [string, ...string[]]>
 
 function replaceBytes(_key: string, value: unknown): unknown {

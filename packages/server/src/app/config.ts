@@ -12,6 +12,8 @@ import { MAX_SVID_TTL } from '../identity/runs/svid.ts'
 import { readYaml } from '../json/yaml.ts'
 import { LlmSettings } from '../llm/settings.ts'
 import { nearest } from '../policy/nearest.ts'
+import { TelemetrySettings } from '../telemetry/settings.ts'
+import { withOtelSources } from './otel-sources.ts'
 
 const seconds = (max: number) => z.int().min(1).max(max)
 const Rate = z.strictObject({
@@ -121,7 +123,7 @@ export const Config = z.strictObject({
     .prefault({}),
   gateway: GatewaySettings.prefault({}),
   llm: LlmSettings.prefault({}),
-  telemetry: z.strictObject({ pod_name: z.string().min(1).max(128).optional() }).prefault({}),
+  telemetry: TelemetrySettings.prefault({}),
   audit: z
     .strictObject({
       rotate_bytes: z.int().min(1_048_576).default(268_435_456),
@@ -134,14 +136,17 @@ export const Config = z.strictObject({
 })
 export type Config = z.output<typeof Config>
 
-/** @param file Absent is fine when it is the home's own file; `required` names one the user gave. */
+/**
+ * @param file Absent is fine when it is the home's own file; `required` names one the user gave, `pod` a
+ *   `pod.yaml` whose settings of the export win.
+ */
 export function loadConfig(
   file: string,
   env: NodeJS.ProcessEnv,
-  { required = false }: { required?: boolean } = {},
+  { required = false, pod }: { required?: boolean; pod?: string | undefined } = {},
 ): Config {
   const raw = existsSync(file) || required ? readFile(file) : {}
-  const merged = withEnvironment(raw, env)
+  const merged = withOtelSources(withEnvironment(raw, env), { env, podFile: pod })
   const parsed = Config.safeParse(merged)
   if (parsed.success) return parsed.data
   throw new VestryError('CONFIG_INVALID', parsed.error.issues.map(describeIssue).join('; '), {

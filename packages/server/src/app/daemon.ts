@@ -8,6 +8,7 @@ import { createHttp } from '../http/server.ts'
 import { defineProcessMetrics } from '../metrics/process-metrics.ts'
 import { Registry } from '../metrics/registry.ts'
 import type { Secret } from '../seal/secret.ts'
+import { correlationVerbs } from '../telemetry/correlation/verbs.ts'
 import { assemble, openAudit, openHomeStore, type Parts } from './assemble.ts'
 import { AutoSeal } from './auto-seal.ts'
 import type { Config } from './config.ts'
@@ -27,6 +28,7 @@ import { runRoutes } from './run-routes.ts'
 import { assembleRuns, type RunsPart } from './runs-part.ts'
 import { onSessionEnd } from './session-end.ts'
 import { assertHttpHost, closeHttp, isLoopback, listenHttp, vaultTcp } from './tcp-listening.ts'
+import { assembleTelemetry, assertTelemetrySockets } from './telemetry-part.ts'
 
 const DRAIN_MS = 10_000
 
@@ -44,6 +46,8 @@ export interface DaemonOptions {
   /** Borrowed. Opens the vault at start, and closes the first slot of a new one. */
   readonly passphrase: Secret | undefined
   readonly warn: (line: string) => void
+  /** Where agents look for the sockets of their pod; `/run/envpod` unless told. */
+  readonly podDirectory?: string | undefined
 }
 
 export interface Daemon {
@@ -72,6 +76,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     runPaths(home, '').socket,
   ])
     assertSocketPath(path)
+  assertTelemetrySockets(home, config)
   await using undo = new AsyncDisposableStack()
   const debugger_ = undo.use(keepDebuggerShut())
   makeHome(home)
@@ -123,6 +128,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     draining,
     warn,
   })
+  const telemetry = assembleTelemetry(parts, {
+    gateway,
+    registry,
+    env: options.env,
+    podDirectory: options.podDirectory,
+    warn,
+  })
   const autoSeal = new AutoSeal({
     idleSeconds: config.vault.auto_seal_idle,
     now: () => performance.now(),
@@ -132,6 +144,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     gateway,
     runs,
     llm,
+    telemetry,
     acceptRollback: options.acceptRollback,
     describe: async () => ({
       version: VERSION,
@@ -142,6 +155,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       http: ready?.http,
       llm_socket: ready?.llm_socket,
       open_runs: await runs.runs.countOpen(),
+      telemetry: telemetry.describe(),
     }),
     onState: () => {
       const sealed = parts.seal.state !== 'unsealed'
@@ -162,7 +176,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await openVault(parts, store, lifecycle, options)
 
   undo.use(defineProcessMetrics(registry))
-  const verbs = [...VERBS, ...gateway.verbs, ...runs.verbs, ...llm.verbs]
+  const verbs = [
+    ...VERBS,
+    ...gateway.verbs,
+    ...runs.verbs,
+    ...llm.verbs,
+    ...telemetry.verbs,
+    ...correlationVerbs(parts.podName),
+  ]
   const listeners = createListeners(parts, lifecycle, {
     draining,
     verbs,
@@ -202,11 +223,16 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await Promise.all([
       listeners.close(DRAIN_MS),
       runs.drain(DRAIN_MS),
+      telemetry.drain(DRAIN_MS),
       Promise.all([gateway.drain(DRAIN_MS), llm.drain(DRAIN_MS)]).then(() =>
         closeHttp(http, DRAIN_MS),
       ),
     ])
   })
+  // Before all others: what they do can then be told.
+  const pod = await telemetry.pod()
+  audit.setPodId(pod.id)
+  const sockets = await telemetry.listen()
   await listeners.open(home, config)
   if (tcp !== undefined) await listeners.openTcp(tcp)
   const llmSocket = await llm.listen()
@@ -220,6 +246,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     vault_socket: config.vault.socket ?? home.vaultSocket,
     admin_socket: home.adminSocket,
     llm_socket: llmSocket,
+    ...sockets,
+    ...(sockets !== undefined && { pod_id: pod.id, pod_name: pod.name }),
     ...(listeners.tcp() !== undefined && { vault_tcp: listeners.tcp() as string }),
     admin_key_file: home.adminKey,
   }

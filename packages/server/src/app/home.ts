@@ -16,6 +16,12 @@ export interface Home {
   readonly vaultSocket: string
   readonly adminSocket: string
   readonly llmSocket: string
+  readonly queueSocket: string
+  readonly identitySocket: string
+  /** The same two for agents in a sandbox, which see this directory and nothing around it. */
+  readonly podSockets: string
+  /** How far the record was exported. */
+  readonly exportState: string
   /** Sockets of runs, one each. */
   readonly sidecars: string
   /** Tokens and directories of runs. */
@@ -52,6 +58,10 @@ export function homeAt(given: string | undefined, env: NodeJS.ProcessEnv): Home 
     vaultSocket: join(run, 'vault.sock'),
     adminSocket: join(run, 'admin.sock'),
     llmSocket: join(run, 'llm.sock'),
+    queueSocket: join(run, 'queue.sock'),
+    identitySocket: join(run, 'identity.sock'),
+    podSockets: join(run, 'p'),
+    exportState: join(dir, 'data', 'otlp-export.json'),
     sidecars: join(run, 's'),
     runs: join(dir, 'runs'),
     runKeys: join(dir, 'data', 'run-keys.json'),

@@ -14,6 +14,7 @@ import { checkRestored, forgetRestored } from './restored.ts'
 import type { RunsPart } from './runs-part.ts'
 import { keepServerKey } from './server-key.ts'
 import { StoreHeads } from './store-heads.ts'
+import type { TelemetryPart } from './telemetry-part.ts'
 import { TermRotation } from './term-rotation.ts'
 import { Workers } from './workers.ts'
 
@@ -28,6 +29,7 @@ export function createLifecycle(
     gateway: GatewayPart
     runs: RunsPart
     llm: LlmPart
+    telemetry: TelemetryPart
     acceptRollback: boolean
     describe: () => Promise<Record<string, unknown>>
     /** Called when the vault was opened or sealed. */
@@ -107,6 +109,7 @@ export function createLifecycle(
       await reload.load()
       await options.runs.open()
       await options.gateway.open()
+      await options.telemetry.open()
       const state = await heads.state()
       assertSame()
       await audit.append({ ...note('vault.unseal', 'the vault is open'), data: state }, 'synced')
@@ -116,7 +119,7 @@ export function createLifecycle(
     } catch (error) {
       reload.stop('the vault was not opened')
       options.runs.close()
-      await Promise.all([options.gateway.close(), options.llm.close()])
+      await Promise.all([options.gateway.close(), options.llm.close(), options.telemetry.close()])
       await seal.seal('refused')
       dropKeys()
       throw error
@@ -158,7 +161,11 @@ export function createLifecycle(
     vault.wraps.clear()
     options.runs.close()
     reload.stop('the vault is sealed')
-    const wiresClosed = Promise.all([options.gateway.close(), options.llm.close()])
+    const wiresClosed = Promise.all([
+      options.gateway.close(),
+      options.llm.close(),
+      options.telemetry.close(),
+    ])
     const flushed = parts.leaseRows.flush().catch(() => undefined)
     try {
       // From this call on everybody else gets VAULT_LOCKED.
@@ -191,6 +198,7 @@ export function createLifecycle(
     options.gateway.onChange(tables)
     options.runs.onChange(tables)
     options.llm.onChange(tables)
+    options.telemetry.onChange(tables)
     // What another node changed must hold here from the next request on.
     if (tables.includes('policy')) reload.load().catch(() => undefined) // closed, and retried
     if (tables.includes('agent')) void recheckAgents(parts)

@@ -11,6 +11,11 @@ export interface Ready {
   readonly vault_socket: string
   readonly admin_socket: string
   readonly llm_socket: string
+  /** Absent when telemetry is off. */
+  readonly queue_socket?: string
+  readonly identity_socket?: string
+  readonly pod_id?: string
+  readonly pod_name?: string
   readonly vault_tcp?: string
   readonly admin_key_file: string
   readonly sealed?: true

@@ -11,7 +11,7 @@ import { aad } from '../seal/aad.ts'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
 
-/** Those with the triggers of migrations 2, 6 and 7. */
+/** Those with the triggers of migrations 2, 6, 7 and 8. */
 const GUARDED = [
   'agent',
   'operator',
@@ -21,6 +21,7 @@ const GUARDED = [
   'credential_version',
   'tool',
   'run',
+  'claim_terms',
 ] as const satisfies readonly (keyof Tables)[]
 type Guarded = (typeof GUARDED)[number]
 type Sums = Record<Guarded, bigint>

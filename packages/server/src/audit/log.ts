@@ -55,6 +55,7 @@ export class AuditLog implements AsyncDisposable {
   #state: 'ok' | 'failed' | 'recovering' = 'ok'
   #closing: Promise<void> | undefined
   #signer: Signer | undefined
+  #podId: string | undefined
   #outage: Outage | undefined
 
   #queue: Pending[] = []
@@ -79,6 +80,7 @@ export class AuditLog implements AsyncDisposable {
 
   private constructor(options: AuditLogOptions, lock: Disposable, found: Recovered) {
     this.#options = options
+    this.#podId = options.podId
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#lock = lock
     this.#file = new ChainFile(options.dir, options.openFile ?? openLogFile, found)
@@ -173,6 +175,11 @@ export class AuditLog implements AsyncDisposable {
     if (signer === undefined) return
     this.#checkpointDue = true
     this.#planDrain()
+  }
+
+  /** Known once the store was read, which is later than the log begins: it stands at the head of the next segment. */
+  setPodId(podId: string): void {
+    this.#podId = podId
   }
 
   /** @param fn Called with each checkpoint once it is on disk. @returns Stops the calls. */
@@ -541,7 +548,8 @@ export class AuditLog implements AsyncDisposable {
     how: Pick<Opening, 'previous' | 'legacy' | 'started'>,
     resolve?: (seq: number) => void,
   ): Pending {
-    const { podId, podName } = this.#options
+    const { podName } = this.#options
+    const podId = this.#podId
     const openFrom = this.#intents.oldest
     const entry = openEntry({
       chain: this.#chain,

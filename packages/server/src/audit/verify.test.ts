@@ -107,7 +107,7 @@ test('an untouched log is intact, and the report says what that covers', async (
   expect(report.checkpoints).toBeGreaterThan(7)
 })
 
-test('vault §28.51: a modified byte anywhere is found', async () => {
+test('vault §28.51, telemetry §16.33: a modified byte anywhere is found', async () => {
   await check(
     fc.asyncProperty(
       anyRecord(),
@@ -136,7 +136,7 @@ test('vault §28.51: a modified byte anywhere is found', async () => {
   )
 })
 
-test('vault §28.51: a removed line is missing, or the log is truncated when it was the last', async () => {
+test('vault §28.51, telemetry §16.33: a removed line is missing, or the log is truncated when it was the last', async () => {
   await check(
     fc.asyncProperty(anyRecord(), async (n) => {
       const { bad, status } = await verifyChanged((segments) => {
@@ -150,7 +150,7 @@ test('vault §28.51: a removed line is missing, or the log is truncated when it 
   )
 })
 
-test('vault §28.51: an inserted line is found, be it a copy, a forgery or noise', async () => {
+test('vault §28.51, telemetry §16.33: an inserted line is found, be it a copy, a forgery or noise', async () => {
   await check(
     fc.asyncProperty(anyRecord(), fc.constantFrom('copy', 'forged', 'noise'), async (n, how) => {
       const { bad } = await verifyChanged((segments) => {
@@ -164,7 +164,7 @@ test('vault §28.51: an inserted line is found, be it a copy, a forgery or noise
   )
 })
 
-test('vault §28.51: swapped lines are found', async () => {
+test('vault §28.51, telemetry §16.33: swapped lines are found', async () => {
   await check(
     fc.asyncProperty(anyRecord(), anyRecord(), async (a, b) => {
       fc.pre(a !== b)
@@ -180,7 +180,7 @@ test('vault §28.51: swapped lines are found', async () => {
   )
 })
 
-test('vault §28.51: a removed tail is truncation, by audit.head or by the head in the store', async () => {
+test('vault §28.51, telemetry §16.33: a removed tail is truncation, by audit.head or by the head in the store', async () => {
   const storeHead = await lastHead()
   await check(
     fc.asyncProperty(fc.integer({ min: 1, max: 15 }), fc.boolean(), async (count, byStore) => {
@@ -197,7 +197,7 @@ test('vault §28.51: a removed tail is truncation, by audit.head or by the head 
   )
 })
 
-test('without any head a cut tail goes unseen, and the report says that it would', async () => {
+test('telemetry §16.33: without any head a cut tail goes unseen, and the report says that it would', async () => {
   const report = await verifyChanged((segments, copy) => {
     segments[2]?.lines.splice(-5)
     rmSync(join(copy, 'audit.head'))

@@ -56,6 +56,7 @@ export class Approvals {
   readonly #store: Store
   readonly #guard: RowGuard
   readonly #now: () => number
+  readonly #listeners = new Set<(decided: Approval) => void>()
 
   /** @param guard Signs each row: whoever can write the store must not be able to answer for an operator. */
   constructor(store: Store, guard: RowGuard, now: () => number) {
@@ -107,6 +108,37 @@ export class Approvals {
     }
   }
 
+  /**
+   * Puts a question on the operators' list that no policy asked for. Each is one of its own, however alike.
+   * @throws VestryError RATE_LIMITED when too many questions of this agent are open already.
+   */
+  async submit({ params, policies, ...request }: ApprovalRequest): Promise<Approval> {
+    const digest = createHash('sha256').update(canonicalJson(params)).digest('hex')
+    const question = { ...request, digest, policy: policies.join() }
+    const row = await this.#store.write((trx) => ask(trx, question, this.#guard, this.#now()))
+    return openRow(row, this.#guard)
+  }
+
+  /** Those of one agent whose id begins so, the newest first. */
+  async owned(agentId: string, prefix: string): Promise<Approval[]> {
+    const rows = await this.#store.db
+      .selectFrom('approval')
+      .selectAll()
+      .where('agent_id', '=', agentId)
+      .where('id', 'like', `${prefix}%`)
+      .orderBy('requested_at', 'desc')
+      .limit(100)
+      .execute()
+    // An underscore stands for any character there.
+    return rows.filter(({ id }) => id.startsWith(prefix)).map((row) => openRow(row, this.#guard))
+  }
+
+  /** @param fn Called with each answer given here. @returns Stops the calls. */
+  onDecided(fn: (decided: Approval) => void): () => void {
+    this.#listeners.add(fn)
+    return () => this.#listeners.delete(fn)
+  }
+
   async list(state?: Approval['state']): Promise<Approval[]> {
     let query = this.#store.db
       .selectFrom('approval')
@@ -143,7 +175,11 @@ export class Approvals {
         ...(until !== undefined && { expires_at: until }),
       })
     })
-    if (decided !== undefined) return openRow(decided, this.#guard)
+    if (decided !== undefined) {
+      const approval = openRow(decided, this.#guard)
+      for (const listener of this.#listeners) listener(approval)
+      return approval
+    }
     throw new VestryError('NOT_FOUND', `no open approval '${id}'`, {
       hint: 'It may have been decided or have lapsed; see "vestry approval list"',
     })
@@ -217,7 +253,7 @@ async function judge(
         missing.push(known.id)
         break
       default:
-        missing.push(await ask(trx, question, guard, nowMs))
+        missing.push((await ask(trx, question, guard, nowMs)).id)
     }
   }
   // All or nothing: a one-time yes is not spent on a call that another policy still holds back.
@@ -251,7 +287,7 @@ async function ask(
   { agentId, agentName, summary, reason, action, resource, digest, policy }: Question,
   guard: RowGuard,
   nowMs: number,
-): Promise<string> {
+): Promise<ApprovalRow> {
   const open = await trx
     .selectFrom('approval')
     .select(({ fn }) => fn.countAll<number>().as('count'))
@@ -265,31 +301,26 @@ async function ask(
       context: { scope: 'approvals', limit: MAX_PENDING, retry_after_ms: 60_000 },
     })
   }
-  const id = newApprovalId()
-  await trx
-    .insertInto('approval')
-    .values(
-      sealRow(
-        {
-          id,
-          agent_id: agentId,
-          agent: agentName,
-          action,
-          resource,
-          summary,
-          reason: reason ?? null,
-          params_digest: digest,
-          policy_id: policy,
-          state: 'pending',
-          scope: 'once',
-          requested_at: nowMs,
-          decided_at: null,
-          decided_by: null,
-          expires_at: nowMs + PENDING_FOR_MS,
-        },
-        guard,
-      ),
-    )
-    .execute()
-  return id
+  const row = sealRow(
+    {
+      id: newApprovalId(),
+      agent_id: agentId,
+      agent: agentName,
+      action,
+      resource,
+      summary,
+      reason: reason ?? null,
+      params_digest: digest,
+      policy_id: policy,
+      state: 'pending',
+      scope: 'once',
+      requested_at: nowMs,
+      decided_at: null,
+      decided_by: null,
+      expires_at: nowMs + PENDING_FOR_MS,
+    },
+    guard,
+  )
+  await trx.insertInto('approval').values(row).execute()
+  return row
 }

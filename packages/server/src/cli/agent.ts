@@ -1,6 +1,7 @@
 /** `vestry agent …`: who may log in. Private keys are made here and stay here; the daemon gets public ones. */
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
+import { agentClaimsCommand } from './agent-claims.ts'
 import { printAgentEnvironment } from './agent-env.ts'
 import { mayHaveHappened, setAside, withNewKeyFiles } from './agent-keys.ts'
 import { type Row, rowsOf } from './cell.ts'
@@ -145,6 +146,8 @@ export function agentCommands(program: Command, run: Run): void {
         printAgentEnvironment(io, name, options),
       ),
     )
+
+  agentClaimsCommand(agent, run)
 }
 
 function withKeyOptions(command: Command): Command {

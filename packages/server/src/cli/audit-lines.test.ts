@@ -51,3 +51,26 @@ test('other records are as they were', () => {
     /use on a\/b {2}upstream 201\n$/,
   )
 })
+
+test('an event of an agent tells what it is of, how it ended and where it belongs; a forged name is told', () => {
+  const event = {
+    kind: 'agent.llm.response',
+    payload: {
+      ...{ fn: 'ask\u001b[2J', status: 'error', duration_ms: 1_204, model: 'gpt-4o' },
+      ...{ usage: { input: 8, output: 5 }, error: { type: 'RATE' } },
+    },
+    envpod: { overwrote: ['subject.agent_id'] },
+  }
+  const record = {
+    ...{ seq: 7, timestamp: '2026-05-02T09:14:07.483Z', success: false, phase: 'single' },
+    ...{ actor: 'anonymous', action: 'agent_event', detail: 'agent.llm.response ask', pid: 41 },
+    ...{ source: 'coat', span: { span_id: 'sp_1' }, event },
+  }
+  expect(recordLine(record, noPaint)).toBe(
+    '     7  2026-05-02 09:14:07Z  ✗  anonymous         agent_event           agent.llm.response  ask\\x1b[2J  error  1.204s  RATE  gpt-4o  in 8  out 5  sp_1  pid 41  forged subject.agent_id\n',
+  )
+  // One that was too long to be kept whole is told by its detail.
+  expect(recordLine({ ...record, event: { truncated: true } }, noPaint)).toContain(
+    '  agent.llm.response ask\n',
+  )
+})

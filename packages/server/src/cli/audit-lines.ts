@@ -1,5 +1,6 @@
 /** Records and reports of the log as lines for a person. Pure. */
 import { cellText, counted, type Row, rowOf } from './cell.ts'
+import { durationText } from './span-text.ts'
 import type { Paint, Style } from './style.ts'
 import { facts } from './table.ts'
 import { usedNothing } from './trace-model-call.ts'
@@ -17,7 +18,9 @@ export function recordLine(record: Row, paint: Paint): string {
     mark,
     cellText(record['actor']).padEnd(16),
     cellText(record['action']).padEnd(20),
-    detailBeside(record['action'], record['detail']),
+    ...(record['source'] === 'coat'
+      ? agentEventFacts(record)
+      : [detailBeside(record['action'], record['detail'])]),
     ...modelFacts(record),
   ]
   const { code, status } = outcome
@@ -27,6 +30,38 @@ export function recordLine(record: Row, paint: Paint): string {
   const decision = rowOf(record, 'decision')['id']
   if (decision !== undefined) parts.push(paint('dim', cellText(decision)))
   return `${parts.join('  ')}\n`
+}
+
+/** Of an event of an agent: what it is of, how it ended, and where it belongs. */
+function agentEventFacts(record: Row): string[] {
+  const event = rowOf(record, 'event')
+  const payload = rowOf(event, 'payload')
+  const { kind } = event
+  if (typeof kind !== 'string') return [detailBeside(record['action'], record['detail'])]
+  const { input, output } = rowOf(payload, 'usage')
+  const { status, duration_ms: duration } = payload
+  const overwrote = rowOf(event, 'envpod')['overwrote']
+  const error = rowOf(payload, 'error')['type'] ?? payload['error']
+  return [
+    cellText(kind),
+    shown(payload['fn'] ?? payload['name'] ?? payload['host']),
+    shown(status),
+    typeof duration === 'number' ? durationText(duration) : undefined,
+    typeof error === 'string' ? cellText(error) : undefined,
+    shown(payload['response_model'] ?? payload['model']),
+    typeof input === 'number' ? `in ${input}` : undefined,
+    typeof output === 'number' ? `out ${output}` : undefined,
+    shown(rowOf(record, 'span')['span_id']),
+    record['agent'] === undefined && typeof record['pid'] === 'number'
+      ? `pid ${record['pid']}`
+      : undefined,
+    // It said to be somebody it was not.
+    Array.isArray(overwrote) ? `forged ${cellText(overwrote)}` : undefined,
+  ].filter((part) => part !== undefined)
+}
+
+function shown(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? cellText(value) : undefined
 }
 
 /** Of a call of a model: which one, where its name is not told already, and what it used and cost. */

@@ -3,6 +3,7 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { printExport } from './audit-export.ts'
 import { recordLine, verifyText } from './audit-lines.ts'
+import { printSpans, type SpansOptions } from './audit-spans.ts'
 import { verifyAudit } from './audit-verify.ts'
 import { base64Member } from './base64-member.ts'
 import { type Row, rowsOf } from './cell.ts'
@@ -28,13 +29,47 @@ interface FilterOptions {
   decision?: string
 }
 
+interface PodOptions {
+  readonly all?: boolean
+  readonly groupBySpan?: boolean
+}
+
 /** Records a page shows at most when nothing else is said. */
 const TAIL = 20
 const MAX_RECORDS = 5_000
 const MAX_VALUE_BYTES = 65_536
 
 export function auditCommands(program: Command, run: Run): void {
-  const audit = program.command('audit').description('the record of everything that happened')
+  const audit = program
+    .command('audit')
+    .description('the record of everything that happened')
+    .argument('[pod]', 'whose record: name or id of the pod of this daemon')
+    .option('--all', 'of every pod that this daemon keeps the record of')
+    .option('--group-by-span', 'by traces of agents: each span, and what it caused')
+    .option('--trace <id>', 'only this trace')
+    .option('--agent <name>', 'only traces of this agent')
+    .option('--anonymous', 'only traces of callers without a claim')
+    .option('--since <time>', 'from this time on, or an age such as 2h', moment('--since'))
+    .option('--until <time>', 'before this time', moment('--until'))
+    .option('--no-kernel', 'without what spans caused: only what agents say')
+    .option(
+      '--limit <n>',
+      `records read at most, the newest (default: 20000)`,
+      integer('--limit', 1, 200_000),
+    )
+    .action(
+      run(async (io, pod: string | undefined, options: SpansOptions & PodOptions) => {
+        const { groupBySpan, all } = options
+        if (all === true && pod !== undefined)
+          throw new VestryError('USAGE', 'give a pod or --all, not both')
+        if (groupBySpan !== true) {
+          throw new VestryError('USAGE', 'audit expects --group-by-span, or one of its commands', {
+            hint: 'Try "vestry audit tail", or "vestry audit --help"',
+          })
+        }
+        await printSpans(io, pod, options)
+      }),
+    )
 
   withFilterOptions(audit.command('tail'))
     .description('show the newest records')

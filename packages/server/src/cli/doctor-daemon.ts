@@ -6,6 +6,7 @@ import { type Check, fail, ok, warn } from './check.ts'
 import type { CommandIo } from './command-io.ts'
 import { checkBudgets, checkLlmSocket, checkProviders } from './doctor-models.ts'
 import { checkBundleRead, checkRunAgents } from './doctor-runs.ts'
+import { checkTelemetry } from './doctor-telemetry.ts'
 import { failureOf } from './failure.ts'
 import { toolState } from './tool-text.ts'
 
@@ -61,6 +62,7 @@ async function inside(admin: AdminClient, config: Config | undefined): Promise<C
     ...checkTools(rowsOf(tools, 'tools')),
     ...(await models(admin, show, config)),
     ...(await runs(admin, config)),
+    ...checkTelemetry(rowOf(show, 'telemetry')),
   ]
 }
 

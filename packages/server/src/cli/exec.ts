@@ -1,13 +1,15 @@
 /** `vestry exec`: starts an agent process that has no network but Vestry's sockets, and ends as it ends. */
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
+import type { ExecPlan } from '../exec/exec.ts'
 import type { VaultPlace } from '../exec/places.ts'
 import { isRow, type Row } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
+import { failureOf } from './failure.ts'
 import { integer, list, oneOf } from './option-value.ts'
 
 interface ExecOptions {
@@ -57,10 +59,10 @@ async function exec(io: CommandIo, command: string[], options: ExecOptions): Pro
   const { agent, run } = await facts(io, options)
   const own = process.getuid?.() ?? 0
   const name = String(agent?.['name'] ?? '')
-  io.exitCode = await execAgent({
+  const uid = agentUid(own, run?.['RUN_ID'] ?? name, options.uid)
+  const plan: Omit<ExecPlan, 'pod' | 'podSockets'> = {
     command,
     run: run ?? {},
-    pod: podVariables(io, agent, options.pod),
     extra,
     // A run alone is what its tokens say; the agent's own key comes with its name.
     vault: options.agent === undefined ? undefined : vaultOf(io, name),
@@ -68,12 +70,71 @@ async function exec(io: CommandIo, command: string[], options: ExecOptions): Pro
     shown: (options.read ?? []).map((path) => existing('--read', path)),
     // Also the homes that are not this one: keys lie there too.
     hidden: [io.home.dir, ...['.vestry', '.sanctum'].map((place) => join(homedir(), place))],
-    uid: agentUid(own, run?.['RUN_ID'] ?? name, options.uid),
+    uid,
     sandbox: options.sandbox,
     own: io.env,
     directory: process.cwd(),
     warn: (text) => io.warn(text),
+  }
+  const told = await announced(io, {
+    agent: name,
+    run: run?.['RUN_ID'],
+    command: basename(command[0] ?? '').slice(0, 256),
+    uid: uid ?? own,
   })
+  let code: number | undefined
+  try {
+    code = await execAgent({
+      ...plan,
+      pod: { ...podVariables(io, agent, options.pod), ...told.variables },
+      podSockets: existsSync(io.home.podSockets) ? io.home.podSockets : undefined,
+      started: told.started,
+    })
+    io.exitCode = code
+  } finally {
+    await told.ended(code)
+  }
+}
+
+interface Announced {
+  /** What the daemon gives the agent. */
+  readonly variables: Readonly<Record<string, string>>
+  started(process: { readonly pid: number }): void
+  ended(exitCode: number | undefined): Promise<void>
+}
+
+/**
+ * Tells the daemon of the process: that it will be, so that it may claim what it is, that it has begun, and how it
+ * ended. A daemon that cannot be told any more keeps no agent from running on.
+ */
+async function announced(
+  io: CommandIo,
+  facts: { agent: string; run: string | undefined; command: string; uid: number },
+): Promise<Announced> {
+  const given = await io.call('exec.begin', facts)
+  const beganMs = performance.now()
+  const unrecorded = (what: string) => (error: unknown) =>
+    io.warn(`the ${what} of the agent is not recorded: ${failureOf(error).message}`)
+  let pid: number | undefined
+  let recorded: Promise<unknown> = Promise.resolve()
+  return {
+    variables: variables({
+      ENVPOD_AGENT_NAME: facts.agent,
+      ENVPOD_POD_PUBLIC_KEY: given['pod_public_key'],
+      ENVPOD_AGENT_TOKEN: given['agent_token'],
+    }),
+    started: (process) => {
+      pid = process.pid
+      recorded = io.call('exec.started', { ...facts, pid }).catch(unrecorded('start'))
+    },
+    ended: async (exitCode) => {
+      await recorded
+      const duration = { duration_ms: Math.round(performance.now() - beganMs) }
+      await io
+        .call('exec.ended', { ...facts, pid, exit_code: exitCode, ...duration })
+        .catch(unrecorded('end'))
+    },
+  }
 }
 
 type Call = (verb: string, params: Row) => Promise<Row>
@@ -153,8 +214,6 @@ function podVariables(
   const all = {
     ENVPOD_POD_ID: text('pod_id'),
     ENVPOD_POD_NAME: pod ?? text('pod_name') ?? hostname(),
-    ENVPOD_SOCKET: text('queue_socket'),
-    ENVPOD_IDENTITY_SOCKET: text('identity_socket'),
     ENVPOD_AGENT_ID: agent === undefined ? undefined : String(agent['name']),
     ENVPOD_AGENT_ROLE: agent === undefined ? undefined : String(agent['role']),
   }

@@ -6,6 +6,7 @@ import { inOurWords } from './aliases.ts'
 import { approvalCommands } from './approval.ts'
 import { auditCommands } from './audit.ts'
 import { backupCommands } from './backup.ts'
+import { claimCommands } from './claim.ts'
 import { addGlobalOptions, type Run, runner } from './command.ts'
 import { credentialCommands } from './cred.ts'
 import { doctorCommand } from './doctor.ts'
@@ -27,6 +28,7 @@ import { sessionCommands } from './session.ts'
 import { slotCommands } from './slot.ts'
 import { statusCommand } from './status.ts'
 import { stopCommand } from './stop.ts'
+import { telemetryCommands } from './telemetry.ts'
 import type { Terminal } from './terminal.ts'
 import { jsonText } from './terminal-text.ts'
 import { tokenCommands } from './token.ts'
@@ -100,12 +102,14 @@ export function createProgram(
     leaseCommands,
     llmCommands,
     sessionCommands,
+    claimCommands,
     approvalCommands,
     keyCommands,
     operatorCommands,
     slotCommands,
     auditCommands,
     traceCommands,
+    telemetryCommands,
     execCommand,
     forwardCommand,
     backupCommands,

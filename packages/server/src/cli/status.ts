@@ -40,7 +40,7 @@ const NOT_SHOWN = new Set([
   ...['initialized', 'sealed', 'features', 'protocol', 'limits', 'audit_available', 'audit'],
   ...['version', 'server_time', 'pid', 'started_at', 'home', 'dev', 'term', 'generation'],
   ...['credentials', 'agents', 'policies', 'leases', 'sessions', 'failed_unseals', 'policy_set'],
-  ...['http', 'llm_socket', 'open_runs'],
+  ...['http', 'llm_socket', 'open_runs', 'telemetry'],
 ])
 
 function statusText(status: Row, paint: Paint): string {
@@ -66,12 +66,26 @@ function statusText(status: Row, paint: Paint): string {
       ['home', status['home']],
       ['http', status['http']],
       ['llm socket', status['llm_socket']],
+      ['telemetry', telemetryText(rowOf(status, 'telemetry'))],
       ['audit log', auditText(status)],
       ...(sealed === true ? [] : contents(status)),
       ...rest,
     ],
     paint,
   )}`
+}
+
+function telemetryText(telemetry: Row): readonly unknown[] | string | undefined {
+  const { enabled, sockets, connections, claims, claims_unavailable: why, last_gap } = telemetry
+  if (enabled === undefined) return undefined
+  if (enabled === false) return 'off'
+  const { at, missing } = rowOf(telemetry, 'last_gap')
+  return [
+    ...(Array.isArray(sockets) ? sockets : []),
+    counted(connections, 'connection'),
+    why === undefined ? counted(claims, 'claim') : 'NO CLAIMS POSSIBLE: every caller is anonymous',
+    ...(last_gap === null ? [] : [`last gap ${cellText(at)}, ${counted(missing, 'event')}`]),
+  ]
 }
 
 function auditText(status: Row): string {

@@ -8,6 +8,7 @@ export type InputStream = Readable & {
 export type OutputStream = Writable & {
   isTTY?: boolean | undefined
   columns?: number | undefined
+  rows?: number | undefined
 }
 
 export interface Terminal {

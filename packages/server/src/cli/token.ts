@@ -1,4 +1,7 @@
-/** `vestry token mint | list | revoke`: what agents show the gateway. A token is shown once. Those of runs: run-token.ts. */
+/**
+ * `vestry token mint | list | revoke`: what agents show the gateway. A token is shown once. Those of runs: run-token.ts,
+ * those of claims: pod-token.ts.
+ */
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { agentNames } from './agent-names.ts'
@@ -6,6 +9,7 @@ import { type Row, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import { notATerminal } from './key.ts'
 import { integer, list, minutes } from './option-value.ts'
+import { podTokenCommand } from './pod-token.ts'
 import { runTokenCommands } from './run-token.ts'
 import type { Style } from './style.ts'
 import { facts, table } from './table.ts'
@@ -125,6 +129,7 @@ export function tokenCommands(program: Command, run: Run): void {
     )
 
   runTokenCommands(token, run)
+  podTokenCommand(token, run)
 }
 
 type Status = 'live' | 'expired' | 'revoked'

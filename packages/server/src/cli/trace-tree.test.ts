@@ -91,3 +91,80 @@ test('a detail from outside cannot draw branches of its own', () => {
   expect(traceText(reply, noPaint).split('\n')).toHaveLength(6)
   expect(traceText(reply, noPaint)).toContain('a\\n└─ forged\\x1b[2J')
 })
+
+test('spans of agents are drawn above the calls they made, with what they said, bars and totals', () => {
+  const item = {
+    type: 'span',
+    trace_id: 'tr_1',
+    span_id: 'sp_1',
+    op: 'llm',
+    name: 'askModel',
+    at: '2026-05-02T09:14:07.480Z',
+    offset_ms: 0,
+    duration_ms: 100,
+    status: 'ok',
+    facts: { model: 'gpt-4o', input_tokens: 9, output_tokens: 6, cost_usd: 0.001 },
+    events: [
+      { type: 'tie', name: 'plan', data: '{"steps":2}', offset_ms: 1 },
+      {
+        ...{ type: 'effect', action: 'dns_query', detail: 'own.example A allow', success: true },
+        ...{ offset_ms: 2, attribution: { method: 'window' } },
+      },
+    ],
+    children: [
+      {
+        ...{ at: '2026-05-02T09:14:07.490Z', action: 'llm.chat', detail: 'llm.chat openai:gpt-4o' },
+        ...{
+          decision: { id: 'dec_1', allow: true, policies: [], reason: 'run' },
+          lease: null,
+          data: {},
+        },
+        lookups: [
+          {
+            data: {
+              ...{ domain: 'api.openai.com', qtype: 'A+AAAA', decision: 'allow' },
+              ...{ addresses: 2, latency_ms: 3 },
+            },
+          },
+        ],
+        outcome: { code: 'OK', duration_ms: 50 },
+        attribution: { method: 'heuristic' },
+        children: [],
+      },
+    ],
+  }
+  const open = {
+    ...item,
+    op: 'run',
+    name: 'r',
+    status: 'open',
+    duration_ms: null,
+    facts: {},
+    events: [],
+  }
+  const reply = {
+    id: 'tr_1',
+    callers: [{ claim_kind: 'claimed', agent: 'auditor', claim_id: 'jti_1' }],
+    actors: ['agent:auditor'],
+    run_ids: ['run_1'],
+    txns: [],
+    started_at: '2026-05-02T09:14:07.480Z',
+    duration_ms: 100,
+    agents: { spans: 2, open: 1, input_tokens: 9, output_tokens: 6, cost_micros: 117 },
+    totals: { calls: { model: 1, tool: 0, credential: 0 }, denied: 0, failed: 0 },
+    spans: [item, { ...open, children: [] }],
+  }
+  const bars = { columns: 100 }
+  expect(traceText(reply, noPaint, bars)).toBe(`\
+trace tr_1  agent auditor (jti_1)  run run_1  2026-05-02 09:14:07Z  100ms
+├─ llm  askModel  +0ms  100ms  ok  gpt-4o  in 9 out 6  $0.001  sp_1  ▕${'█'.repeat(29)}▏
+│  ├─ · tie  plan  {"steps":2}
+│  ├─ · dns_query  own.example A allow  [heuristic]
+│  └─ llm.chat  openai:gpt-4o  +10ms  50ms  [heuristic]              ▕  ${'█'.repeat(15)}            ▏
+│     ├─ decision  allow  run  dec_1
+│     ├─ dns  api.openai.com  A+AAAA  allow  2 addresses  3ms
+│     └─ outcome  OK
+└─ run  r  +0ms  open  sp_1                                          ▕${'█'.repeat(28)}▶▏
+total  2 spans (1 open)  1 call (1 model)  9 in + 6 out tokens  $0.000117  0 denied
+`)
+})

@@ -1,65 +1,162 @@
-/** The reply of `admin.trace` drawn as a tree: caller → token → decision → lease → what came of it. Pure. */
+/**
+ * The reply of `admin.trace` drawn as a tree: spans of agents, and below them calls, each as caller → token →
+ * decision → lease → what came of it. Pure.
+ */
 import { cellText, isRow, type Row, rowOf, rowsOf } from './cell.ts'
+import { type Glyphs, UNICODE } from './glyphs.ts'
+import {
+  callerText,
+  durationText,
+  eventWords,
+  guessTag,
+  spanFacts,
+  statusStyle,
+} from './span-text.ts'
 import type { Paint } from './style.ts'
+import { textWidth } from './terminal-text.ts'
+import { type Barred, type Interval, withBars } from './time-bar.ts'
 import { isModelCall, modelLines } from './trace-model-call.ts'
 import { detailBeside, endedText } from './trace-text.ts'
 import { tellsUpstream, tokenLines, toolLines } from './trace-tool-call.ts'
-import { totalsLine } from './trace-totals.ts'
+import { agentTotalsLine, totalsLine } from './trace-totals.ts'
 
 /** One line of the tree and what hangs below it. */
 interface Branch {
-  readonly lines: readonly string[]
+  readonly line: string
+  readonly bar?: Interval | undefined
   readonly children: readonly Branch[]
 }
 
-export function traceText(reply: Row, paint: Paint): string {
+export interface TraceTextOptions {
+  readonly glyphs?: Glyphs
+  /** Of the terminal; without it there are no bars. */
+  readonly columns?: number
+}
+
+export function traceText(
+  reply: Row,
+  paint: Paint,
+  { glyphs = UNICODE, columns }: TraceTextOptions = {},
+): string {
   const started = typeof reply['started_at'] === 'string' ? Date.parse(reply['started_at']) : 0
   const ofTransaction = textsOf(reply['txns']).includes(cellText(reply['id']))
-  const head = [
+  const branches = [
+    ...rowsOf(reply, 'events').map((event) => eventBranch(event, glyphs, paint)),
+    ...rowsOf(reply, 'spans').map((span) => branchOf(span, started, paint, glyphs)),
+  ]
+  const drawn = draw(branches, '', glyphs)
+  const lines =
+    columns === undefined
+      ? drawn.map(({ text }) => text)
+      : withBars(drawn, { totalMs: Number(reply['duration_ms']), columns, glyphs, paint })
+  const more = reply['truncated'] === true ? [`${glyphs.ellipsis} only the newest are shown`] : []
+  const { totals, agents } = reply
+  const last = isRow(agents)
+    ? [agentTotalsLine(agents, rowOf(reply, 'totals'), paint)]
+    : ofTransaction && isRow(totals)
+      ? [totalsLine(totals, paint)]
+      : []
+  return `${[headLine(reply, ofTransaction, paint), ...lines, ...more, ...last].join('\n')}\n`
+}
+
+function headLine(reply: Row, ofTransaction: boolean, paint: Paint): string {
+  const callers = rowsOf(reply, 'callers').map(callerText)
+  const isOfAgents = Array.isArray(reply['callers'])
+  // Who has a claim was named with it already.
+  const named = rowsOf(reply, 'callers').map(({ agent }) => `agent:${cellText(agent)}`)
+  const actors = textsOf(reply['actors']).filter((actor) => !named.includes(actor))
+  const runs = textsOf(reply['run_ids']).filter((run) => run !== cellText(reply['id']))
+  return [
     paint('bold', `trace ${cellText(reply['id'])}`),
-    cellText(reply['actors']),
+    ...callers,
+    ...(isOfAgents ? actors : [cellText(reply['actors'])]),
+    ...runs.map((run) => `run ${run}`),
     // What operators did about it in transactions of their own is shown all the same.
     ...(ofTransaction ? [] : textsOf(reply['txns'])),
     cellText(reply['started_at']),
-    duration(reply['duration_ms']),
-  ]
-  const branches = rowsOf(reply, 'spans').map((span) => branchOf(span, started, paint))
-  const more = reply['truncated'] === true ? ['… only the newest are shown'] : []
-  const { totals } = reply
-  const last = ofTransaction && isRow(totals) ? [totalsLine(totals, paint)] : []
-  return `${[head.join('  '), ...draw(branches, ''), ...more, ...last].join('\n')}\n`
+    durationText(reply['duration_ms']),
+  ].join('  ')
 }
 
-function branchOf(span: Row, startedMs: number, paint: Paint): Branch {
-  const at = typeof span['at'] === 'string' ? Date.parse(span['at']) - startedMs : 0
+function branchOf(item: Row, startedMs: number, paint: Paint, glyphs: Glyphs): Branch {
+  return item['type'] === 'span'
+    ? spanBranch(item, startedMs, paint, glyphs)
+    : callBranch(item, startedMs, paint, glyphs)
+}
+
+function spanBranch(span: Row, startedMs: number, paint: Paint, glyphs: Glyphs): Branch {
+  const at = sinceStart(span, startedMs)
+  const { duration_ms: duration, status } = span
+  return {
+    line: told([
+      paint('bold', `${cellText(span['op'])}  ${cellText(span['name'])}`),
+      paint('dim', `+${at}ms`),
+      paint('dim', durationText(duration)),
+      paint(statusStyle(status), cellText(status)),
+      ...spanFacts(span),
+      paint('dim', cellText(span['span_id'])),
+    ]),
+    bar: intervalOf(at, duration, status),
+    children: [
+      ...rowsOf(span, 'events').map((event) => eventBranch(event, glyphs, paint)),
+      ...rowsOf(span, 'children').map((child) => branchOf(child, startedMs, paint, glyphs)),
+    ],
+  }
+}
+
+function intervalOf(at: number, duration: unknown, status: unknown): Interval | undefined {
+  if (typeof duration === 'number') return { fromMs: at, toMs: at + duration }
+  return status === 'open' ? { fromMs: at, toMs: undefined } : undefined
+}
+
+function eventBranch(event: Row, glyphs: Glyphs, paint: Paint): Branch {
+  const tag = guessTag(event)
+  const words = eventWords(event).join('  ')
+  return { line: told([`${glyphs.dot} ${words}`, tag && paint('yellow', tag)]), children: [] }
+}
+
+function callBranch(span: Row, startedMs: number, paint: Paint, glyphs: Glyphs): Branch {
   const outcome = rowOf(span, 'outcome')
-  const facts = [
+  const { duration_ms: duration } = outcome
+  const tag = guessTag(span)
+  const at = sinceStart(span, startedMs)
+  return {
+    line: told([
+      paint('bold', cellText(span['action'])),
+      detailBeside(span['action'], span['detail']),
+      paint('dim', `+${at}ms`),
+      paint('dim', durationText(duration)),
+      tag && paint('yellow', tag),
+    ]),
+    bar: typeof duration === 'number' ? { fromMs: at, toMs: at + duration } : undefined,
+    children: [
+      ...factLines(span, paint).map((line) => ({ line, children: [] })),
+      ...rowsOf(span, 'children').map((child) => branchOf(child, startedMs, paint, glyphs)),
+    ],
+  }
+}
+
+/** What is known of a call, a line each. */
+export function factLines(span: Row, paint: Paint): string[] {
+  const outcome = rowOf(span, 'outcome')
+  return [
     ...tokenLines(span),
     decisionLine(rowOf(span, 'decision'), paint),
     ...toolLines(span),
     ...modelLines(span),
     leaseLine(span),
+    ...lookupLines(span, paint),
     endedLine(outcome),
     outcomeLine(span, outcome, paint),
-  ]
-  return {
-    lines: [
-      [
-        paint('bold', cellText(span['action'])),
-        detailBeside(span['action'], span['detail']),
-        paint('dim', `+${at}ms`),
-        paint('dim', duration(outcome['duration_ms'])),
-      ]
-        .filter((part) => part !== '')
-        .join('  '),
-    ],
-    children: [
-      ...facts
-        .filter((line) => line !== undefined)
-        .map((line) => ({ lines: [line], children: [] })),
-      ...rowsOf(span, 'children').map((child) => branchOf(child, startedMs, paint)),
-    ],
-  }
+  ].filter((line) => line !== undefined)
+}
+
+function sinceStart({ at }: Row, startedMs: number): number {
+  return typeof at === 'string' ? Date.parse(at) - startedMs : 0
+}
+
+function told(parts: readonly (string | undefined)[]): string {
+  return parts.filter((part) => part !== undefined && part !== '').join('  ')
 }
 
 function decisionLine(decision: Row, paint: Paint): string | undefined {
@@ -84,6 +181,22 @@ function leaseLine(span: Row): string | undefined {
   return `lease  ${cellText(lease)}${ttl}`
 }
 
+/** `dns  api.openai.com  A+AAAA  allow  2 addresses  3ms` */
+function lookupLines(span: Row, paint: Paint): string[] {
+  return rowsOf(span, 'lookups').map((lookup) => {
+    const { domain, qtype, decision, addresses, latency_ms: latency, error } = rowOf(lookup, 'data')
+    const count = addresses === 1 ? '1 address' : `${cellText(addresses)} addresses`
+    return told([
+      'dns',
+      cellText(domain),
+      cellText(qtype),
+      decision === 'deny' ? paint('red', 'deny') : 'allow',
+      error === undefined ? count : cellText(error),
+      durationText(latency),
+    ])
+  })
+}
+
 function endedLine({ ended }: Row): string | undefined {
   return isRow(ended) ? `ended  ${endedText(ended)}` : undefined
 }
@@ -92,26 +205,26 @@ function outcomeLine(span: Row, outcome: Row, paint: Paint): string | undefined 
   const { code, status } = outcome
   if (code === undefined) return undefined
   const good = code === 'OK'
-  const told = tellsUpstream(outcome) || outcome['mock'] === true
+  const isTold = tellsUpstream(outcome) || outcome['mock'] === true
   const word = isModelCall(span) ? 'answered' : 'upstream'
-  const shown = status === undefined || status === null || told ? '' : `  ${word} ${status}`
+  const shown = status === undefined || status === null || isTold ? '' : `  ${word} ${status}`
   return `outcome  ${paint(good ? 'green' : 'red', cellText(code))}${shown}`
 }
 
-function draw(branches: readonly Branch[], indent: string): string[] {
-  return branches.flatMap(({ lines, children }, index) => {
+function draw(branches: readonly Branch[], indent: string, glyphs: Glyphs): Barred[] {
+  return branches.flatMap(({ line, bar, children }, index) => {
     const last = index === branches.length - 1
-    const inner = indent + (last ? '   ' : '│  ')
-    const [first = '', ...rest] = lines
+    const text = `${indent}${last ? glyphs.corner : glyphs.tee}${line}`
     return [
-      `${indent}${last ? '└─ ' : '├─ '}${first}`,
-      ...rest.map((line) => inner + line),
-      ...draw(children, inner),
+      { text, columns: textWidth(unpainted(text)), bar },
+      ...draw(children, indent + (last ? '   ' : glyphs.pipe), glyphs),
     ]
   })
 }
 
-function duration(ms: unknown): string {
-  if (typeof ms !== 'number') return ''
-  return ms < 1_000 ? `${Math.round(ms * 10) / 10}ms` : `${(ms / 1_000).toFixed(3)}s`
+// biome-ignore lint/suspicious/noControlCharactersInRegex: our own colours; data cannot hold them any more
+const COLOURS = /\u001b\[[0-9;]*m/g
+
+function unpainted(text: string): string {
+  return text.replace(COLOURS, '')
 }

@@ -16,6 +16,7 @@ interface UpOptions extends ProofOptions {
   port?: number
   store?: string
   config?: string
+  pod?: string
   insecureDev?: boolean
   acceptRollback?: boolean
 }
@@ -27,6 +28,7 @@ export function upCommand(program: Command, run: Run): void {
     .option('--port <n>', 'port of the HTTP APIs; 0 for any free one', integer('--port', 0, 65_535))
     .option('--store <url>', 'sqlite:PATH or postgres://… (default: data/vestry.db in the home)')
     .option('--config <file>', 'configuration file (default: vestry.yaml in the home)')
+    .option('--pod <file>', 'pod.yaml whose "otel" section says where telemetry is exported to')
     .option('--insecure-dev', 'tolerate debugging flags')
     .option('--accept-rollback', 'start although store or log are older than the other remembers')
     .action(run(up))
@@ -38,7 +40,10 @@ async function up(io: CommandIo, options: UpOptions): Promise<void> {
     import('../app/config.ts'),
   ])
   const file = options.config ?? io.home.config
-  const config = loadConfig(file, io.env, { required: options.config !== undefined })
+  const config = loadConfig(file, io.env, {
+    required: options.config !== undefined,
+    pod: options.pod,
+  })
   const settings: Omit<DaemonOptions, 'passphrase'> = {
     home: io.home,
     config,

@@ -41,7 +41,7 @@ export async function follow(journey: Journey): Promise<{ reply: Exchange; bytes
   for (;;) {
     const hop = last(visited)
     const grant = await authorized(request, hop, visited.length - 1)
-    const addresses = await vet(hop.target, deps, signal)
+    const addresses = await vet(hop.target, deps, signal, request.onLookup)
     const isFirst = visited.length === 1
     if (isFirst) await announce(request)
     signal.throwIfAborted()

@@ -3,7 +3,7 @@
  * The connector then uses only addresses that came out of here.
  */
 import { lookup } from 'node:dns/promises'
-import { VestryError } from '@vestry/contract/errors'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { type AddressRules, parseAddress, refuse } from './addresses.ts'
 import { markTransient } from './failure.ts'
 import type { Target } from './url.ts'
@@ -21,6 +21,21 @@ export interface ResolveDeps {
   resolver: Resolver
   rules: AddressRules
 }
+
+/** One question that was put to the resolver, and what became of it. */
+export interface Lookup {
+  readonly host: string
+  /** `deny`: an answer was forbidden. */
+  readonly decision: 'allow' | 'deny'
+  /** How many addresses came back; the addresses themselves would map the inner network. */
+  readonly addresses: number
+  readonly latencyMs: number
+  /** Code of what went wrong instead. */
+  readonly error?: string
+}
+
+/** Hears of every real lookup: an address that stands in a URL is none. */
+export type OnLookup = (lookup: Lookup) => void
 
 const BUDGET_MS = 5_000
 
@@ -42,13 +57,36 @@ export const systemResolver: Resolver = async (host) => {
  */
 export async function vet(
   target: Target,
-  { resolver, rules }: ResolveDeps,
+  deps: ResolveDeps,
   signal: AbortSignal,
+  onLookup?: OnLookup,
 ): Promise<VettedAddress[]> {
-  const answers =
-    target.literal === undefined
-      ? await answersFor(target.host, resolver, signal)
-      : [target.host.replace(/^\[|\]$/g, '')]
+  if (target.literal !== undefined)
+    return vetted(target, [target.host.replace(/^\[|\]$/g, '')], deps)
+  const startedMs = performance.now()
+  const told = (lookup: Pick<Lookup, 'decision' | 'addresses' | 'error'>): void =>
+    onLookup?.({ host: target.host, latencyMs: performance.now() - startedMs, ...lookup })
+  let answers: readonly string[] = []
+  try {
+    answers = await answersFor(target.host, deps.resolver, signal)
+    const addresses = vetted(target, answers, deps)
+    told({ decision: 'allow', addresses: answers.length })
+    return addresses
+  } catch (error) {
+    // Whoever gave up waiting learned nothing of the answer, and neither did we.
+    const { code } = signal.aborted ? { code: 'ABORTED' } : asVestryError(error)
+    const decision = code === 'SSRF_BLOCKED' ? 'deny' : 'allow'
+    told({ decision, addresses: answers.length, error: code })
+    throw error
+  }
+}
+
+/** @throws VestryError `SSRF_BLOCKED`, `UPSTREAM_ERROR` */
+function vetted(
+  target: Target,
+  answers: readonly string[],
+  { rules }: ResolveDeps,
+): VettedAddress[] {
   if (answers.length === 0) {
     throw markTransient(
       new VestryError('UPSTREAM_ERROR', `Host "${target.host}" has no address`, {

@@ -11,7 +11,7 @@ import type { EgressPool, PoolKey } from './pool.ts'
 import type { Hop } from './redirect.ts'
 import { renderReply } from './render-reply.ts'
 import type { HeaderPairs } from './request-headers.ts'
-import type { ResolveDeps } from './resolve.ts'
+import type { OnLookup, ResolveDeps } from './resolve.ts'
 import type { Redactions } from './scrub.ts'
 import type { Target } from './url.ts'
 
@@ -54,6 +54,8 @@ export interface Outbound {
    * When it throws, nothing is sent.
    */
   onSend?: () => void | Promise<void>
+  /** Hears of each name that is resolved for this request. */
+  onLookup?: OnLookup
   signal?: AbortSignal
 }
 

@@ -13,6 +13,19 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor',
 /** For readers that never copy members by assignment: schemas of tools name what code names. */
 export const ONLY_PROTO: ReadonlySet<string> = new Set(['__proto__'])
 
+/** What is wrong with a text, for who counts it. */
+export type JsonProblem = 'utf8' | 'syntax' | 'depth' | 'key_twice' | 'key' | 'surrogate' | 'number'
+
+export class JsonRefused extends VestryError {
+  readonly problem: JsonProblem
+
+  constructor(problem: JsonProblem, reason: string) {
+    super('BAD_REQUEST', `The body ${reason}`)
+    this.name = 'VestryError' // callers tell errors by their code
+    this.problem = problem
+  }
+}
+
 const QUOTE = 0x22
 const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
@@ -23,20 +36,22 @@ const CLOSE_OBJECT = 0x7d
 
 /**
  * @param forbidden Keys that are refused.
+ * @param maxDepth Arrays and objects within each other.
  * @returns Plain objects, arrays, strings, finite numbers, booleans and null.
- * @throws VestryError `BAD_REQUEST` for what is not UTF-8, not JSON, nested deeper than {@link MAX_JSON_DEPTH}, or
+ * @throws JsonRefused for what is not UTF-8, not JSON, nested deeper than `maxDepth`, or
  *   holds a key twice, a key of prototypes, an unpaired surrogate or a number beyond the range of a double.
  */
 export function readStrictJson(
   bytes: Uint8Array,
   forbidden: ReadonlySet<string> = FORBIDDEN_KEYS,
+  maxDepth: number = MAX_JSON_DEPTH,
 ): unknown {
-  if (!isUtf8(bytes)) throw refused('is not valid UTF-8')
+  if (!isUtf8(bytes)) throw new JsonRefused('utf8', 'is not valid UTF-8')
   // Before parsing: a megabyte of brackets would become a hundred of objects.
-  const members = countMembers(bytes)
+  const members = countMembers(bytes, maxDepth)
   const value = parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
   // The parser keeps the last of equal keys, so a lost member is a key that came twice.
-  if (check(value, forbidden) !== members) throw refused('holds a key twice')
+  if (check(value, forbidden) !== members) throw new JsonRefused('key_twice', 'holds a key twice')
   return value
 }
 
@@ -45,12 +60,12 @@ function parse(text: string): unknown {
     return JSON.parse(text)
   } catch {
     // Without its cause, which quotes the text.
-    throw refused('is not valid JSON')
+    throw new JsonRefused('syntax', 'is not valid JSON')
   }
 }
 
 /** The colons outside of strings. For what turns out not to be JSON the number means nothing. */
-function countMembers(bytes: Uint8Array): number {
+function countMembers(bytes: Uint8Array, maxDepth: number): number {
   const { length } = bytes
   let depth = 0
   let members = 0
@@ -65,7 +80,8 @@ function countMembers(bytes: Uint8Array): number {
       case OPEN_ARRAY:
       case OPEN_OBJECT:
         depth += 1
-        if (depth > MAX_JSON_DEPTH) throw refused(`is nested deeper than ${MAX_JSON_DEPTH} levels`)
+        if (depth > maxDepth)
+          throw new JsonRefused('depth', `is nested deeper than ${maxDepth} levels`)
         break
       case CLOSE_ARRAY:
       case CLOSE_OBJECT:
@@ -92,7 +108,8 @@ function endOfString(bytes: Uint8Array, from: number): number {
 function check(value: unknown, forbidden: ReadonlySet<string>): number {
   if (typeof value === 'string') checkText(value)
   else if (typeof value === 'number') {
-    if (!Number.isFinite(value)) throw refused('holds a number that is out of range')
+    if (!Number.isFinite(value))
+      throw new JsonRefused('number', 'holds a number that is out of range')
   } else if (Array.isArray(value)) {
     let members = 0
     for (const item of value) members += check(item, forbidden)
@@ -108,7 +125,7 @@ function checkMembers(object: object, forbidden: ReadonlySet<string>): number {
   const keys = Object.keys(record)
   let members = keys.length
   for (const key of keys) {
-    if (forbidden.has(key)) throw refused('holds a key that is not allowed')
+    if (forbidden.has(key)) throw new JsonRefused('key', 'holds a key that is not allowed')
     checkText(key)
     members += check(record[key], forbidden)
   }
@@ -117,9 +134,5 @@ function checkMembers(object: object, forbidden: ReadonlySet<string>): number {
 
 /** The bytes are UTF-8, so only an escape can have put half a pair there. */
 function checkText(text: string): void {
-  if (!text.isWellFormed()) throw refused('holds an unpaired surrogate')
-}
-
-function refused(reason: string): VestryError {
-  return new VestryError('BAD_REQUEST', `The body ${reason}`)
+  if (!text.isWellFormed()) throw new JsonRefused('surrogate', 'holds an unpaired surrogate')
 }

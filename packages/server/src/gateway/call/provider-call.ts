@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { VestryError } from '@vestry/contract/errors'
 import { principalOf } from '../../call/perform.ts'
 import { wasSent } from '../../egress/failure.ts'
+import { recordsLookups } from '../../egress/lookup-record.ts'
 import { type EgressResult, type Grant, send } from '../../egress/send.ts'
 import type { Target } from '../../egress/url.ts'
 import type { Decision } from '../../policy/engine.ts'
@@ -131,6 +132,7 @@ async function once(call: DecidedCall, leftMs: number): Promise<Json> {
       poolKey: { path: opened?.path ?? `tool:${tool.name}`, version: opened?.version ?? 0 },
       authorize: (target, hop) => authorize(call, opened, target, hop),
       onSend: call.onSend,
+      onLookup: recordsLookups(gateway.stations.audit, { caller: call.caller }),
       ...(call.signal !== undefined && { signal: call.signal }),
     },
     gateway.egress,

@@ -100,7 +100,7 @@ export function prepareCall(deps: PrepareDeps, call: ToolCall): PreparedCall {
     },
     context: {
       nowMs: deps.now(),
-      transport: 'http',
+      transport: call.caller.peer.transport,
       ...(call.caller.peer.address !== undefined && { sourceIp: call.caller.peer.address }),
       hasReason: call.reason !== undefined,
       ...(call.intent.intent !== undefined && { intent: call.intent.intent }),

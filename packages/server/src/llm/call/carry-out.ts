@@ -4,6 +4,8 @@ import { asVestryError, VestryError } from '@vestry/contract/errors'
 import { randomHex } from '@vestry/contract/ids'
 import type { Note } from '../../call/perform.ts'
 import { wasSent } from '../../egress/failure.ts'
+import { recordsLookups } from '../../egress/lookup-record.ts'
+import type { Caller } from '../../identity/caller.ts'
 import type { Llm } from '../llm.ts'
 import { costOf } from '../prices/prices.ts'
 import type { Backend, Work } from '../providers/backend.ts'
@@ -22,6 +24,8 @@ export interface Running {
 export type Facts = () => Readonly<Record<string, unknown>>
 
 export interface Means {
+  /** With the span that the call is recorded under. */
+  readonly caller: Caller
   readonly backend: Backend
   readonly meter: Meter
   readonly note: Note
@@ -59,7 +63,7 @@ export async function carryOut<T>(
 function workOf(
   llm: Llm,
   call: ModelCall,
-  { meter, note, signal, includeUsage }: Means,
+  { caller, meter, note, signal, includeUsage }: Means,
 ): Work & Disposable {
   let held = 0
   return {
@@ -72,6 +76,10 @@ function workOf(
       held += bytes
     },
     onSend: () => meter.sent(),
+    onLookup: recordsLookups(llm.stations.audit, {
+      caller,
+      requestId: call.arrival.requestId,
+    }),
     onRefused: () => meter.free(),
     onPartly: (usage) => void meter.counted(usage, { estimated: true }),
     [Symbol.dispose]: () => llm.bodies.giveBack(held),

@@ -1,6 +1,7 @@
 /** A request whose run was proved and whose body was read: what is asked of policy, and what the record says of it. */
 
 import type { Caller, Peer } from '../../identity/caller.ts'
+import { lineageFacts } from '../../identity/lineage.ts'
 import type { RunProof } from '../../identity/runs/run-gate.ts'
 import { newTrace } from '../../identity/traceparent.ts'
 import { hmacTag } from '../../seal/hash.ts'
@@ -100,5 +101,6 @@ export function callData(llm: Pick<Llm, 'seal'>, call: ModelCall): Record<string
     stream,
     bytes_in: bodyBytes,
     ...(redacted.length > 0 && { dlp: redacted }),
+    ...lineageFacts(arrival.peer),
   }
 }

@@ -32,9 +32,11 @@ export async function protect<T>(
   const { target } = call
   const budgets = budgetsOf(llm, call)
   const meter = new Meter(call.size)
+  const asked = question(llm, call)
+  const { caller } = asked
   try {
     return await perform(llm.stations, {
-      ...question(llm, call),
+      ...asked,
       get approvalParams() {
         return { model: target.ref, content: call.content() }
       },
@@ -45,7 +47,12 @@ export async function protect<T>(
           unused: () => !meter.wasSent,
           spent: () => spentOf(budgets, meter.use, costOf(meter.use, target, llm.prices)),
           effect: (note) =>
-            carryOut(llm, call, { backend, meter, note, signal, facts, includeUsage }, effect),
+            carryOut(
+              llm,
+              call,
+              { caller, backend, meter, note, signal, facts, includeUsage },
+              effect,
+            ),
         }
       },
     })

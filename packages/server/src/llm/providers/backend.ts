@@ -8,6 +8,7 @@ import type {
   Usage,
 } from '@vestry/sdk/llm/providers'
 import type { Note } from '../../call/perform.ts'
+import type { OnLookup } from '../../egress/resolve.ts'
 
 /** One call under way. */
 export interface Work {
@@ -19,6 +20,8 @@ export interface Work {
   readonly note: Note
   /** The provider may have heard of the call from now on. */
   readonly onSend: () => void
+  /** A name was resolved for it. */
+  readonly onLookup: OnLookup
   /** The provider answered with a refusal, for which nobody pays. */
   readonly onRefused: () => void
   /** So many bytes of memory are taken until the call is over. @throws VestryError GATEWAY_OVERLOADED */

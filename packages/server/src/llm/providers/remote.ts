@@ -163,7 +163,7 @@ function outbound(
   known: KnownProvider,
   key: ProviderKey,
   { path, body, headers = [] }: Sending,
-  { signal, onSend }: Work,
+  { signal, onSend, onLookup }: Work,
 ): Outbound {
   return {
     url: `${known.baseUrl}${path}`,
@@ -185,6 +185,7 @@ function outbound(
       return { exactHost: true, allowHttp: true, followRedirects: false }
     },
     onSend,
+    onLookup,
     signal,
   }
 }

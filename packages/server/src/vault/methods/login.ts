@@ -1,5 +1,6 @@
 /** `authenticate`, `challenge_response` and `logout` (wire contract §5). */
 import { newCaller, type Peer } from '../../identity/caller.ts'
+import { lineageFacts } from '../../identity/lineage.ts'
 import { LoginRefused, type RefusalReason } from '../../identity/login.ts'
 import type { Session } from '../../identity/session.ts'
 import { invalid, optionalString } from '../operations/params.ts'
@@ -122,7 +123,7 @@ async function recordSuccess({ vault, requestId }: LoginCall, session: Session):
     action: 'auth.success',
     detail: 'agent authenticated',
     requestId,
-    data: { key: session.keyFingerprint },
+    data: { key: session.keyFingerprint, ...lineageFacts(session.peer) },
   })
   try {
     await vault.stations.audit.append(entry, 'synced')

@@ -7,6 +7,7 @@ import { VestryError } from '@vestry/contract/errors'
 import { principalOf } from '../../call/perform.ts'
 import { METHODS } from '../../egress/departure.ts'
 import { buildInjection } from '../../egress/injection.ts'
+import { recordsLookups } from '../../egress/lookup-record.ts'
 import type { Hop } from '../../egress/redirect.ts'
 import { requestHeaders } from '../../egress/request-headers.ts'
 import { type EgressDeps, type EgressResult, type Grant, send } from '../../egress/send.ts'
@@ -129,6 +130,10 @@ export const httpRequestOperation: Operation = {
               hop === 0
                 ? grantOf(decision, credential, target)
                 : authorizeHop(execution, credential, sent, planned),
+            onLookup: recordsLookups(call.vault.stations.audit, {
+              caller: execution.caller,
+              requestId: call.requestId,
+            }),
             signal: call.signal,
           },
           call.vault.egress.deps,
