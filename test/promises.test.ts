@@ -11,7 +11,7 @@ const DEFERRED: Readonly<Record<string, string>> = {
   'vault §28.57':
     'a timing is never a unit test: bench/ measures, bench/results/ holds what was measured',
   'telemetry §16.35':
-    'a timing is never a unit test: bench/audit.ts measures it, bench/results/audit.json holds it',
+    'a timing is never a unit test: bench/audit.ts measures it, bench/results/audit.md holds it',
   'vault §28.58': 'an hour of load does not fit CI; bench/soak.ts runs it on demand',
 }
 

@@ -249,3 +249,63 @@ test('requests that are wrong are told so', async () => {
     })
   client.end()
 })
+
+test('what a call may not say over HTTP it may not say here', async () => {
+  await using vestry = await startTestDaemon()
+  const client = await claimed(vestry, CLERK)
+  const call = { type: 'call', action: 'serpapi:search', params: { q: 'x' } }
+  for (const wrong of [
+    { ...call, action: 'serpapi:search:more' },
+    { ...call, action: 'serpapi\n:search' },
+    { ...call, action: 'Serpapi:search' },
+    { ...call, params: { q: 'x', more: { constructor: { prototype: { admin: true } } } } },
+    { ...call, params: { q: 'x', prototype: 1 } },
+    { ...call, reason: '' },
+    { ...call, reason: 'x'.repeat(257) },
+    { ...call, reason: { toString: 1 } },
+    { ...call, idempotency_key: { toString: 1 } },
+    { ...call, intent: { toString: 1 } },
+  ])
+    expect(await client.ask(wrong), JSON.stringify(wrong)).toMatchObject({
+      ok: false,
+      status: 'error',
+    })
+  expect(records(vestry, 'tool.call')).toEqual([])
+  expect(await client.ask({ ...call, reason: null, traceparent: { toString: 1 } })).toMatchObject({
+    status: 'executed',
+  })
+  client.end()
+})
+
+test('a reason that says nothing is none, where policy asks for one', async () => {
+  await using vestry = await startTestDaemon()
+  const client = await claimed(vestry, CLERK)
+  const text =
+    '@id("why") @require_reason("true") permit (principal, action == Action::"tool:call", resource);'
+  await vestry.admin.call('admin.policy.put', { files: [{ name: 'why.cedar', text }] })
+  const call = { type: 'call', action: 'serpapi:search', params: { q: 'x' } }
+  expect(await client.ask(call)).toMatchObject({ ok: false })
+  expect(await client.ask({ ...call, reason: '' })).toMatchObject({ ok: false })
+  expect(await client.ask({ ...call, reason: 'the ledger' })).toMatchObject({ status: 'executed' })
+  client.end()
+})
+
+test('processes that claimed nothing bury nobody’s questions: together they ask as much as one agent', async () => {
+  await using vestry = await startTestDaemon({
+    config: { telemetry: { actions_per_minute: 10_000, submits_per_minute: 10_000 } },
+  })
+  const submit = { type: 'submit', description: 'x' }
+  const client = await actions(vestry)
+  for (let i = 0; i < 99; i += 1)
+    expect(await client.ask(submit)).toMatchObject({ status: 'queued' })
+  await using other = new ProducerProcess()
+  await other.connect(vestry.daemon.ready.queue_socket ?? '')
+  other.send(submit)
+  expect(await other.answer()).toMatchObject({ status: 'queued' })
+  other.send(submit)
+  expect(await other.answer()).toMatchObject({ ok: false, status: 'rate_limited' })
+  client.end()
+  const clerk = await claimed(vestry, CLERK)
+  expect(await clerk.ask(submit)).toMatchObject({ status: 'queued' })
+  clerk.end()
+})

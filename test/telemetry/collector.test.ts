@@ -514,3 +514,27 @@ test('who writes faster than is allowed is read more slowly, and loses nothing',
   expect(await metric(vestry, 'vestry_coat_held_total')).toBeGreaterThan(0)
   producer.end()
 })
+
+test('telemetry §16.26: no name that a producer gives itself brings the daemon down', async () => {
+  await using vestry = await startTestDaemon()
+  const producer = await QueueClient.connect(socketOf(vestry))
+  const nobody = { toString: 1, valueOf: 1, toJSON: 1 }
+  producer.send(HELLO)
+  for (const [at, subject] of [
+    { agent_id: nobody, agent_role: nobody, framework: nobody, framework_version: nobody },
+    { agent_id: [nobody], agent_role: [[]] },
+    { agent_id: 1e308, agent_role: false },
+    { agent_id: 'x'.repeat(200_000) },
+  ].entries())
+    producer.send(numbered(at + 1, PRODUCER, { subject }))
+  while ((await producer.ofType('aot_ack'))['seq'] !== 4);
+  const stored = records(vestry, 'agent_event')
+  expect(stored).toHaveLength(4)
+  for (const { event } of stored) {
+    expect(event?.['subject']).toMatchObject({ agent_id: '', agent_role: '' })
+    expect(event?.['envpod']).toMatchObject({
+      attempted_agent_id: expect.stringMatching(/^hmac:[0-9a-f]{32}$/),
+    })
+  }
+  producer.end()
+})

@@ -340,3 +340,32 @@ test('lost events that nobody reported end in failure, and are told', async () =
   expect(out).toMatch(/missing 2 {2}dropped 0 {2}2 lost without a report$/m)
   expect(err).toContain('2 events of agents are missing')
 })
+
+test('another process that ends a span of the agent, and says things in its name, is shown as itself', async () => {
+  const ids = { session_id: '', run_id: RUN_ID, step_id: '', trace_id: TRACE }
+  const told = (kind: string, span_id: string, parent_span_id: string, payload: object) =>
+    JSON.stringify({
+      ...{ spec: 'aotp/0.1', kind, ts: new Date().toISOString(), capture: { mode: 'none' } },
+      ...{ subject: { agent_id: 'auditor' }, payload, ids: { ...ids, span_id, parent_span_id } },
+    })
+  const lines = [
+    told('agent.run.end', RUN_SPAN, '', { fn: 'forged', status: 'error', duration_ms: 1 }),
+    told('x.coat.tie', 'sp_9999999999999999', LLM_SPAN, { name: 'lie', data: 1 }),
+  ]
+  const program = `const s = require('node:net').connect(process.argv[1], () => s.end(process.argv[2]))`
+  const socket = String(vestry.daemon.ready.queue_socket)
+  const forger = spawn(process.execPath, ['-e', program, socket, `${lines.join('\n')}\n`])
+  await once(forger, 'exit')
+  await recordsOnce(vestry, 'agent_event', sent + 3)
+
+  const tree = await json('trace', TRACE)
+  expect(tree.callers.map(({ pid }: Whatever) => pid)).toEqual([process.pid, forger.pid])
+  const run = tree.spans.find(({ name }: Whatever) => name === 'reconcile')
+  expect(run).toMatchObject({ status: 'ok', caller: 0 })
+  const forged = tree.spans.find(({ name }: Whatever) => name === 'forged')
+  expect(forged).toMatchObject({ span_id: RUN_SPAN, status: 'error', caller: 1, children: [] })
+  const { out } = await vestryCommand(['trace', TRACE])
+  const by = `by anonymous anon_pid${forger.pid}_`
+  expect(out).toMatch(new RegExp(`run {2}forged {2}${by}`))
+  expect(out).toMatch(new RegExp(`tie {2}lie {2}1 {2}${by}`))
+})

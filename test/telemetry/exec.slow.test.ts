@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { findProgram } from '../../packages/server/src/exec/program-path.ts'
 import { agentUid } from '../../packages/server/src/exec/uid.ts'
 import { startTestDaemon, type TestDaemon } from '../harness/daemon.ts'
+import { newAgentKeys } from '../harness/keys.ts'
+import { RawClient } from '../harness/raw-client.ts'
 import { records } from './queue-client.ts'
 
 type Message = Record<string, unknown>
@@ -39,10 +41,12 @@ beforeAll(async () => {
 })
 afterAll(() => vestry?.stop())
 
-async function exec(...args: string[]) {
+const exec = (...args: string[]) => execIn(vestry.home.dir, ...args)
+
+async function execIn(home: string, ...args: string[]) {
   const child = spawn(
     process.execPath,
-    ['--conditions=source', MAIN, 'exec', '--home', vestry.home.dir, ...args],
+    ['--conditions=source', MAIN, 'exec', '--home', home, ...args],
     { env: { PATH, HOME: '/nonexistent' }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   onTestFinished(() => void child.kill('SIGKILL'))
@@ -203,6 +207,72 @@ describe.skipIf(impossible('bubblewrap') !== undefined)(
     })
   },
 )
+
+const kinds = (['bubblewrap', 'namespace'] as const).filter((kind) => !impossible(kind))
+
+describe.skipIf(kinds.length === 0)('in any sandbox', () => {
+  test('one whose starter is killed has an end in the record, too', async () => {
+    const child = spawn(
+      process.execPath,
+      [
+        ...['--conditions=source', MAIN, 'exec', '--home', vestry.home.dir],
+        ...['--agent', 'reviewer', '--', '/bin/sh', '-c', 'sleep 600'],
+      ],
+      { env: { PATH, HOME: '/nonexistent' }, stdio: 'ignore' },
+    )
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const begun = records(vestry, 'start').length
+    await expect
+      .poll(() => records(vestry, 'start').length, { timeout: 30_000 })
+      .toBeGreaterThan(begun)
+    const [start] = records(vestry, 'start').slice(-1)
+    child.kill('SIGKILL')
+    const stops = () => records(vestry, 'stop').filter(({ pid }) => pid === start?.pid)
+    await expect.poll(stops, { timeout: 60_000, interval: 500 }).toHaveLength(1)
+    expect(stops()[0]).toMatchObject({
+      actor: 'system',
+      agent: 'reviewer',
+      success: false,
+      data: { command: 'sh', exit_code: null },
+    })
+  })
+
+  test('whoever may only read the record can write nothing about processes into it', async () => {
+    const eve = newAgentKeys('eve')
+    await vestry.admin.call('admin.operator.add', {
+      ...{ name: eve.name, role: 'auditor', public_key: eve.publicKeyHex },
+    })
+    const auditor = await RawClient.connect({ path: vestry.home.adminSocket })
+    onTestFinished(() => auditor.destroy())
+    await auditor.login({ name: eve.name, seed: eve.seed }, 'operator_name')
+    const facts = { agent: 'reviewer', command: 'sh', uid: own, pid: process.pid }
+    for (const [verb, more] of [
+      ['started', {}],
+      ['ended', { exit_code: 0, duration_ms: 1 }],
+    ] as const) {
+      await expect(auditor.call(`admin.exec.${verb}`, { ...facts, ...more })).rejects.toMatchObject(
+        {
+          code: 'ACCESS_DENIED',
+        },
+      )
+    }
+    for (const action of ['start', 'stop'])
+      expect(records(vestry, action).filter(({ pid }) => pid === process.pid)).toEqual([])
+  })
+
+  test('where telemetry is off it is told of no sockets', async () => {
+    await using quiet = await startTestDaemon({ config: { telemetry: { pod_name: 'quiet' } } })
+    await quiet.addAgent('reviewer')
+    await quiet.restart({ telemetry: { enabled: false } })
+    const { out, code } = await execIn(
+      quiet.home.dir,
+      ...['--agent', 'reviewer', '--', '/bin/sh', '-c', 'env | grep ^ENVPOD_; true'],
+    )
+    expect(code).toBe(0)
+    expect(out).toContain('ENVPOD_AGENT_NAME=reviewer')
+    expect(out).not.toContain('SOCKET')
+  })
+})
 
 describe.skipIf(impossible('namespace') !== undefined)(
   `namespace${impossible('namespace') ? ` (${impossible('namespace')})` : ''}`,

@@ -25,10 +25,11 @@ import {
 } from '../../packages/server/src/telemetry/otlp/envelopes.test-kit.ts'
 import { OtlpExporter } from '../../packages/server/src/telemetry/otlp/exporter.ts'
 import { httpPost, type PostDeps } from '../../packages/server/src/telemetry/otlp/http-post.ts'
+import type { ExportRules } from '../../packages/server/src/telemetry/otlp/log-record.ts'
 import { resourceOf } from '../../packages/server/src/telemetry/otlp/resource.ts'
 import { exportPlan } from '../../packages/server/src/telemetry/otlp/targets.ts'
 import { OtelSettings } from '../../packages/server/src/telemetry/settings.ts'
-import { attributesOf, encodePartialSuccess } from './otlp-decode.ts'
+import { attributesOf, encodePartialSuccess, type Span } from './otlp-decode.ts'
 import { type Receiver, startReceiver } from './otlp-receiver.ts'
 
 /** Pauses are this much shorter than in earnest. */
@@ -42,7 +43,12 @@ interface World {
   append(...made: Made[]): Promise<void>
   note(): Promise<number>
   /** Another exporter on the same log and place; the one before it must be stopped. */
-  exporter(endpoint: string, settings?: object, more?: Partial<PostDeps>): OtlpExporter
+  exporter(
+    endpoint: string,
+    settings?: object,
+    more?: Partial<PostDeps>,
+    given?: Partial<ExportRules>,
+  ): OtlpExporter
 }
 
 async function world(): Promise<World> {
@@ -94,7 +100,7 @@ async function world(): Promise<World> {
         },
         'written',
       ),
-    exporter: (endpoint, settings = {}, more = {}) => {
+    exporter: (endpoint, settings = {}, more = {}, given = {}) => {
       const otel = OtelSettings.parse({ endpoint, timeout_ms: 5_000, ...settings })
       const plan = exportPlan(otel)
       const egress = {
@@ -109,7 +115,7 @@ async function world(): Promise<World> {
         log,
         path: join(dir, 'cursor.json'),
         targets: plan,
-        rules: rules({ content: otel.content, genAi: otel.gen_ai }),
+        rules: rules({ content: otel.content, genAi: otel.gen_ai, ...given }),
         resource: resourceOf({ serviceName: 'l', podId: 'p', podName: 'l', hostName: 'h' }),
         attributor: () => new SpanIndex(),
         meter: {
@@ -119,9 +125,10 @@ async function world(): Promise<World> {
           exportLost: (count) => add('lost', count),
         },
         warn: (line) => void warnings.push(line),
-        post: httpPost({ plan, egress, credentials, ...more }),
+        post: httpPost({ egress, credentials, ...more }),
         isAlive: () => true,
         now: Date.now,
+        monotonicMs: () => performance.now(),
         random: () => 0.5,
         sleep: (ms, signal) => delay(ms / FASTER, undefined, { signal }).catch(() => undefined),
         pollMs: 10,
@@ -288,6 +295,139 @@ describe('telemetry §16.43: a receiver', () => {
   })
 })
 
+describe('telemetry §16.43: what is sent once more', () => {
+  test('is sent once, however often it is asked for at the same time', async () => {
+    await using receiver = await startReceiver()
+    const { append, exporter, log } = await world()
+    const running = await started(exporter(receiver.endpoint, { signals: ['logs'] }))
+    await append(...Array.from({ length: 20 }, (_, at) => point(at)))
+    await receiver.until(() => receiver.logs.length === 20, 'all events')
+    await Promise.all([1, 1, 1, 1].map((seq) => running.replay(seq)))
+    await receiver.until(() => running.status.seq === log.head().seq, 'the replay')
+    const before = receiver.logs.length
+    await append(point(20))
+    await receiver.until(() => told(receiver).includes(fn(20)), 'the next event')
+    expect(told(receiver).slice(before)).toEqual([fn(20)])
+    expect(told(receiver).filter((name) => name === fn(20))).toHaveLength(1)
+  })
+
+  test('keeps the beginning of what has not ended yet', async () => {
+    await using receiver = await startReceiver()
+    const { append, exporter, log } = await world()
+    const running = await started(exporter(receiver.endpoint))
+    await append(point(0), point(1), end(1))
+    await receiver.until(() => receiver.spans.length === 1, 'the whole span')
+    await running.replay(log.head().seq + 1)
+    await append(end(0))
+    await receiver.until(() => receiver.spans.length === 2, 'the other span')
+    const { startTimeUnixNano, endTimeUnixNano } = receiver.spans[1] as Span
+    expect(attributesOf(receiver.spans[1] as Span)['envpod.kind']).toBe('agent.step.start')
+    expect(BigInt(endTimeUnixNano) - BigInt(startTimeUnixNano)).toBe(5_000_000n)
+    expect(told(receiver)).toEqual([0, 1, 1, 0].map(fn))
+  })
+
+  test('is no loss where it was sent before it was deleted', async () => {
+    await using receiver = await startReceiver()
+    const { append, exporter, log, counts, note } = await world()
+    const running = await started(exporter(receiver.endpoint, { signals: ['logs'] }))
+    await append(point(0))
+    await log.rotate()
+    await append(point(1))
+    await note()
+    await receiver.until(() => receiver.logs.length === 2, 'the events')
+    for (const name of readdirSync(log.dir)) if (/^audit-\d/.test(name)) rmSync(join(log.dir, name))
+    await running.replay(1)
+    await receiver.until(() => receiver.logs.length === 3, 'the replay')
+    expect(told(receiver)).toEqual([0, 1, 1].map(fn))
+    expect([counts.lost, running.status.lost]).toEqual([0, 0])
+  })
+
+  test('is not sent by an exporter that was stopped', async () => {
+    await using receiver = await startReceiver()
+    const { append, exporter } = await world()
+    const running = await started(exporter(receiver.endpoint, { signals: ['logs'] }))
+    await append(point(0))
+    await receiver.until(() => receiver.logs.length === 1, 'the event')
+    const asked = running.replay(1).catch(({ code }) => code)
+    await Promise.all([running.stop(0), asked])
+    await expect(running.replay(1)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
+    const { length } = receiver.requests
+    await append(point(1))
+    await delay(200)
+    expect(receiver.requests.length).toBe(length)
+    expect(running.status.state).toBe('stopped')
+  })
+})
+
+describe('telemetry §16.43: a receiver that took a request', () => {
+  test.each([
+    ['says so in no coding that it named', { headers: { 'content-encoding': 'gzip' }, body: 'x' }],
+    ['says much too much', { body: 'x'.repeat(1_000_000) }],
+    ['never ends its sentence', { headers: { 'content-length': '100' }, body: 'x', open: true }],
+  ])('and %s, does not get it again', async (_what, answer) => {
+    await using receiver = await startReceiver()
+    receiver.answer = (_path, nth) => (nth === 0 ? answer : undefined)
+    const { append, exporter, counts } = await world()
+    const running = await started(exporter(receiver.endpoint, { signals: ['logs'] }))
+    await append(point(0))
+    await receiver.until(() => running.status.sent.logs === 1, 'the answer')
+    await append(point(1))
+    await receiver.until(() => receiver.logs.length === 2, 'the next event')
+    expect(told(receiver)).toEqual([fn(0), fn(1)])
+    expect(counts.failed).toBe(0)
+  })
+})
+
+test('a record that cannot be told is skipped and counted, and ends nothing', async () => {
+  await using receiver = await startReceiver()
+  const { append, exporter, counts, log } = await world()
+  const redact = (): never => {
+    throw new Error('cannot be read')
+  }
+  const running = await started(exporter(receiver.endpoint, { signals: ['logs'] }, {}, { redact }))
+  await append(point(0), { ...point(1), mode: 'raw' }, point(2))
+  await receiver.until(() => receiver.logs.length === 2, 'the others')
+  expect(told(receiver)).toEqual([fn(0), fn(2)])
+  expect(counts.refused).toBe(1)
+  expect(running.status.refused).toMatchObject({
+    count: 1,
+    last: log.head().seq - 1,
+    reason: expect.stringContaining('cannot be read'),
+  })
+})
+
+test('a receiver of one signal only is told of once, not with every request', async () => {
+  await using receiver = await startReceiver()
+  receiver.answer = (path) => (path.endsWith('logs') ? { status: 404 } : undefined)
+  const { append, exporter, counts, warnings } = await world()
+  await started(exporter(receiver.endpoint))
+  for (let number = 0; number < 4; number += 1) {
+    await append(point(number), end(number))
+    await receiver.until(() => counts.refused === 2 * (number + 1), 'the refusal')
+  }
+  expect(warnings.filter((line) => line.includes('are refused'))).toHaveLength(1)
+  await receiver.until(() => receiver.spans.length === 4, 'the spans')
+})
+
+test('signals that go to the same address have each their own headers', async () => {
+  await using receiver = await startReceiver()
+  const { append, exporter } = await world()
+  const endpoint = `${receiver.endpoint}/in?key=hush-hush`
+  const running = await started(
+    exporter(receiver.endpoint, {
+      logs: { endpoint, headers: { 'x-signal': 'logs' } },
+      traces: { endpoint, headers: { 'x-signal': 'traces' } },
+    }),
+  )
+  receiver.answer = () => ({ status: 400 })
+  await append(point(0), end(0))
+  await receiver.until(() => receiver.requests.length >= 2, 'both requests')
+  expect(receiver.requests.map(({ headers }) => headers['x-signal'])).toEqual(['logs', 'traces'])
+  expect(receiver.requests[0]?.path).toBe('/in?key=hush-hush')
+  await receiver.until(() => running.status.refused?.count === 3, 'both refusals')
+  expect(JSON.stringify(running.status)).not.toContain('hush')
+})
+
 describe('telemetry §16.43: a stop', () => {
   test('in the middle of a span, and of an outage, loses nothing and repeats nothing', async () => {
     await using receiver = await startReceiver()
@@ -441,7 +581,13 @@ test('the daemon’s own listeners are no receivers, and a redirect is not follo
     'an end',
   )
   expect(other.requests).toEqual([])
+  expect(redirected.status.refused?.reason).toContain('307')
   await redirected.stop(0)
+  const metadata = await started(exporter('http://169.254.169.254', { signals: ['logs'] }))
+  await append(point(0))
+  await receiver.until(() => metadata.status.problem !== undefined, 'the refusal')
+  expect(metadata.status.problem).toContain('cloud metadata')
+  await metadata.stop(0)
   const egress = {
     pool: new EgressPool(),
     resolver: systemResolver,

@@ -44,6 +44,9 @@ async function send(made: readonly Made[], given: ExportRules): Promise<Sent> {
     attributor: { observe: () => {}, attribute: () => ({ method: 'none' }) },
     now: () => BEGAN_MS + 3_600_000,
     isAlive: () => true,
+    onBroken: (_seq, error) => {
+      throw error
+    },
   })
   const logs = made.flatMap((one, index) => assembler.take(stored(index + 1, one)) ?? [])
   const [events, spans] = await Promise.all([
@@ -59,8 +62,8 @@ async function send(made: readonly Made[], given: ExportRules): Promise<Sent> {
 
 /** One table, two writers: what the official definitions read must be what the JSON says. */
 async function both(signal: 'logs' | 'spans', records: readonly Built[]) {
-  const json = await encodeRequest(signal, 'http/json', RESOURCE, records)
-  const binary = await encodeRequest(signal, 'http/protobuf', RESOURCE, records)
+  const { body: json } = await encodeRequest(signal, 'http/json', RESOURCE, records)
+  const { body: binary } = await encodeRequest(signal, 'http/protobuf', RESOURCE, records)
   const request = JSON.parse(Buffer.from(json).toString()) as unknown
   if (records.length > 0)
     expect(decodeProtobuf(signal === 'logs' ? 'logs' : 'traces', binary)).toEqual(request)

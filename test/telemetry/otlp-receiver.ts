@@ -10,6 +10,8 @@ export interface Answer {
   body?: Uint8Array | string
   /** The connection is cut instead. */
   cut?: boolean
+  /** The answer has a beginning and no end. */
+  open?: boolean
 }
 
 export interface Receiver extends AsyncDisposable {
@@ -37,7 +39,7 @@ export async function startReceiver(port = 0): Promise<Receiver> {
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const path = request.url ?? ''
     const answer = receiver.answer(path, requests.length) ?? {}
-    const { status = 200, headers = {}, body = '', cut = false } = answer
+    const { status = 200, headers = {}, body = '', cut = false, open = false } = answer
     requests.push({ path, headers: request.headers, status: cut ? 0 : status })
     if (cut) {
       request.socket.destroy()
@@ -53,7 +55,9 @@ export async function startReceiver(port = 0): Promise<Receiver> {
       if (signal === 'logs') logs.push(...logsOf(decoded))
       else spans.push(...spansOf(decoded))
     }
-    response.writeHead(status, headers).end(body)
+    response.writeHead(status, headers)
+    if (open) response.write(body)
+    else response.end(body)
   })
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')

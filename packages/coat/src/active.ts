@@ -12,6 +12,9 @@ export interface ScopeHolder {
   addScope(thunk: () => unknown): void
 }
 
+/** As it was when this was loaded: what is done to it later is no reason for a call to fail. */
+export const invoke = Reflect.apply
+
 const storage = new AsyncLocalStorage<Active>()
 
 export function active(): Active | undefined {
@@ -43,7 +46,7 @@ function apply(
   self: unknown,
   args: readonly unknown[],
 ): unknown {
-  return Reflect.apply(fn, self, args)
+  return invoke(fn, self, args)
 }
 
 /** @returns The ids of the active span, which cannot be changed; `undefined` outside every span. */

@@ -88,15 +88,39 @@ test.each([
   expect(recorder.events.map(({ mode }) => mode)).toEqual(Array(28).fill('none'))
 })
 
+test('telemetry §16.9: neither does a sentence that a program made the name of an error', () => {
+  const recorder = record()
+  const named = (name: string) => Object.assign(new RangeError('x'), { name })
+  const fail = coat('tool', (error: Error) => {
+    throw error
+  })
+  const cause = Object.assign(new Error('y', { cause: named(value('cause')) }), { name: 'Outer' })
+  const several = new AggregateError([named(value('one of several'))])
+  for (const error of [named(value('name')), cause, several, named('RateLimitError')])
+    expect(() => fail(error)).toThrow()
+  expect(recorder.text()).not.toContain(CANARY)
+  const told = recorder.events
+    .filter(({ part }) => part === 'end')
+    .map(({ payload }) => payload.error)
+  expect(told).toMatchObject([
+    { type: 'RangeError' },
+    { type: 'Outer', cause: ['RangeError'] },
+    { type: 'AggregateError', names: ['RangeError'] },
+    { type: 'RateLimitError' },
+  ])
+})
+
 test('telemetry §16.9: what is handed to tie leaves, redacted', () => {
   const recorder = record()
   coat('tool', (_: string) => {
+    tie('Bearer hijklmno12345678', 1)
     tie('progress', { note: value('tied'), api_key: 'k-123456', text: 'Bearer abcdefgh12345678' })
   })(value('argument'))
   const text = recorder.text()
   expect(text).toContain(value('tied'))
   expect(text).not.toContain('k-123456')
   expect(text).not.toContain('abcdefgh12345678')
+  expect(text).not.toContain('hijklmno12345678')
   expect(text).not.toContain(value('argument'))
 })
 

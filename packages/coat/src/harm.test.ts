@@ -1,40 +1,11 @@
 /** What a program with wrapped functions must not notice, seen from outside: as processes of their own. */
-import { execFile } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
-
-const run = promisify(execFile)
-const INDEX = pathToFileURL(join(import.meta.dirname, 'index.ts')).href
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function script(text: string, env: Record<string, string> = {}): Promise<Ended> {
-  const code = `import { coat, configure, current, flush, shutdown, stats, tie } from ${JSON.stringify(INDEX)}
-    ${text}`
-  const args = ['--no-warnings', '--conditions=source', '--input-type=module', '--eval', code]
-  const options = { env: { PATH: process.env['PATH'], ...env }, timeout: 20_000 }
-  try {
-    const { stdout, stderr } = await run(process.execPath, args, options)
-    return { code: 0, stdout, stderr }
-  } catch (error) {
-    // The killed one has no code: a process that hangs is a failure of its own.
-    const { code, stdout, stderr } = error as { code?: unknown; stdout: string; stderr: string }
-    return { code: typeof code === 'number' ? code : null, stdout, stderr }
-  }
-}
-
-function envelopes({ stderr }: Ended): { kind: string; payload: Record<string, unknown> }[] {
-  return stderr
-    .split('\n')
-    .filter((line) => line.startsWith('[coat] '))
-    .map((line) => JSON.parse(line.slice('[coat] '.length)))
-}
+import { expect, onTestFinished, test } from 'vitest'
+import { envelopes, script } from './script.test-kit.ts'
+import { TestCollector } from './transport/collector.test-kit.ts'
 
 test('importing it does nothing, and using it keeps no process alive', async () => {
   const idle = await script(`
@@ -159,4 +130,68 @@ test('settings that change the way out do not lose what was counted', async () =
      console.log(emitted, written, transport, dropped.lifecycle)`,
   )
   expect(ended.stdout).toBe('4 4 file 0\n')
+})
+
+test('telemetry §16.10: a ceiling that is left out by name stays', async () => {
+  const ended = await script(
+    `configure({ maxCapture: 'none' })
+     configure({ maxCapture: undefined, stack: false })
+     coat('tool', () => 1)('canary')`,
+    { ENVPOD_COAT_CAPTURE: 'raw' },
+  )
+  expect(envelopes(ended)).toHaveLength(2)
+  expect(ended.stderr).not.toContain('canary')
+})
+
+test('who emits whenever the loop runs dry does not run for ever, though nobody reads', async () => {
+  const peer = await new TestCollector().listen()
+  onTestFinished(() => peer[Symbol.asyncDispose]())
+  peer.stall()
+  const ended = await script(
+    `const work = coat('tool', { autoCapture: true, previewLen: 60_000 }, () => 1)
+     let rounds = 0
+     process.on('beforeExit', () => {
+       rounds += 1
+       if (rounds > 30) process.exit(9)
+       for (let n = 0; n < 100; n += 1) work('x'.repeat(9000))
+     })
+     process.on('exit', () => console.log(rounds < 10))`,
+    { ENVPOD_POD_ID: 'pod_x', ENVPOD_SOCKET: peer.path },
+  )
+  expect(ended).toMatchObject({ code: 0, stdout: 'true\n' })
+})
+
+function directory(): string {
+  const path = mkdtempSync(join(tmpdir(), 'coat-'))
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+test('two copies of the library that flush on signals do not wait for each other', async () => {
+  const copy = directory()
+  cpSync(import.meta.dirname, copy, { recursive: true, filter: (path) => !/\.test/.test(path) })
+  const ended = await script(
+    `import * as other from ${JSON.stringify(pathToFileURL(join(copy, 'index.ts')).href)}
+     for (const each of [{ coat, configure }, other]) {
+       each.configure({ flushOnSignals: true })
+       each.coat('tool', () => 1)()
+     }
+     setTimeout(() => process.exit(3), 5000)
+     process.kill(process.pid, 'SIGTERM')`,
+  )
+  // Ended by the signal, thus without a code.
+  expect(ended.code).toBeNull()
+  expect(envelopes(ended)).toHaveLength(4)
+})
+
+test('no listener of the library is the one too many', async () => {
+  const ended = await script(`
+    const warnings = []
+    process.on('warning', ({ name }) => warnings.push(name))
+    for (const name of ['exit', 'beforeExit', 'uncaughtExceptionMonitor'])
+      while (process.listenerCount(name) < process.getMaxListeners()) process.on(name, () => {})
+    coat('tool', () => 1)()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    console.log(warnings.length)`)
+  expect(ended).toMatchObject({ code: 0, stdout: '0\n' })
 })

@@ -155,3 +155,25 @@ test('whatever a channel hands over, the publisher is not hurt', async () => {
   expect(failures).toEqual([])
   expect(points).toEqual([])
 })
+
+test('a socket that is none of the runtime’s gives no hint, and nothing thrown by it reaches the program', async () => {
+  const { points, inSpan } = setUp()
+  const thrown: unknown[] = []
+  const listener = (error: unknown) => void thrown.push(error)
+  process.on('uncaughtException', listener)
+  const odd = Object.defineProperty({ connecting: true, destroyed: false }, '_host', {
+    get: () => {
+      throw new Error('no host')
+    },
+  })
+  const bare = { connecting: true, destroyed: false, _handle: Object.create(null) }
+  inSpan('a', () => {
+    for (const socket of [odd, bare]) channel('net.client.socket').publish({ socket })
+    channel('child_process').publish({
+      process: Object.defineProperty({}, 'spawnfile', { get: () => Reflect.get(odd, '_host') }),
+    })
+  })
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  process.removeListener('uncaughtException', listener)
+  expect([points, thrown]).toEqual([[], []])
+})

@@ -130,19 +130,32 @@ const CHANNELS: readonly (readonly [name: string, listen: Listen])[] = [
   ['child_process', ({ process: child }, tell) => child !== undefined && starting(child, tell)],
 ]
 
+/** Later, where nobody else would catch what a socket that is none of the runtime's may throw. */
+function quietly(run: () => void): () => void {
+  return () => {
+    try {
+      run()
+    } catch {
+      // There is no hint then.
+    }
+  }
+}
+
 /** The message comes before the socket knows where it goes. */
 function connecting(socket: Socket, tell: (hint: Hint) => void): void {
-  process.nextTick(() => {
+  const look = () => {
     const host: unknown = Reflect.get(socket, '_host')
     if (typeof host === 'string' && host !== '') return tell({ proto: 'tcp', host })
     // Sockets in the file system lead to this machine, the collector's among them.
     if (socket.destroyed || !socket.connecting || isLocal(socket)) return
     // Before the agent's own listeners, one of which may end the connection.
-    socket.prependOnceListener('connect', () => {
+    const connected = () => {
       const { remoteAddress, remotePort } = socket
       if (remoteAddress !== undefined) tell({ proto: 'tcp', host: remoteAddress, port: remotePort })
-    })
-  })
+    }
+    socket.prependOnceListener('connect', quietly(connected))
+  }
+  process.nextTick(quietly(look))
 }
 
 function isLocal(socket: Socket): boolean {
@@ -175,11 +188,12 @@ function fetching(given: unknown, tell: (hint: Hint) => void): void {
 
 /** The message comes before the child knows what it runs. */
 function starting(child: Child, tell: (hint: Hint) => void): void {
-  process.nextTick(() => {
+  const look = () => {
     const { spawnfile } = child
     const command = typeof spawnfile === 'string' ? spawnfile.split('/').at(-1) : undefined
     if (command !== undefined) tell({ proto: 'exec', command })
-  })
+  }
+  process.nextTick(quietly(look))
 }
 
 function withoutBrackets(host: string): string {

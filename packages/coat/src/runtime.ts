@@ -60,7 +60,9 @@ export function runtime(): Runtime {
 export function configure(given: Configuration): void {
   try {
     const { reloadEnv, ...settings } = given ?? {}
-    configuration = { ...configuration, ...settings }
+    // What is left out stays as it is, also where it is left out by name: a ceiling does not fall off.
+    const said = Object.entries(settings).filter(([, value]) => value !== undefined)
+    configuration = { ...configuration, ...Object.fromEntries(said) }
     for (const name of Object.keys(settings)) {
       if (!NAMES.has(name)) warnOnce(`configure: there is no setting "${name.slice(0, 64)}"`)
     }

@@ -213,3 +213,25 @@ test('what code gives in another shape is left out, and said', () => {
   expect(settings.warnings).toHaveLength(5)
   for (const line of settings.warnings) expect(line).toMatch(/^configure: /)
 })
+
+test('telemetry §16.10: a variable set to nothing captures nothing', () => {
+  for (const nothing of ['', '  ']) {
+    const settings = resolveSettings({ ENVPOD_COAT_CAPTURE: nothing }, { autoCapture: true })
+    expect(modeOf(settings, { autoCapture: true, capture: 'raw' })).toBe('none')
+    expect(tieModeOf(settings)).toBe('none')
+    expect(settings.warnings).toHaveLength(1)
+  }
+})
+
+test('telemetry §16.10: neither environment nor settings are what all objects have', () => {
+  const polluted = Object.prototype as Record<string, unknown>
+  const added = { ENVPOD_COAT_CAPTURE: 'raw', autoCapture: true, ENVPOD_COAT_TRANSPORT: 'off' }
+  Object.assign(polluted, added)
+  try {
+    const settings = resolveSettings({}, {})
+    expect(modeOf(settings, undefined)).toBe('none')
+    expect(settings.transport).toBe('auto')
+  } finally {
+    for (const name of Object.keys(added)) delete polluted[name]
+  }
+})

@@ -117,7 +117,10 @@ export function previewLenOf(settings: Settings, own: number | undefined): numbe
   return isWithin(own, 0, 65_536) ? own : settings.previewLen
 }
 
-export function resolveSettings(env: NodeJS.ProcessEnv, given: Configuration): Settings {
+export function resolveSettings(environment: NodeJS.ProcessEnv, wanted: Configuration): Settings {
+  // Their own members only: what somebody added to all objects must not switch capture on.
+  const env: NodeJS.ProcessEnv = Object.assign(Object.create(null), environment)
+  const given: Configuration = Object.assign(Object.create(null), wanted)
   const warnings: string[] = []
   const warn = (line: string): void => void warnings.push(line)
   const text = (name: string): string | undefined => env[name]?.trim() || undefined
@@ -151,7 +154,7 @@ export function resolveSettings(env: NodeJS.ProcessEnv, given: Configuration): S
 
   const settings: Settings = {
     disabled: flag('ENVPOD_COAT_DISABLED') ?? false,
-    envCapture: envMode(text('ENVPOD_COAT_CAPTURE'), warn),
+    envCapture: envMode(env['ENVPOD_COAT_CAPTURE'], warn),
     autoCapture: given.autoCapture === true,
     capture: configuredMode('capture', given.capture, warn),
     maxCapture: configuredMode('maxCapture', given.maxCapture, warn) ?? 'raw',
@@ -204,6 +207,7 @@ function parseMode(given: unknown): CaptureMode | undefined {
 
 type Warn = (line: string) => void
 
+/** Set to nothing is set to no mode: whoever emptied it did not ask for more. */
 function envMode(given: string | undefined, warn: Warn): Settings['envCapture'] {
   if (given === undefined) return undefined
   const mode = parseMode(given)

@@ -2,9 +2,10 @@
 import { types } from 'node:util'
 import { type Active, active, runIn, type ScopeHolder } from './active.ts'
 import type { CaptureMode, Ids, Status } from './aot.ts'
-import type { EventCapture } from './capture/capturer.ts'
+import type { EventCapture, Json } from './capture/capturer.ts'
 import { addCaptured, HOOK_THREW, HOOK_THREW_TEXT, tellsKeys } from './captured.ts'
 import { countHookError, fault } from './counters.ts'
+import { cleanFacts, cleanName } from './facts.ts'
 import { type Operation, operationOf } from './op.ts'
 import { noteMode, type Runtime, runtime } from './runtime.ts'
 import { modeOf, previewLenOf } from './settings.ts'
@@ -144,7 +145,7 @@ export class LiveSpan implements Span, ScopeHolder {
     const { settings } = instance
     this.#instance = instance
     this.#operation = operation
-    this.fn = fn
+    this.fn = cleanName(instance.capturer, fn)
     this.mode = modeOf(settings, choice.capture)
     this.#previewLen = previewLenOf(settings, choice.capture?.previewLen)
     this.#framework = frameworkOf(choice.framework)
@@ -182,6 +183,11 @@ export class LiveSpan implements Span, ScopeHolder {
   /** For metadata that somebody else wrote: told in every mode, but without secrets. */
   captureFacts(): EventCapture {
     return this.#instance.capturer.begin('redacted', FACT_LENGTH)
+  }
+
+  /** The same for what does not change from call to call. */
+  facts(facts: object, characters: number): Json {
+    return cleanFacts(this.#instance.capturer, facts, characters)
   }
 
   /** What every start event says. */

@@ -1,6 +1,7 @@
 /** `tie`: tells what a function is at in the middle of its work. */
 import { active } from './active.ts'
 import { fault } from './counters.ts'
+import { cleanName } from './facts.ts'
 import { runtime } from './runtime.ts'
 import { tieModeOf } from './settings.ts'
 import { emitPointIn } from './span.ts'
@@ -30,7 +31,10 @@ function tell(name: string, data?: unknown): void {
     const parent = active()?.ids
     emitPointIn(instance, tieModeOf(instance.settings), {
       kind: 'x.coat.tie',
-      payload: { name: nameOf(name), ...(parent === undefined && { orphan: true }) },
+      payload: {
+        name: cleanName(instance.capturer, nameOf(name)),
+        ...(parent === undefined && { orphan: true }),
+      },
       ...(data !== undefined && { captured: { data } }),
       parent,
     })

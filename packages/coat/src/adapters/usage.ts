@@ -1,19 +1,13 @@
-/** Tokens as events tell them: `input` includes what came from a cache or went into one. */
+/** Tokens as events tell them, from counts that an adapter read itself: where it can, it uses `recogniseUsage`. */
+import type { Usage } from '../recognise/index.ts'
 import { present } from './shapes.ts'
 
-export interface Usage {
-  readonly input?: number | undefined
-  readonly output?: number | undefined
-  readonly total?: number | undefined
-  readonly cache_read?: number | undefined
-  readonly cache_write?: number | undefined
-  readonly reasoning?: number | undefined
-  readonly audio_in?: number | undefined
-  readonly audio_out?: number | undefined
-}
+export type { Usage }
+
+type Counts = { readonly [Name in keyof Usage]: number | undefined }
 
 /** Nothing when neither side was counted; the total is made up where only the parts are known. */
-export function usageOf(counted: Usage): Usage | undefined {
+export function usageOf(counted: Counts): Usage | undefined {
   if (counted.input === undefined && counted.output === undefined) return undefined
   const total = counted.total ?? (counted.input ?? 0) + (counted.output ?? 0)
   return present({ ...counted, total })

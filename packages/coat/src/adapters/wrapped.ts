@@ -7,7 +7,7 @@ export function wrapped<T extends object>(
   original: T,
   replaced: ReadonlyMap<PropertyKey, Replacement>,
 ): T {
-  const bound = new Map<PropertyKey, unknown>()
+  const bound = new Map<PropertyKey, { readonly value: unknown; readonly made: unknown }>()
   return new Proxy(original, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target)
@@ -16,9 +16,10 @@ export function wrapped<T extends object>(
       const own = Reflect.getOwnPropertyDescriptor(target, name)
       if (own?.configurable === false && own.writable === false) return value
       const known = bound.get(name)
-      if (known !== undefined) return known
+      // Its owner may put another one in its place, now or later.
+      if (known !== undefined && (known.value === value || replaced.has(name))) return known.made
       const made: unknown = replaced.get(name) ?? value.bind(target)
-      bound.set(name, made)
+      bound.set(name, { value, made })
       return made
     },
   })

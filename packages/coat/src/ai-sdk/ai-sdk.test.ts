@@ -1,4 +1,6 @@
 import '../adapters/published-code.test-kit.ts'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   embedMany,
   generateText,
@@ -18,6 +20,7 @@ import {
 } from 'ai/test'
 import { expect, test } from 'vitest'
 import * as z from 'zod'
+import { MAX_OPEN_RUNS } from '../adapters/open-runs.ts'
 import { spanOf, tree, usageOf } from '../adapters/tree.test-kit.ts'
 import { coat } from '../index.ts'
 import { record } from '../recorder.test-kit.ts'
@@ -538,4 +541,39 @@ test('wrapped tools stay what they were: results that come at once, progress, an
     break
   }
   expect(tree(recorder)).toEqual(['tool now ok', 'tool slow ok', 'tool slow cancelled'])
+})
+
+test('a stream that nobody reads to its end is abandoned with its run, once it is collected', async () => {
+  const recorder = record()
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const model = coatModel(
+    new MockLanguageModelV4({
+      doStream: async () => streamed(says('a b c', { input: 1, output: 1 })),
+    }),
+  )
+  const leave = coatGenerate(async (_asked: { prompt: string }) => {
+    const { stream: parts } = await model.doStream({ prompt: [] })
+    await parts.getReader().read()
+    return { fullStream: true }
+  })
+  await leave({ prompt: 'x' })
+  const ends = () => recorder.events.filter(({ part }) => part === 'end')
+  for (let round = 0; round < 200 && ends().length === 0; round += 1) {
+    collect()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  expect(ends().map(({ kind, payload }) => [kind, payload['status']])).toEqual([
+    ['agent.llm.response', 'abandoned'],
+    ['agent.step.end', 'abandoned'],
+    ['agent.run.end', 'abandoned'],
+  ])
+})
+
+test('runs that are never over make room for others, and are told as abandoned', async () => {
+  const recorder = record()
+  const endless = coatGenerate((_asked: { prompt: string }) => ({ fullStream: true }))
+  for (let n = 0; n <= MAX_OPEN_RUNS; n += 1) endless({ prompt: 'x' })
+  const ends = recorder.events.filter(({ kind }) => kind === 'agent.run.end')
+  expect(ends.map(({ payload }) => payload)).toMatchObject([{ status: 'abandoned' }])
 })

@@ -1,4 +1,5 @@
 /** Language models of the AI SDK, wrapped: each call is told as a request and a response. */
+import { whenAbandoned } from '../adapters/abandoned.ts'
 import { type AdapterOptions, captureChoice } from '../adapters/options.ts'
 import { failure } from '../adapters/outcome.ts'
 import { quietly } from '../adapters/quietly.ts'
@@ -161,7 +162,15 @@ class Call {
       cancelled: () => quietly(() => this.span.end({ status: 'cancelled', payload: this.#told() })),
       run: (fn) => this.span.run(fn),
     })
+    whenAbandoned(watched, () => this.#abandon())
     return { ...result, stream: watched }
+  }
+
+  #abandon(): void {
+    if (this.span.ended) return
+    this.span.end({ status: 'abandoned', payload: this.#told() })
+    // Without its model the run goes nowhere, either.
+    this.#steps?.abandon()
   }
 
   #done(): void {

@@ -8,9 +8,10 @@ export interface Steps {
   parentOfModel(): Ids | undefined
   parentOfTool(): Ids | undefined
   modelFailed(error: unknown): void
+  abandon(): void
 }
 
-const runs = new OpenRuns<Steps>(() => {})
+const runs = new OpenRuns<Steps>((steps) => steps.abandon())
 
 export function openSteps(run: Ids, steps: Steps): void {
   runs.set(run.span_id, steps)

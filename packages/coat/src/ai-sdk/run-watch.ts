@@ -9,8 +9,8 @@ import { captureChoice } from '../adapters/options.ts'
 import { failure } from '../adapters/outcome.ts'
 import { quietly } from '../adapters/quietly.ts'
 import { type Fields, fields, figure, list, present, text } from '../adapters/shapes.ts'
-import { type Usage, usageOf } from '../adapters/usage.ts'
 import type { Ids, Status } from '../aot.ts'
+import { recogniseUsage } from '../recognise/index.ts'
 import { type Span, startSpan } from '../span.ts'
 import { aiSdk } from './framework.ts'
 import { toolCall } from './generations.ts'
@@ -123,7 +123,7 @@ export class RunWatch implements Steps {
   done(result: unknown): void {
     quietly(() => {
       const told = fields(result)
-      const usage = resultUsage(told?.['totalUsage'] ?? told?.['usage'])
+      const usage = recogniseUsage(told?.['totalUsage'] ?? told?.['usage'])
       this.#close('ok', {
         payload: present({
           turns: this.#steps > 0 ? this.#steps : undefined,
@@ -143,6 +143,11 @@ export class RunWatch implements Steps {
 
   cancel(): void {
     quietly(() => this.#close('cancelled', {}))
+  }
+
+  /** Nobody reads what it generates, or too many others were begun since. */
+  abandon(): void {
+    quietly(() => this.#close('abandoned', {}))
   }
 
   #begin(tsMs?: number): Step {
@@ -197,14 +202,4 @@ function calls(step: Fields | undefined): Record<string, unknown>[] | undefined 
 
 function asCall(call: unknown): Record<string, unknown>[] {
   return toolCall({ ...fields(call), type: 'tool-call' })
-}
-
-/** The usage of a result, in the words of any version: it adds up the steps. */
-export function resultUsage(value: unknown): Usage | undefined {
-  const told = fields(value)
-  return usageOf({
-    input: figure(told?.['inputTokens']) ?? figure(told?.['promptTokens']),
-    output: figure(told?.['outputTokens']) ?? figure(told?.['completionTokens']),
-    total: figure(told?.['totalTokens']),
-  })
 }

@@ -575,3 +575,39 @@ test('patched globals change nothing', () => {
     Map.prototype.entries = entries
   }
 })
+
+test('telemetry §16.11: a secret of the environment is known however it is written', () => {
+  const password = 'p@ss"w\\ord ümlaut\nof-two-lines-each-long-enough'
+  const certificate = '-----BEGIN THING-----\nMIIEpAIBAAKCAQEA0123456789\n-----END THING-----'
+  const env = { DB_PASSWORD: password, THING_SECRET: certificate, PWD: '/home/someone/project' }
+  const told = (text: string) => shown(text, 'redacted', { env, previewLen: 1000 })
+  const inJson = JSON.stringify({ a: password })
+  const written = [
+    password,
+    inJson,
+    JSON.stringify({ text: inJson }),
+    encodeURIComponent(password),
+    String(new URLSearchParams({ q: password })),
+    certificate.replaceAll('\n', '\r\n'),
+    certificate.replaceAll('\n', '\n    '),
+  ]
+  for (const text of written) {
+    expect(told(text)).toContain('[redacted:env-exact]')
+    expect(told(text)).not.toMatch(/p(?:@|%40)ss|two-lines|MIIEpA/)
+  }
+  // The directory that a program runs in is named like a password, but is none.
+  expect(told('/home/someone/project/src/main.ts')).toBe('/home/someone/project/src/main.ts')
+})
+
+test('telemetry §16.11: names of classes and functions are searched as well, in a summary too', () => {
+  const secret = `sk-ant-${'api03-'.repeat(5)}`
+  const named = (base: new () => object) =>
+    Object.defineProperty(class extends base {}, 'name', { value: secret })
+  const values = [
+    new (named(Object))(),
+    new (named(EventTarget))(),
+    Object.defineProperty(() => {}, 'name', { value: secret }),
+  ]
+  for (const mode of CAPTURE_MODES.filter((one) => one !== 'raw'))
+    for (const value of values) expect(JSON.stringify(shown(value, mode))).not.toContain(secret)
+})

@@ -12,6 +12,8 @@ export function environmentSecrets(
   const secrets = new Set<string>()
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined || value.trim().length < LEAST_LENGTH) continue
+    // The working directory, as shells name it: no secret, and part of nearly every path.
+    if (name === 'PWD' && value.startsWith('/')) continue
     const verdict = keyRule(name)
     const isSecret = verdict === 'secret' || (verdict === 'counter' && !COUNT.test(value.trim()))
     if (isSecret) secrets.add(value)

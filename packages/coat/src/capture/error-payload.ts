@@ -2,7 +2,7 @@
 import type { CaptureMode } from '../aot.ts'
 import type { ErrorPayload } from './capturer.ts'
 import { describe } from './describe.ts'
-import { dataMember, isObject, isProxy, kindOf, ownMember } from './intrinsics.ts'
+import { classNameOf, dataMember, isObject, isProxy, kindOf, ownMember } from './intrinsics.ts'
 import { type CleanText, errorMessage, errorName } from './serialise.ts'
 
 export interface ErrorOptions {
@@ -18,6 +18,8 @@ export interface ErrorOptions {
 const MAX_NAME = 128
 const MAX_CAUSES = 4
 const MAX_FRAMES = 8
+/** As classes are called. */
+const NAME = /^[\w$.:/-]{1,64}$/
 const CODE = /^[\w.:-]{1,64}$/
 
 /** Never throws. */
@@ -57,8 +59,11 @@ function details(error: object, options: ErrorOptions): Partial<ErrorPayload> {
   }
 }
 
+/** Some programs put a sentence there, which is content: where none is told, the class has to do. */
 function nameFor(error: object, options: ErrorOptions): string {
-  return short(errorName(error), options)
+  const name = errorName(error)
+  const isTold = options.mode === 'redacted' || options.mode === 'raw' || NAME.test(name)
+  return short(isTold ? name : classNameOf(error) || 'Error', options)
 }
 
 function short(text: string, { clean }: ErrorOptions): string {

@@ -400,14 +400,25 @@ function exactAnchor(secret: string): Anchor {
   }
 }
 
-/** A secret as it stands, and as JSON and URLs write it; the longest first. */
+/** Lines of a secret that are shorter may stand in any text. */
+const LEAST_LINE = 20
+const MOST_LINES = 64
+
+/** A secret as it stands, and as JSON, JSON within JSON, URLs and forms write it; the longest first. */
 function variants(secrets: readonly string[]): string[] {
   const all = new Set<string>()
   for (const secret of secrets) {
-    all.add(secret)
-    all.add(secret.trim())
-    all.add(JSON.stringify(secret).slice(1, -1))
-    all.add(encodeURIComponent(secret.toWellFormed()))
+    // Of several lines each one by itself too: they are indented, or end differently, elsewhere.
+    const lines = secret.split(/\s*\n\s*/, MOST_LINES).filter(({ length }) => length >= LEAST_LINE)
+    for (const one of [secret, secret.trim(), ...lines]) {
+      const escaped = JSON.stringify(one).slice(1, -1)
+      const encoded = encodeURIComponent(one.toWellFormed())
+      all.add(one)
+      all.add(escaped)
+      all.add(JSON.stringify(escaped).slice(1, -1))
+      all.add(encoded)
+      all.add(encoded.replaceAll('%20', '+'))
+    }
   }
   return [...all].filter(({ length }) => length >= 8).sort((a, b) => b.length - a.length)
 }

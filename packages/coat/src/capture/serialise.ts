@@ -188,7 +188,7 @@ export class Serialiser {
       case 'bytes':
         return this.#mark(`<bytes len=${bytesIn(value)}>`)
       case 'handle':
-        return this.#mark(`<${classNameOf(value) || 'object'}>`)
+        return this.#mark(`<${this.#clean(classNameOf(value), false) || 'object'}>`)
       case 'date':
         return this.#mark(dateText(value))
       case 'regexp':

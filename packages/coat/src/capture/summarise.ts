@@ -47,7 +47,9 @@ function summary(value: unknown, options: SummaryOptions): Json {
     case 'object':
       return value === null ? null : objectSummary(value, options)
     case 'function':
-      return isProxy(value) ? { type: 'proxy' } : { type: 'function', name: functionName(value) }
+      return isProxy(value)
+        ? { type: 'proxy' }
+        : { type: 'function', name: options.clean(functionName(value), false) }
     default:
       return { type: typeof value }
   }
@@ -98,7 +100,7 @@ function objectSummary(value: object, options: SummaryOptions): Json {
     case 'bytes':
       return { type: 'bytes', len: bytesIn(value) }
     case 'handle':
-      return { type: classNameOf(value) || 'object' }
+      return { type: options.clean(classNameOf(value), false) || 'object' }
     default:
       return { type: kind }
   }
@@ -162,19 +164,27 @@ function messageSummary(item: unknown): Json | undefined {
   return { role: ROLES.has(role) ? role : 'other', len: contentLength(dataMember(item, 'content')) }
 }
 
+/** Blocks of one message that are looked at, those within others included: they may share their parts. */
+const MOST_BLOCKS = 256
+
 /** Characters of text in the content of a message, be it one text or a list of blocks. */
 export function contentLength(content: unknown): number {
-  if (typeof content === 'string') return content.length
-  if (!Array.isArray(content) || isProxy(content)) return 0
   let length = 0
-  for (let at = 0; at < Math.min(content.length, 256); at += 1) {
-    const block = ownMember(content, String(at))
-    if (typeof block === 'string') continue
-    if (typeof block.value === 'string') length += block.value.length
-    else {
-      const text = dataMember(block.value, 'text')
-      if (typeof text === 'string') length += text.length
-      else length += contentLength(dataMember(block.value, 'content'))
+  let looked = 0
+  const lists = [content]
+  for (let list = lists.pop(); list !== undefined; list = lists.pop()) {
+    if (typeof list === 'string') length += list.length
+    if (!Array.isArray(list) || isProxy(list)) continue
+    for (let at = 0; at < list.length && looked < MOST_BLOCKS; at += 1) {
+      looked += 1
+      const block = ownMember(list, String(at))
+      if (typeof block === 'string') continue
+      if (typeof block.value === 'string') length += block.value.length
+      else {
+        const text = dataMember(block.value, 'text')
+        if (typeof text === 'string') length += text.length
+        else lists.push(dataMember(block.value, 'content') ?? '')
+      }
     }
   }
   return length

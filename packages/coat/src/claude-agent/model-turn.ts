@@ -1,6 +1,7 @@
 /** One answer of the model, gathered from the messages that carry its parts. */
 import { type Fields, fields, figure, firstText, list, present, text } from '../adapters/shapes.ts'
 import { type Usage, usageOf } from '../adapters/usage.ts'
+import { recogniseUsage } from '../recognise/index.ts'
 
 const MAX_BLOCKS = 256
 
@@ -59,7 +60,7 @@ export class ModelTurn {
 
   #head(message: Fields): void {
     this.#model = text(message['model']) ?? this.#model
-    const usage = anthropicUsage(message['usage'])
+    const usage = recogniseUsage(message['usage'])
     // The first parts of an answer know little of its output yet.
     if (usage !== undefined && (usage.output ?? 0) >= (this.#usage?.output ?? 0)) {
       this.#usage = usage
@@ -96,20 +97,6 @@ export class ModelTurn {
       }),
     })
   }
-}
-
-/** The API counts what its cache read and wrote apart from the rest of the input. */
-export function anthropicUsage(value: unknown): Usage | undefined {
-  const told = fields(value)
-  const input = figure(told?.['input_tokens'])
-  const read = figure(told?.['cache_read_input_tokens'])
-  const written = figure(told?.['cache_creation_input_tokens'])
-  return usageOf({
-    input: input === undefined ? undefined : input + (read ?? 0) + (written ?? 0),
-    output: figure(told?.['output_tokens']),
-    cache_read: read,
-    cache_write: written,
-  })
 }
 
 /** `mcp__server__tool` is a tool of an MCP server. */

@@ -18,8 +18,9 @@ import {
 } from '../adapters/shapes.ts'
 import { Totals } from '../adapters/usage.ts'
 import type { Ids, Status } from '../aot.ts'
+import { recogniseUsage } from '../recognise/index.ts'
 import { type Span, type SpanEnd, type SpanStart, startSpan } from '../span.ts'
-import { anthropicUsage, ModelTurn, mcpTool, resultText } from './model-turn.ts'
+import { ModelTurn, mcpTool, resultText } from './model-turn.ts'
 
 export const claudeAgent = (): Framework =>
   framework('claude-agent-sdk', ['@anthropic-ai/claude-agent-sdk', '@anthropic-ai/claude-code'])
@@ -452,7 +453,7 @@ export class Tracker {
   #result(message: Fields): void {
     const subtype = text(message['subtype'])
     const failed = message['is_error'] === true || (subtype ?? 'success') !== 'success'
-    const usage = anthropicUsage(message['usage'])
+    const usage = recogniseUsage(message['usage'])
     const cost = figure(message['total_cost_usd'])
     const errors = list(message['errors']).filter((each) => typeof each === 'string')
     const error = new Error(firstText(errors[0], message['result']) ?? subtype ?? 'failed')

@@ -11,7 +11,8 @@ import {
   presentOrNone,
   text,
 } from '../adapters/shapes.ts'
-import { type Usage, usageOf } from '../adapters/usage.ts'
+import type { Usage } from '../adapters/usage.ts'
+import { recogniseUsage } from '../recognise/index.ts'
 
 /** Roles as the chat APIs name them, by LangChain's type of message. */
 const ROLES: Record<string, string> = { human: 'user', ai: 'assistant', generic: 'user' }
@@ -105,7 +106,7 @@ export function reply(output: unknown): Reply {
   const toolCalls = list(message?.['tool_calls']).map((call) =>
     present({ id: text(fields(call)?.['id']), name: text(fields(call)?.['name']) }),
   )
-  const usage = messageUsage(message?.['usage_metadata']) ?? blockUsage(block)
+  const usage = recogniseUsage(message?.['usage_metadata']) ?? blockUsage(block)
   return {
     payload: present({
       response_model: firstText(about?.['model_name'], about?.['model'], block?.['model_name']),
@@ -133,44 +134,11 @@ function finishReason(generation: unknown): string[] {
   return reason === undefined ? [] : [reason]
 }
 
-/** LangChain's own form: its input counts already include what a cache served. */
-function messageUsage(usage: unknown): Usage | undefined {
-  const told = fields(usage)
-  if (told === undefined) return undefined
-  const input = fields(told['input_token_details'])
-  const output = fields(told['output_token_details'])
-  return usageOf({
-    input: figure(told['input_tokens']),
-    output: figure(told['output_tokens']),
-    total: figure(told['total_tokens']),
-    cache_read: figure(input?.['cache_read']),
-    cache_write: figure(input?.['cache_creation']),
-    audio_in: figure(input?.['audio']),
-    reasoning: figure(output?.['reasoning']),
-    audio_out: figure(output?.['audio']),
-  })
-}
-
-/** The block of older integrations, in OpenAI's or Anthropic's words. */
+/** The block of older integrations, in the words of their provider. */
 function blockUsage(block: Fields | undefined): Usage | undefined {
-  const told =
+  return recogniseUsage(
     fields(block?.['tokenUsage']) ??
-    fields(block?.['estimatedTokenUsage']) ??
-    fields(block?.['usage'])
-  if (told === undefined) return undefined
-  const cacheRead = figure(told['cache_read_input_tokens'])
-  const cacheWrite = figure(told['cache_creation_input_tokens'])
-  const input =
-    figure(told['promptTokens']) ?? figure(told['prompt_tokens']) ?? figure(told['input_tokens'])
-  return usageOf({
-    // Anthropic counts what its cache read and wrote apart from the rest of the input.
-    input: input === undefined ? undefined : input + (cacheRead ?? 0) + (cacheWrite ?? 0),
-    output:
-      figure(told['completionTokens']) ??
-      figure(told['completion_tokens']) ??
-      figure(told['output_tokens']),
-    total: figure(told['totalTokens']) ?? figure(told['total_tokens']),
-    cache_read: cacheRead,
-    cache_write: cacheWrite,
-  })
+      fields(block?.['estimatedTokenUsage']) ??
+      fields(block?.['usage']),
+  )
 }

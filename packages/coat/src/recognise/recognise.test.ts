@@ -712,3 +712,34 @@ test('a multitude is counted, not told', () => {
     stream.chunk({ type: 'tool-call', toolCallId: `c${index}`, toolName: 'f' })
   expect(stream.result()['tool_calls']).toHaveLength(128)
 })
+
+test('telemetry §16.12: lists of any length, of any class and of shared parts cost next to nothing', () => {
+  class Loud extends Array<unknown> {
+    override map(): never {
+      throw new Error('code of the list was run')
+    }
+  }
+  const [told] = [recogniseRequest([Loud.from([{ role: 'user', content: 'four' }])])]
+  expect(told['messages']).toEqual({ count: 1, roles: ['user'], chars: [4] })
+
+  const sparse = Object.assign([], { length: 4_000_000_000 })
+  expect(asked({ model: 'gpt-5', messages: sparse })['messages']).toBeUndefined()
+  const many = Object.assign(Array(200).fill({ role: 'user', content: 'x' }), { length: 4e9 })
+  expect(asked({ model: 'gpt-5', messages: many })['messages']).toMatchObject({ count: 4e9 })
+
+  // Thirty levels of two parts each that are the same one: a thousand million ways through it.
+  let content: unknown[] = [{ text: 'deep' }]
+  for (let level = 0; level < 30; level += 1) content = [{ content }, { content }]
+  const messages = [{ role: 'user', content }]
+  expect(asked({ model: 'gpt-5', messages })['messages']).toMatchObject({ count: 1 })
+  const circular: unknown[] = ['one']
+  circular.push({ content: circular }, 'two')
+  const around = asked({ model: 'gpt-5', messages: [{ role: 'user', content: circular }] })
+  expect(around['messages']).toMatchObject({ count: 1, roles: ['user'] })
+})
+
+test('blocks without content do not end the counting of a message', () => {
+  const content = [{ content: 'abc' }, { type: 'image' }, { content: [{ text: 'de' }] }, 'f']
+  const told = asked({ model: 'gpt-5', messages: [{ role: 'user', content }] })
+  expect(told['messages']).toEqual({ count: 1, roles: ['user'], chars: [6] })
+})

@@ -28,7 +28,7 @@ function requestFacts(args: readonly unknown[]): Record<string, unknown> {
   const [first, second] = args
   // A list of messages, with the options behind it, as chat models of frameworks are called.
   if (isList(first)) {
-    const messages = figures(first.map(toMessage))
+    const messages = figures(items(first, MAX_MESSAGES).map(toMessage), first.length)
     return messages === undefined ? {} : present({ ...factsOf(second), messages })
   }
   return factsOf(first)
@@ -126,16 +126,17 @@ interface Message {
 
 const MAX_MESSAGES = 128
 
-/** How many, whose, how long. */
+/** How many, whose, how long. @param count Of all of them; `told` are the first. */
 function figures(
-  messages: readonly (Message | undefined)[],
+  told: readonly (Message | undefined)[],
+  count: number,
 ): { count: number; roles: string[]; chars: number[] } | undefined {
-  if (messages.length === 0 || messages.some((message) => message === undefined)) return undefined
-  const told = (messages as readonly Message[]).slice(0, MAX_MESSAGES)
+  const messages = told.filter((message) => message !== undefined)
+  if (messages.length === 0 || messages.length < told.length) return undefined
   return {
-    count: messages.length,
-    roles: told.map(({ role }) => role),
-    chars: told.map(({ chars }) => chars),
+    count,
+    roles: messages.map(({ role }) => role),
+    chars: messages.map(({ chars }) => chars),
   }
 }
 
@@ -156,20 +157,15 @@ function messagesOf(request: object) {
         : []
   if (spoken.length === 0) return undefined
   const above = system === undefined ? [] : [{ role: 'system', chars: lengthOf(system) }]
-  return figures([...above, ...spoken])
+  return figures([...above, ...spoken], above.length + (isList(list) ? list.length : 1))
 }
 
 /** Texts, as embeddings take them, are messages without a speaker. */
 function someMessages(list: readonly unknown[]): (Message | undefined)[] {
-  const told: (Message | undefined)[] = items(list, MAX_MESSAGES).map((item) =>
+  return items(list, MAX_MESSAGES).map((item) =>
     typeof item === 'string' ? { role: 'user', chars: item.length } : toMessage(item),
   )
-  // Beyond what is told the rest is only counted.
-  for (let at = told.length; at < list.length; at += 1) told.push(UNTOLD)
-  return told
 }
-
-const UNTOLD: Message = { role: 'other', chars: 0 }
 
 const ROLES: Readonly<Record<string, string | undefined>> = Object.assign(
   Object.create(null) as Record<string, string>,

@@ -1,5 +1,8 @@
-/** Writes to a descriptor that does not block, and keeps what the kernel did not take. */
-import { writeSync } from 'node:fs'
+/**
+ * Writes to a descriptor that does not block, and keeps what the kernel did not take. The agent may close
+ * any number and get it again for a file of its own, so before each write it is asked what is behind it.
+ */
+import { closeSync, fstatSync, writeSync } from 'node:fs'
 import type { Outlet, Progress } from './outlet.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -14,10 +17,36 @@ export class Descriptor implements Outlet {
   refusal = ''
   readonly #fd: () => number
   #rest: Buffer = NOTHING
+  /** Device and inode of what is written to. */
+  #identity: string | undefined
 
   /** @param fd Asked each time: a number that was closed may by now be another's. Negative for none. */
   constructor(fd: () => number) {
     this.#fd = fd
+    this.isOurs()
+  }
+
+  /** Whether the number still stands for what it stood for. */
+  isOurs(): boolean {
+    const fd = this.#fd()
+    if (fd < 0) return false
+    try {
+      const { dev, ino } = fstatSync(fd)
+      const found = `${dev}:${ino}`
+      this.#identity ??= found
+      return found === this.#identity
+    } catch {
+      return false
+    }
+  }
+
+  /** For those who opened it themselves: what became another's stays open. */
+  protected closeOwn(fd: number): void {
+    try {
+      if (this.isOurs()) closeSync(fd)
+    } catch {
+      // Somebody closed it before.
+    }
   }
 
   get left(): number {
@@ -32,7 +61,7 @@ export class Descriptor implements Outlet {
     if (this.reason !== '') return 'broken'
     if (this.#rest.length === 0) return 'idle'
     const fd = this.#fd()
-    if (fd < 0) return this.#broken('EBADF')
+    if (!this.isOurs()) return this.#broken('EBADF')
     try {
       const count = writeSync(fd, this.#rest, 0, this.#rest.length)
       this.refusal = ''

@@ -71,8 +71,11 @@ export class Dispatcher implements Sink {
   #pollMs = POLL_MS.least
   /** The way out took nothing; asking before this time would only cost the agent. */
   #busyUntilMs = 0
-  #drainedSeq = 0
+  /** What is left of the time for which the end of the loop may be put off. */
+  #holdMs = DRAIN_MS
   #stallMs = STALL_MS
+  /** When the process has been kept from ending for long enough. */
+  #leaveByMs = 0
 
   constructor(options: DispatcherOptions) {
     const { origin, limits, socketPath } = options
@@ -159,6 +162,8 @@ export class Dispatcher implements Sink {
   #accept(draft: Draft, part: Part): void {
     let body: Body | undefined
     try {
+      // Before the event gets its time: what opening takes is not part of the operation.
+      if (this.#state === 'new') this.#start()
       // It may run code of the agent, which may emit, or fail: the number comes after it.
       body = this.#maker.body(draft)
     } finally {
@@ -168,7 +173,6 @@ export class Dispatcher implements Sink {
     const isDetail = draft.kind.startsWith('x.')
     const line = this.#line(body, seq)
     this.#session = draft.ids.session_id
-    if (this.#state === 'new') this.#start()
     if (
       this.#state === 'closed' ||
       line === undefined ||
@@ -176,7 +180,7 @@ export class Dispatcher implements Sink {
       !this.#ring.add(seq, line, isDetail, part, draft.ids.span_id)
     )
       this.#account.drop(isDetail)
-    else if (this.#state === 'leaving') this.#leave(0)
+    else if (this.#state === 'leaving') this.#leave()
     else this.#schedule()
   }
 
@@ -352,6 +356,7 @@ export class Dispatcher implements Sink {
       const lost = lastSeq === undefined ? undefined : this.#sent.lose()
       this.#account.dropped.lifecycle += lost?.lifecycle ?? 0
       this.#account.dropped.detail += lost?.detail ?? 0
+      this.#account.spilled += lost?.spilled ?? 0
       this.#handed = undefined
       this.#ring.rewind()
     } else if (this.#uplink?.keeps !== true) this.#ring.releaseWritten(this.#account.emitted)
@@ -373,8 +378,10 @@ export class Dispatcher implements Sink {
   }
 
   #evicted(entry: Entry): void {
-    if (entry.spilled) this.#account.spilled += 1
-    else if (entry.state === 'written') this.#sent.add(entry.seq, entry.detail)
+    // Whether it arrived is known when the collector says how far it got.
+    if (entry.sent)
+      this.#sent.add(entry.seq, entry.spilled ? 'spilled' : entry.detail ? 'detail' : 'lifecycle')
+    else if (entry.spilled) this.#account.spilled += 1
     else this.#account.drop(entry.detail)
   }
 
@@ -399,12 +406,16 @@ export class Dispatcher implements Sink {
   }
 
   #beforeExit(): void {
-    if (!this.#isPending() || this.#drainedSeq === this.#account.emitted) return
-    this.#drainedSeq = this.#account.emitted
-    void this.#drain(DRAIN_MS, STALL_MS, () => !this.#isPending()).then(
-      // It has waited for its peer once; the exit must not do so again.
+    // Held, the loop runs dry again, and whoever emits then would be asked to hold it again, for ever.
+    if (!this.#isPending() || this.#holdMs <= 0) return
+    const startMs = performance.now()
+    void this.#drain(this.#holdMs, STALL_MS, () => !this.#isPending()).then(
       (isDone) => {
-        if (!isDone) this.#stallMs = 0
+        this.#holdMs -= Math.max(1, performance.now() - startMs)
+        if (isDone) return
+        // It has waited for its peer once; the exit must not do so again.
+        this.#holdMs = 0
+        this.#stallMs = 0
       },
       () => {},
     )
@@ -442,12 +453,15 @@ export class Dispatcher implements Sink {
     if (this.#state !== 'running') return
     this.#report()
     this.#state = 'leaving'
-    this.#leave(this.#stallMs)
+    this.#leaveByMs = performance.now() + this.#stallMs
+    this.#leave()
   }
 
-  /** Writes synchronously, for as long as the peer may be waited for; counts the rest. */
-  #leave(stallMs: number): void {
-    const startMs = performance.now()
+  /**
+   * Writes synchronously, for as long as the peer may be waited for; counts the rest. What the agent emits
+   * in its own last moments shares that time.
+   */
+  #leave(): void {
     for (;;) {
       this.#pump(Number.POSITIVE_INFINITY)
       if (!this.#isPending()) return
@@ -455,7 +469,7 @@ export class Dispatcher implements Sink {
         this.#uplink.giveUp('the process ends')
         continue
       }
-      const isOver = performance.now() - startMs >= stallMs
+      const isOver = performance.now() >= this.#leaveByMs
       if (isOver || this.#outlet()?.reason !== '') break
       Atomics.wait(sleeper, 0, 0, POLL_MS.least)
     }

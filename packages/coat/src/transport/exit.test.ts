@@ -1,3 +1,8 @@
+import { spawn } from 'node:child_process'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { envelopesIn, startAgent, warningsIn } from './agent.test-kit.ts'
 import type { Plan } from './agent-program.test-kit.ts'
@@ -40,4 +45,39 @@ test('without a socket, what is left goes to stderr as the process ends', async 
   const steps = envelopesIn(stderr).filter(({ kind }) => kind === 'agent.step.start')
   expect(steps.map(({ payload }) => payload['number'])).toEqual(numbers(1, 100))
   expect(warningsIn(stderr)).toHaveLength(1)
+})
+
+test('a stderr that the agent closed and whose number it uses again is left alone', async () => {
+  const data = join(mkdtempSync(join(tmpdir(), 'coat-')), 'data')
+  onTestFinished(() => rmSync(dirname(data), { recursive: true, force: true }))
+  const program = `
+    import { closeSync, fstatSync, openSync, writeSync } from 'node:fs'
+    import { createSink } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, 'create-sink.ts')).href)}
+    import { DEFAULTS, emitOne } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, 'agent-program.test-kit.ts')).href)}
+    const sink = createSink({ ...DEFAULTS, transport: 'stderr' })
+    emitOne(sink, 1)
+    await sink.flush(1000)
+    closeSync(2)
+    const fd = openSync(${JSON.stringify(data)}, 'w')
+    writeSync(fd, 'mine')
+    emitOne(sink, 2)
+    await sink.flush(1000)
+    const { written, dropped } = sink.stats()
+    console.log(fd, written, dropped.lifecycle)
+    emitOne(sink, 3)`
+  const log = openSync(`${data}.log`, 'w')
+  const child = spawn(
+    process.execPath,
+    ['--conditions=source', '--no-warnings', '--input-type=module', '--eval', program],
+    { stdio: ['ignore', 'pipe', log], timeout: 60_000 },
+  )
+  closeSync(log)
+  let stdout = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  expect([code, stdout]).toEqual([0, '2 1 1\n'])
+  expect(readFileSync(data, 'utf8')).toBe('mine')
+  expect(envelopesIn(readFileSync(`${data}.log`, 'utf8'))).toHaveLength(1)
 })

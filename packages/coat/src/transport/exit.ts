@@ -11,6 +11,9 @@ export interface Leaving {
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
+/** Marks the listeners of every copy of this library: two that waited for each other would end nothing. */
+const OURS = Symbol.for('@vestry/coat/signal')
+
 const leaving = new Set<Leaving>()
 let isListening = false
 let isListeningForSignals = false
@@ -20,6 +23,9 @@ export function beforeLeaving(one: Leaving, { signals }: { signals: boolean }): 
   leaving.add(one)
   if (!isListening) {
     isListening = true
+    // Ours must not be the one too many, of which the runtime warns.
+    const most = process.getMaxListeners()
+    if (most > 0) process.setMaxListeners(most + 1)
     process.on('beforeExit', () => each((other) => other.beforeExit()))
     process.on('exit', () => each((other) => other.exit()))
     process.on('uncaughtExceptionMonitor', () => each((other) => other.alarm()))
@@ -34,7 +40,7 @@ function listenForSignals(): void {
   for (const signal of SIGNALS) {
     const listener = () => {
       // Whoever else listens decides what the signal means; otherwise it means what it always does.
-      if (process.listenerCount(signal) > 1) {
+      if (process.listeners(signal).some((other) => !(OURS in other))) {
         each((one) => one.alarm())
         return
       }
@@ -42,7 +48,7 @@ function listenForSignals(): void {
       process.removeListener(signal, listener)
       process.kill(process.pid, signal)
     }
-    process.on(signal, listener)
+    process.on(signal, Object.assign(listener, { [OURS]: true }))
   }
 }
 

@@ -1,5 +1,5 @@
 /** The way out into a file of the agent's choice: one envelope per line, appended. */
-import { closeSync, constants, openSync } from 'node:fs'
+import { constants, openSync } from 'node:fs'
 import { Descriptor } from './descriptor.ts'
 import type { Outlet } from './outlet.ts'
 
@@ -21,6 +21,6 @@ class OwnFile extends Descriptor {
   override close(): void {
     if (this.reason === 'closed') return
     super.close()
-    closeSync(this.#own)
+    this.closeOwn(this.#own)
   }
 }

@@ -19,6 +19,8 @@ export interface Entry {
   /** It was told on stderr, whatever else becomes of it. */
   spilled: boolean
   everWritten: boolean
+  /** It went to the collector, which may have it: only an acknowledgement tells. */
+  sent: boolean
   before: Entry | undefined
   after: Entry | undefined
   kinBefore: Entry | undefined
@@ -86,6 +88,7 @@ export class Ring {
       state: 'waiting',
       spilled: false,
       everWritten: false,
+      sent: false,
       before: undefined,
       after: undefined,
       kinBefore: undefined,
@@ -138,6 +141,7 @@ export class Ring {
       if (entry.seq > upToSeq) continue
       entry.state = 'written'
       if (isSpill) entry.spilled = true
+      else entry.sent = true
       if (!entry.everWritten) count += 1
       entry.everWritten = true
     }

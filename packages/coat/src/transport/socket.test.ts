@@ -221,3 +221,26 @@ test('after shutdown events are counted as dropped, and nothing stays open', asy
   expect(sink.stats()).toMatchObject({ emitted: 2, written: 1, dropped: { lifecycle: 1 } })
   expect(await sink.flush(10_000)).toBe(true)
 })
+
+test('telemetry §16.21: what arrived without being acknowledged is not counted as dropped when it has to make room', async () => {
+  const peer = await collector()
+  const { sink } = sinkFor(peer.path, { events: 100 })
+  emitOne(sink, 1)
+  expect(await sink.flush(10_000)).toBe(true)
+  peer.isMute = true
+  for (let i = 2; i <= 91; i += 1) emitOne(sink, i, 465, 'x.coat.tie')
+  await until(() => peer.stored.length === 91, 'all are stored')
+  await peer.kill()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  for (let i = 92; i <= 171; i += 1) emitOne(sink, i)
+  peer.isMute = false
+  await peer.listen()
+  expect(await sink.flush(10_000)).toBe(true)
+  expect(peer.seqs()).toEqual(numbers(1, 171))
+  expect(sink.stats()).toMatchObject({
+    emitted: 171,
+    acked: 171,
+    spilled: 0,
+    dropped: { lifecycle: 0, detail: 0 },
+  })
+})

@@ -2,7 +2,7 @@
  * The way out through descriptor 2. A stalled reader must not block the agent, a closed one must not end
  * it, and the text of others must not be torn apart; `process.stderr` promises none of that.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, write } from 'node:fs'
+import { constants, fstatSync, openSync, readFileSync, write } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 import { Descriptor } from './descriptor.ts'
 import type { Outlet, Progress } from './outlet.ts'
@@ -66,7 +66,7 @@ class OwnStderr extends Descriptor {
   override close(): void {
     if (this.reason === 'closed') return
     super.close()
-    closeSync(this.#own)
+    this.closeOwn(this.#own)
   }
 }
 
@@ -107,7 +107,7 @@ class SharedStderr implements Outlet {
       return progress
     }
     this.#aside()
-    return 'busy'
+    return this.reason === '' ? 'busy' : 'broken'
   }
 
   close(): void {
@@ -115,6 +115,10 @@ class SharedStderr implements Outlet {
   }
 
   #aside(): void {
+    if (!this.#direct.isOurs()) {
+      this.reason = 'EBADF'
+      return
+    }
     this.#rest ??= this.#direct.drain()
     const chunk = this.#rest
     this.#inFlight = true

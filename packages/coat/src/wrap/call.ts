@@ -18,7 +18,7 @@ import { LiveSpan, type SpanEnd } from '../span.ts'
 import { VERSION } from '../version.ts'
 import { isAbort } from './abort.ts'
 import { callHook } from './hook.ts'
-import type { Plan } from './options.ts'
+import { MAX_ATTRIBUTE_TEXT, type Plan } from './options.ts'
 import { dataFields } from './own-data.ts'
 
 /** What is known at the end, beside how it ended. */
@@ -62,8 +62,9 @@ export class Call {
     const capture = span.capture()
     const payload = span.startPayload()
     payload['preview'] = previewOfStart(span, plan, self, args, capture)
-    addStartFacts(payload, plan, name, args, capture)
-    if (plan.attributes !== undefined) payload['attributes'] = plan.attributes
+    addStartFacts(payload, plan, span.fn, args, capture)
+    if (plan.attributes !== undefined)
+      payload['attributes'] = span.facts(plan.attributes, MAX_ATTRIBUTE_TEXT)
     const describe = plan.options.describe?.start
     if (describe !== undefined) addDescribed(payload, callHook(describe, args), capture, span)
     const call = new Call(span, plan, args, repeatedFacts(plan, payload))
@@ -111,7 +112,7 @@ export class Call {
     const capture = span.capture()
     const payload: Record<string, unknown> = { ...this.#repeated }
     const preview: Record<string, Json> = {}
-    const shown = this.#shownResult(outcome)
+    const shown = outcome.hasResult === true ? this.#shownResult(outcome) : undefined
     if (outcome.hasResult === true) preview['result'] = captureValue(capture, shown)
     if (outcome.yields !== undefined) preview['yields'] = captureItems(capture, outcome.yields)
     payload['preview'] = preview

@@ -506,3 +506,66 @@ test('values that run code when they are looked at are not looked at', async () 
   expect(ends).toEqual(Array.from({ length: 30 }, (_, at) => (at % 2 === 0 ? 'ok' : 'error')))
   expect(stats().faults).toBe(0)
 })
+
+test('a method may be called class, and a proxy may refuse to be looked at', () => {
+  record()
+  const methods = {
+    class() {
+      return 'taught'
+    },
+  }
+  expect(coat('tool', methods.class)()).toBe('taught')
+  const refuse = () => {
+    throw new Error('a trap was sprung')
+  }
+  const closed = new Proxy(() => 'answer', {
+    ownKeys: refuse,
+    getPrototypeOf: refuse,
+    getOwnPropertyDescriptor: refuse,
+  })
+  expect(coat('tool', closed)()).toBe('answer')
+  expect(() => coat('tool', class {} as unknown as () => void)).toThrow(/class/)
+})
+
+test('the hook for results is asked about results alone', () => {
+  const recorder = record({ ENVPOD_COAT_CAPTURE: 'redacted' })
+  const output = (result: unknown) => (result as { text: string }).text
+  const fail = coat('tool', { output }, () => {
+    throw new Error('no result')
+  })
+  expect(fail).toThrow('no result')
+  expect(stats().hookErrors).toBe(0)
+  expect(recorder.only('end').payload).toMatchObject({ status: 'error', preview: {} })
+})
+
+test('names and attributes are told in every mode, but without secrets', () => {
+  const secret = `sk-ant-${'api03-'.repeat(5)}`
+  const recorder = record()
+  const attributes = { api_key: 'abcdef', note: `uses ${secret}`, team: 'red' }
+  const computed = { [secret]: () => 1 }
+  coat('tool', { attributes }, computed[secret] as () => number)()
+  coat('subagent', { name: `helper ${secret}` }, () => 1)()
+  expect(recorder.text()).not.toContain(secret)
+  expect(recorder.text()).not.toContain('abcdef')
+  expect(recorder.events[0]?.payload).toMatchObject({
+    fn: '[redacted:anthropic]',
+    tool: { name: '[redacted:anthropic]' },
+    attributes: { api_key: '[redacted:key]', note: 'uses [redacted:anthropic]', team: 'red' },
+  })
+})
+
+test('telemetry §16.9: what somebody added to all objects switches nothing on', () => {
+  const recorder = record()
+  const polluted = Object.prototype as Record<string, unknown>
+  polluted['autoCapture'] = true
+  polluted['capture'] = 'raw'
+  try {
+    coat('tool', {}, (_: string) => 1)('canary')
+    coat('tool', (_: string) => 1)('canary')
+  } finally {
+    delete polluted['autoCapture']
+    delete polluted['capture']
+  }
+  expect(recorder.events).toHaveLength(4)
+  expect(recorder.text()).not.toContain('canary')
+})

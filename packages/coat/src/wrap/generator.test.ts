@@ -161,3 +161,14 @@ test('a generator left lying is abandoned once it is collected', async () => {
   }
   expect(recorder.only('end').payload).toMatchObject({ status: 'abandoned', yields: 1 })
 })
+
+test('telemetry §16.4: one generator that call after call returns can still be read', () => {
+  record()
+  const one = (function* () {
+    yield 1
+    yield 2
+  })()
+  const kept = coat('step', () => one)
+  for (let calls = 0; calls < 20_000; calls += 1) kept()
+  expect([...one]).toEqual([1, 2])
+})

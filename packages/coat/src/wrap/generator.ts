@@ -3,8 +3,9 @@
  * so each step is run inside the span. The generator stays the object it was, its three methods covered.
  */
 import { types } from 'node:util'
-import { applyIn } from '../active.ts'
+import { applyIn, invoke } from '../active.ts'
 import type { Call } from './call.ts'
+import { addLayer } from './layers.ts'
 import { dataMember, type Method, methodOf, shadow } from './own-data.ts'
 import { afterStep } from './promise.ts'
 import { whenCollected } from './unfinished.ts'
@@ -13,14 +14,24 @@ import { Yields } from './yields.ts'
 const STEPS = ['next', 'return', 'throw'] as const
 type Step = (typeof STEPS)[number]
 
+/** For where these are accessors, as frozen built-ins are. */
+const NATIVE = { sync: stepsOf(function* () {}), async: stepsOf(async function* () {}) }
+
+function stepsOf(body: { readonly prototype: object }): Readonly<Record<Step, Method>> {
+  const steps = Object.getPrototypeOf(body.prototype) as Record<Step, Method>
+  return { next: steps.next, return: steps.return, throw: steps.throw }
+}
+
 /** @returns Whether it is one; it is then observed. */
 export function observeGenerator(call: Call, value: object): boolean {
   if (!types.isGeneratorObject(value) || !Object.isExtensible(value)) return false
+  if (!addLayer(value)) return false
   const yields = new Yields(call)
   const body = new Body(call, yields)
+  const kind = Symbol.asyncIterator in value ? 'async' : 'sync'
   for (const name of STEPS) {
-    const step = methodOf(value, name)
-    if (step !== undefined) coverStep(value, name, step, body)
+    const step = methodOf(value, name) ?? NATIVE[kind][name]
+    coverStep(value, name, step, body)
   }
   whenCollected(value, call, 'abandoned', () => yields.ofGenerator())
   return true
@@ -56,7 +67,7 @@ class Body {
 
 function coverStep(generator: object, name: Step, step: Method, body: Body): void {
   shadow(generator, name, function (this: unknown, ...args) {
-    if (body.running) return Reflect.apply(step, this, args)
+    if (body.running) return invoke(step, this, args)
     let taken: unknown
     body.running = true
     try {

@@ -44,10 +44,12 @@ export interface Plan {
 }
 
 const MAX_ATTRIBUTES = 32
-const MAX_TEXT = 1024
+export const MAX_ATTRIBUTE_TEXT = 1024
 
 /** @param name Of the function, or of the class member. */
-export function planOf(op: unknown, options: CoatOptions, name: string): Plan {
+export function planOf(op: unknown, given: CoatOptions, name: string): Plan {
+  // Its own members only: what somebody added to all objects must not switch capture on.
+  const options: CoatOptions = Object.assign(Object.create(null), given)
   const operation = operationOf(op)
   const { family } = operation
   return {
@@ -73,7 +75,7 @@ function attributesOf(given: CoatOptions['attributes']): Plan['attributes'] {
     .slice(0, MAX_ATTRIBUTES)
     .map(([name, value]) => [
       name.slice(0, 128),
-      typeof value === 'string' ? value.slice(0, MAX_TEXT) : value,
+      typeof value === 'string' ? value.slice(0, MAX_ATTRIBUTE_TEXT) : value,
     ])
   return Object.freeze(Object.fromEntries(kept))
 }

@@ -58,3 +58,12 @@ test('the span is active across awaits, and not after the call', async () => {
   const id = recorder.only('start').ids.span_id
   expect(seen).toEqual([id, id])
 })
+
+test('what the runtime keeps on a promise for itself stays where it is', async () => {
+  record()
+  const key = Symbol('id of one promise')
+  const promise = coat('tool', () => Object.assign(Promise.resolve(1), { [key]: 5, child: 7 }))()
+  expect(Reflect.get(promise, key)).toBeUndefined()
+  expect(Reflect.get(promise, 'child')).toBe(7)
+  expect(await promise).toBe(1)
+})

@@ -32,7 +32,8 @@ export function observePromise(
     },
   )
   // Some functions hang more on the promise, as `promisify(exec)` does with its child process.
-  for (const key of Reflect.ownKeys(promise)) {
+  // Under symbols the runtime keeps what belongs to this one promise alone: ids, and contexts.
+  for (const key of Object.getOwnPropertyNames(promise)) {
     const descriptor = Object.getOwnPropertyDescriptor(promise, key)
     if (descriptor !== undefined) Reflect.defineProperty(derived, key, descriptor)
   }

@@ -140,3 +140,24 @@ test('a stream nobody reads is abandoned once it is collected', async () => {
   }
   expect(recorder.only('end').payload['status']).toBe('abandoned')
 })
+
+test('one stream that call after call returns can still be read, and no warning is due to us', async () => {
+  record()
+  const one = new EventStream(['a'])
+  const kept = coat('tool', () => one)
+  for (let calls = 0; calls < 20_000; calls += 1) kept()
+  expect(await drain(one)).toEqual(['a'])
+
+  const warnings: Error[] = []
+  const listener = (warning: Error) => void warnings.push(warning)
+  process.on('warning', listener)
+  const readable = Readable.from(['b'])
+  // Reading it to its end takes one more listener, and then there may be no other.
+  for (let count = 1; count < readable.getMaxListeners(); count += 1) readable.on('close', () => {})
+  const again = coat('tool', () => readable)
+  for (let calls = 0; calls < 40; calls += 1) again()
+  expect(await drain(readable)).toEqual(['b'])
+  await new Promise(setImmediate)
+  process.removeListener('warning', listener)
+  expect(warnings).toEqual([])
+})

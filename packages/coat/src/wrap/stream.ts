@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import { types } from 'node:util'
 import { active, applyIn, runIn } from '../active.ts'
 import type { Call } from './call.ts'
+import { addLayer } from './layers.ts'
 import { dataMember, type Method, methodOf, shadow } from './own-data.ts'
 import { afterStep } from './promise.ts'
 import { whenCollected } from './unfinished.ts'
@@ -16,7 +17,7 @@ export function observeStream(call: Call, value: object): boolean {
   if (types.isProxy(value) || !Object.isExtensible(value)) return false
   const iterate = methodOf(value, Symbol.asyncIterator)
   const getReader = methodOf(value, 'getReader')
-  if (iterate === undefined && getReader === undefined) return false
+  if ((iterate === undefined && getReader === undefined) || !addLayer(value)) return false
   const yields = new Yields(call)
   const stream = new Stream(call, yields)
   if (iterate !== undefined) coverIteration(value, iterate, stream)
@@ -124,16 +125,32 @@ function coverHandingOn(value: object, stream: Stream): void {
   if (cancel !== undefined) cover(value, 'cancel', cancel, stream, () => stream.cancelled())
 }
 
-/** Node's streams are mostly read by events, and say when they are over. */
+const watched = new WeakMap<Readable, Stream[]>()
+
+/** Node's streams are mostly read by events, and say when they are over. Listened to once. */
 function watchEnd(value: Readable, stream: Stream): void {
+  const others = watched.get(value)
+  if (others !== undefined) {
+    others.push(stream)
+    return
+  }
+  const streams = [stream]
+  watched.set(value, streams)
+  // Our listener must not be the one too many, of which the runtime warns.
+  const most = value.getMaxListeners()
+  if (most > 0) value.setMaxListeners(most + 1)
   const caller = active()
   value.once('close', () => {
     runIn(caller, () => {
-      if (value.errored !== null) stream.failed(value.errored)
-      else if (value.readableEnded) stream.ended()
-      else stream.cancelled()
+      for (const one of streams) closed(value, one)
     })
   })
+}
+
+function closed(value: Readable, stream: Stream): void {
+  if (value.errored !== null) stream.failed(value.errored)
+  else if (value.readableEnded) stream.ended()
+  else stream.cancelled()
 }
 
 /** @param then What to do once the step's promise is fulfilled. */

@@ -138,3 +138,38 @@ test('a member called then that is no method, or an accessor, makes no thenable'
   for (const result of results) expect(coat('tool', () => result)()).toBe(result)
   expect(recorder.spans().map(({ end }) => end?.payload['status'])).toEqual(['ok', 'ok', 'ok'])
 })
+
+test('telemetry §16.5: one object that call after call returns is covered once', async () => {
+  const recorder = record()
+  const query = new Query(() => 'rows')
+  const kept = coat('tool', () => query)
+  for (let calls = 0; calls < 4000; calls += 1) kept()
+  expect(await query).toBe('rows')
+  expect(query.runs).toBe(1)
+  const statuses = recorder.spans().map(({ end }) => end?.payload['status'])
+  expect(statuses).toEqual(Array(4000).fill('ok'))
+  recorder.events.length = 0
+  // And it goes on: whoever is given it again sees the next outcome.
+  expect(await kept()).toBe('rows')
+  expect(recorder.only('end').payload['status']).toBe('ok')
+})
+
+test('more calls than can wait for one object are unobserved', () => {
+  const recorder = record()
+  const query = new Query(() => 'rows')
+  const kept = coat('tool', () => query)
+  for (let calls = 0; calls < 4100; calls += 1) kept()
+  expect(recorder.events.filter(({ part }) => part === 'end')).toHaveLength(4)
+  expect(recorder.events.at(-1)?.payload['status']).toBe('unobserved')
+})
+
+test('telemetry §16.3: two wrappers around one query are two spans, each with the outcome', async () => {
+  const recorder = record()
+  const inner = coat('step', () => new Query(() => 1))
+  const outer = coat('tool', () => inner())
+  expect(await outer()).toBe(1)
+  const [above, below] = recorder.spans()
+  expect(above?.end?.payload['status']).toBe('ok')
+  expect(below?.end?.payload['status']).toBe('ok')
+  expect(below?.start.ids.parent_span_id).toBe(above?.start.ids.span_id)
+})

@@ -4,48 +4,83 @@
  * nothing happens before.
  */
 import { types } from 'node:util'
-import { active, applyIn, runIn } from '../active.ts'
+import { type Active, active, applyIn, runIn } from '../active.ts'
 import type { Call } from './call.ts'
 import { type Method, methodOf, shadow } from './own-data.ts'
 import type { Follow } from './promise.ts'
-import { whenCollected } from './unfinished.ts'
+import { forget, whenCollected } from './unfinished.ts'
+
+/** What is covered already: a query or a promise that is kept may be returned by many calls. */
+const known = new WeakMap<object, Seen>()
+
+/** So many calls may wait for the outcome of one object. */
+const MOST_WAITING = 4096
 
 /** @returns Whether it is one; it is then observed. */
 export function observeThenable(call: Call, value: object, follow: Follow): boolean {
+  const before = known.get(value)
+  if (before !== undefined) {
+    before.add(value, call, follow)
+    return true
+  }
   const then = methodOf(value, 'then')
   if (then === undefined) return false
-  if (!Object.isExtensible(value)) observeAside(call, value, then)
-  else {
-    const seen = new Seen(call, follow)
-    cover(value, then, seen)
-    whenCollected(value, call, 'unobserved')
+  if (!Object.isExtensible(value)) {
+    observeAside(call, value, then)
+    return true
   }
+  const seen = new Seen()
+  if (cover(value, then, seen)) {
+    known.set(value, seen)
+    seen.add(value, call, follow)
+  } else observeAside(call, value, then)
   return true
 }
 
-/** What the first to ask gets is how the call ended. */
-class Seen {
+interface Waiting {
   readonly call: Call
-  readonly #follow: Follow
+  readonly follow: Follow
+}
+
+/** What the first to ask gets is how the calls ended that wait for it. */
+class Seen {
+  #waiting: Waiting[] = []
   /** Calls of `then` so far: `catch` and `finally` usually go through it. */
   asked = 0
 
-  constructor(call: Call, follow: Follow) {
-    this.call = call
-    this.#follow = follow
+  add(value: object, call: Call, follow: Follow): void {
+    if (this.#waiting.length >= MOST_WAITING) {
+      call.finish('unobserved', {})
+      return
+    }
+    this.#waiting.push({ call, follow })
+    whenCollected(value, call, 'unobserved')
+  }
+
+  /** Where the work belongs that begins when somebody asks: to the call that made it. */
+  get active(): Active | undefined {
+    return this.#waiting[0]?.call.span.active ?? active()
   }
 
   fulfilled(value: unknown): void {
-    if (!this.call.span.ended) this.#follow(this.call, value)
+    for (const { call, follow } of this.#taken()) if (!call.span.ended) follow(call, value)
   }
 
   rejected(error: unknown): void {
-    this.call.fail(error)
+    for (const { call } of this.#taken()) call.fail(error)
+  }
+
+  #taken(): Waiting[] {
+    const taken = this.#waiting
+    this.#waiting = []
+    for (const { call } of taken) forget(call)
+    return taken
   }
 }
 
-function cover(value: object, then: Method, seen: Seen): void {
-  const covered = shadow(value, 'then', function (this: unknown, onFulfilled, onRejected) {
+/** @returns Whether it could be covered. */
+function cover(value: object, then: Method, seen: Seen): boolean {
+  const isCovered = shadow(value, 'then', function (this: unknown, onFulfilled, onRejected) {
     seen.asked += 1
     const caller = active()
     const fulfilled = (result: unknown): unknown => {
@@ -59,14 +94,12 @@ function cover(value: object, then: Method, seen: Seen): void {
       throw error
     }
     // What is lazy begins to work here: inside the span.
-    return applyIn(seen.call.span.active, then, this, [fulfilled, rejected])
+    return applyIn(seen.active, then, this, [fulfilled, rejected])
   })
-  if (!covered) {
-    observeAside(seen.call, value, then)
-    return
-  }
+  if (!isCovered) return false
   coverShortcut(value, 'catch', seen)
   coverShortcut(value, 'finally', seen)
+  return true
 }
 
 /** `catch` and `finally` of some promises do not go through `then`. */
@@ -83,7 +116,7 @@ function coverShortcut(value: object, name: 'catch' | 'finally', seen: Seen): vo
             return runIn(caller, callback, error)
           }
         : callback
-    const result = applyIn(seen.call.span.active, original, this, [observed])
+    const result = applyIn(seen.active, original, this, [observed])
     if (seen.asked !== before || !types.isPromise(result)) return result
     return result.then(
       (outcome) => {

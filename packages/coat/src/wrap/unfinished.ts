@@ -24,5 +24,10 @@ export function whenCollected(
   status: 'abandoned' | 'unobserved',
   seen?: () => Seen,
 ): void {
-  registry.register(target, { call: call.withoutArguments(), status, seen })
+  registry.register(target, { call: call.withoutArguments(), status, seen }, call.span)
+}
+
+/** The call has ended, while its target may live on and be returned by others. */
+export function forget(call: Call): void {
+  registry.unregister(call.span)
 }

@@ -1,6 +1,6 @@
 /** Turns a function into one that tells when it is called, and is otherwise the same. */
 import { types } from 'node:util'
-import { applyIn } from '../active.ts'
+import { applyIn, invoke } from '../active.ts'
 import { fault } from '../counters.ts'
 import { runtime } from '../runtime.ts'
 import { Call } from './call.ts'
@@ -70,7 +70,7 @@ function call(
   args: unknown[],
 ): unknown {
   const begun = begin(plan, at, self, args)
-  if (begun === undefined) return Reflect.apply(fn, self, args)
+  if (begun === undefined) return invoke(fn, self, args)
   let result: unknown
   try {
     result = applyIn(begun.span.active, fn, self, args)
@@ -100,6 +100,15 @@ function begin(
 
 /** Gives the wrapper the looks of the original: name, length, prototype and everything hung on it. */
 function dress(wrapper: Method, original: Method): void {
+  try {
+    copyLooks(wrapper, original)
+  } catch {
+    // A proxy that does not let itself be looked at is wrapped all the same.
+    fault()
+  }
+}
+
+function copyLooks(wrapper: Method, original: Method): void {
   for (const key of Reflect.ownKeys(original)) {
     const descriptor = Object.getOwnPropertyDescriptor(original, key)
     // Old-style functions have `caller` and `arguments`, which belong to that function alone.
@@ -124,7 +133,9 @@ function nameOf(fn: Method): string {
 }
 
 function isClass(fn: Method): boolean {
-  return !types.isProxy(fn) && /^class\b/.test(Function.prototype.toString.call(fn))
+  if (types.isProxy(fn) || !/^class\b/.test(Function.prototype.toString.call(fn))) return false
+  // A method may be called `class`; only a class has a prototype that cannot be replaced.
+  return Object.getOwnPropertyDescriptor(fn, 'prototype')?.writable === false
 }
 
 /** Only `function` functions can be used with `new`; of them, generators cannot either. */

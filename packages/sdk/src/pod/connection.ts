@@ -41,7 +41,8 @@ export class PodConnection {
       }, timeoutMs)
       const failed = (cause: Error): void => {
         clearTimeout(timer)
-        reject(new ClaimError('unreachable', `nobody answers at ${path}`, { cause }))
+        const message = `nobody answers at ${path}; ENVPOD_IDENTITY_SOCKET says where to ask`
+        reject(new ClaimError('unreachable', message, { cause }))
       }
       socket.once('error', failed)
       socket.once('connect', () => {

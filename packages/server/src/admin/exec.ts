@@ -5,6 +5,7 @@ import type { AuditEntry } from '../audit/record.ts'
 import type { ClaimDesk } from '../identity/claims/claim-desk.ts'
 import type { ClaimTermsStore } from '../identity/claims/claim-terms-store.ts'
 import type { ExpectedUids } from '../identity/claims/expected-uids.ts'
+import type { StartedProcesses } from '../identity/claims/started-processes.ts'
 import { agentOf } from './claims.ts'
 import { type AdminVerb, verb } from './verb.ts'
 
@@ -12,6 +13,9 @@ export interface ExecVerbDeps {
   readonly desk: Pick<ClaimDesk, 'issueToken'>
   readonly terms: Pick<ClaimTermsStore, 'of'>
   readonly expectedUids: ExpectedUids
+  readonly started: StartedProcesses
+  /** One line for the operator. */
+  readonly warn: (line: string) => void
   /** Of the server, raw. */
   readonly publicKey: () => Uint8Array
 }
@@ -25,7 +29,8 @@ const Process = z.strictObject({
   uid: Uid,
 })
 
-export function execVerbs({ desk, terms, expectedUids, publicKey }: ExecVerbDeps): AdminVerb[] {
+export function execVerbs(verbs: ExecVerbDeps): AdminVerb[] {
+  const { desk, terms, expectedUids, started, publicKey, warn } = verbs
   return [
     verb({
       name: 'exec.begin',
@@ -47,13 +52,22 @@ export function execVerbs({ desk, terms, expectedUids, publicKey }: ExecVerbDeps
     }),
     verb({
       name: 'exec.started',
-      // It changes nothing but the log, which names who says so.
-      action: 'admin:read',
-      event: 'admin.read',
+      // Whoever may only read must not write what ran, and when it ended.
+      action: 'admin:write',
+      event: 'exec.started',
       params: Process.extend({ pid: z.int().min(1) }),
-      run: async ({ deps, params, by }) => {
+      run: async ({ deps, params, by, caller }) => {
+        const { agents, stations } = deps.vault
+        const agent = await agentOf(agents, params.agent)
+        started.add(params.pid, caller.peer.pid, (ranMs) => {
+          expectedUids.forget(agent.id, params.uid)
+          const record = lostEnd(params, by, ranMs)
+          stations.audit
+            .append(record, 'written')
+            .catch((error: Error) => warn(`the end of ${params.command}: ${error.message}`))
+        })
         const detail = `${params.command} started as ${params.agent}`
-        await deps.vault.stations.audit.append(
+        await stations.audit.append(
           { ...entry('start', detail, params, by), data: facts(params) },
           'synced',
         )
@@ -62,8 +76,8 @@ export function execVerbs({ desk, terms, expectedUids, publicKey }: ExecVerbDeps
     }),
     verb({
       name: 'exec.ended',
-      action: 'admin:read',
-      event: 'admin.read',
+      action: 'admin:write',
+      event: 'exec.ended',
       params: Process.extend({
         /** Absent for one that was never started. */
         pid: z.int().min(1).optional(),
@@ -75,6 +89,7 @@ export function execVerbs({ desk, terms, expectedUids, publicKey }: ExecVerbDeps
         const agent = await vault.agents.byName(params.agent)
         if (agent !== undefined) expectedUids.forget(agent.id, params.uid)
         if (params.pid === undefined) return {}
+        started.forget(params.pid)
         const detail = `${params.command} ended with ${params.exit_code ?? 'no exit code'}`
         const { exit_code, duration_ms } = params
         await vault.stations.audit.append(
@@ -89,6 +104,20 @@ export function execVerbs({ desk, terms, expectedUids, publicKey }: ExecVerbDeps
       },
     }),
   ]
+}
+
+/** Who started it was killed with it, so that how it ended is not known. */
+function lostEnd(
+  params: z.output<typeof Process> & { pid: number },
+  by: string,
+  ranMs: number,
+): AuditEntry {
+  return {
+    ...entry('stop', `${params.command} is gone, its end was not told`, params, by),
+    success: false,
+    actor: 'system',
+    data: { ...facts(params), exit_code: null, duration_ms: Math.round(ranMs) },
+  }
 }
 
 function entry(

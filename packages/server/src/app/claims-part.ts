@@ -14,6 +14,7 @@ import { Executables } from '../identity/claims/executable.ts'
 import { ExpectedUids } from '../identity/claims/expected-uids.ts'
 import { processTable } from '../identity/claims/process-table.ts'
 import type { ClaimResolver } from '../identity/claims/resolution.ts'
+import { StartedProcesses } from '../identity/claims/started-processes.ts'
 import { systemClock } from '../identity/clock.ts'
 import { peersUnavailable } from '../identity/peer.ts'
 import { rowGuard } from '../identity/row-guard.ts'
@@ -61,6 +62,10 @@ export function assembleClaims(
   const bootId = processTable.bootId()
   const rows = new ClaimStore({ store, guard, node: audit.chain, bootId, now })
   const expectedUids = new ExpectedUids(process.getuid?.() ?? 0)
+  const started = new StartedProcesses({
+    processes: processTable,
+    monotonicMs: () => performance.now(),
+  })
   const book = new ClaimBook({
     processes: processTable,
     clock: systemClock,
@@ -120,7 +125,14 @@ export function assembleClaims(
     desk,
     verbs: [
       ...claimVerbs({ desk, terms, node: audit.chain }),
-      ...execVerbs({ desk, terms, expectedUids, publicKey: () => seal.keys.serverKey.publicKey }),
+      ...execVerbs({
+        desk,
+        terms,
+        expectedUids,
+        started,
+        publicKey: () => seal.keys.serverKey.publicKey,
+        warn: options.warn,
+      }),
     ],
     count: () => book.size,
     unavailable: peersUnavailable(),
@@ -135,6 +147,7 @@ export function assembleClaims(
     drain: async (budgetMs) => {
       await server.close(budgetMs)
       clearInterval(checking)
+      started[Symbol.dispose]()
     },
   }
 }

@@ -149,8 +149,13 @@ export function loadConfig(
   const merged = withOtelSources(withEnvironment(raw, env), { env, podFile: pod })
   const parsed = Config.safeParse(merged)
   if (parsed.success) return parsed.data
-  throw new VestryError('CONFIG_INVALID', parsed.error.issues.map(describeIssue).join('; '), {
-    hint: `Correct ${file}, or the VESTRY_… variable of that name`,
+  const { issues } = parsed.error
+  const isOfPod = issues.every(({ path: [part, name] }) => part === 'telemetry' && name === 'otel')
+  throw new VestryError('CONFIG_INVALID', issues.map(describeIssue).join('; '), {
+    hint:
+      pod !== undefined && isOfPod
+        ? `Correct the "otel" section of ${pod}`
+        : `Correct ${file}, or the VESTRY_… variable of that name`,
   })
 }
 

@@ -65,12 +65,12 @@ export function assembleExport(
       meter: options.meter,
       warn: (line) => options.warn(`telemetry export: ${line}`),
       post: httpPost({
-        plan,
         egress: { pool, resolver, rules, now, userAgent: `vestry/${VERSION}` },
         credentials,
       }),
       isAlive,
       now: Date.now,
+      monotonicMs: () => performance.now(),
       random: Math.random,
       sleep: (ms, signal) => delay(ms, undefined, { signal }).catch(() => undefined),
     })

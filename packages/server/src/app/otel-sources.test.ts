@@ -59,6 +59,10 @@ test('a pod’s file that cannot be used is an error that names it', () => {
   for (const pod of ['[', '7', 'otel: 7', 'monitoring: { otlp: 7 }', 'otel: { endpoit: x }'])
     expect(() => otel({ pod })).toThrow(invalid)
   expect(() => loadConfig('/nowhere.yaml', {}, { pod: '/nowhere/pod.yaml' })).toThrow(invalid)
+  const named = expect.objectContaining({
+    hint: expect.stringMatching(/"otel" section of .*pod\.yaml$/),
+  })
+  expect(() => otel({ pod: 'otel: { endpoint: 5 }' })).toThrow(named)
 })
 
 describe('the host’s variables', () => {

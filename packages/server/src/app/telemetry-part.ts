@@ -123,6 +123,8 @@ export function assembleTelemetry(
       linesPerSecond: settings.lines_per_second,
       linesBurst: settings.lines_burst,
       onHeld: () => metrics.held(),
+      onInternalError: (error) =>
+        warn(`internal error on the queue socket: ${error instanceof Error ? error.stack : error}`),
       monotonic,
       peer: (connection) => readProcessPeer(connection),
       maxConnections: settings.connections,

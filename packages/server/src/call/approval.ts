@@ -110,12 +110,18 @@ export class Approvals {
 
   /**
    * Puts a question on the operators' list that no policy asked for. Each is one of its own, however alike.
+   * @param crowd Beginning of the ids of all who share the limit of one agent with this one.
    * @throws VestryError RATE_LIMITED when too many questions of this agent are open already.
    */
-  async submit({ params, policies, ...request }: ApprovalRequest): Promise<Approval> {
+  async submit(
+    { params, policies, ...request }: ApprovalRequest,
+    crowd?: string,
+  ): Promise<Approval> {
     const digest = createHash('sha256').update(canonicalJson(params)).digest('hex')
     const question = { ...request, digest, policy: policies.join() }
-    const row = await this.#store.write((trx) => ask(trx, question, this.#guard, this.#now()))
+    const row = await this.#store.write((trx) =>
+      ask(trx, question, this.#guard, this.#now(), crowd),
+    )
     return openRow(row, this.#guard)
   }
 
@@ -287,11 +293,14 @@ async function ask(
   { agentId, agentName, summary, reason, action, resource, digest, policy }: Question,
   guard: RowGuard,
   nowMs: number,
+  crowd?: string,
 ): Promise<ApprovalRow> {
   const open = await trx
     .selectFrom('approval')
     .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('agent_id', '=', agentId)
+    .where((is) =>
+      crowd === undefined ? is('agent_id', '=', agentId) : is('agent_id', 'like', `${crowd}%`),
+    )
     .where('state', '=', 'pending')
     .where('expires_at', '>', nowMs)
     .executeTakeFirstOrThrow()

@@ -106,3 +106,25 @@ test('a locale that is not UTF-8 gets ASCII', () => {
 test('nothing at all is said in so many words', () => {
   expect(drawn(new Log())).toBe('no traces\nproducers: none\n')
 })
+
+test('what a process without a claim says in the trace of an agent is told as its own', () => {
+  const log = ledger()
+  const forger = { pid: 666, startTime: '9', producer: 'p_forger' }
+  const below = { trace: T, span: spanId(9), parent: spanId(0) }
+  log.event('agent.tool.call', below, 1_300, { fn: 'forged' }, forger)
+  log.event('x.coat.tie', { trace: T, span: spanId(0) }, 1_301, { name: 'lie' }, forger)
+  const carried = {
+    trace_id: T.slice(3),
+    span_id: 'a'.repeat(16),
+    parent_span_id: spanId(0).slice(3),
+  }
+  log.vault(1_302, { pid: 777, actor: 'agent:mallory', span: carried, detail: 'stolen' })
+  const text = drawn(log)
+  expect(text).toMatch(/^trace \S+ {2}agent auditor \(jti_0c5e\) {2}anonymous anon_pid666 {2}/)
+  const by = 'by anonymous anon_pid666'
+  expect(text).toMatch(/run {3}reconcile .* by agent auditor \(jti_0c5e\)$/m)
+  expect(text).toMatch(new RegExp(`tool {2}forged .* ${by}$`, 'm'))
+  expect(text).toMatch(new RegExp(`tie {2}lie .* ${by}$`, 'm'))
+  expect(text).toMatch(/credential\.retrieve {2}stolen .* by agent:mallory {2}\[heuristic\]$/m)
+  expect(text.match(/ by /g)).toHaveLength(4)
+})

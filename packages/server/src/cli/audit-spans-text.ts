@@ -2,12 +2,16 @@
 import { cellText, counted, type Row, rowsOf } from './cell.ts'
 import { type Glyphs, UNICODE } from './glyphs.ts'
 import {
+  byWhom,
   callerText,
   durationText,
   eventWords,
   guessTag,
   offsetText,
+  type Speakers,
   spanFacts,
+  speakersBelow,
+  speakersOf,
   statusStyle,
 } from './span-text.ts'
 import type { Paint } from './style.ts'
@@ -35,10 +39,10 @@ interface Line {
 
 function traceLines(trace: Row, paint: Paint, glyphs: Glyphs): string[] {
   const lines: Line[] = []
-  for (const event of rowsOf(trace, 'events'))
-    lines.push(eventLine(event, glyphs.pipe, paint, glyphs))
+  const pen = { paint, glyphs, who: speakersOf(trace) }
+  for (const event of rowsOf(trace, 'events')) lines.push(eventLine(event, glyphs.pipe, pen))
   for (const span of rowsOf(trace, 'spans'))
-    addSpan(lines, span, { lead: glyphs.tee, inner: glyphs.pipe }, paint, glyphs)
+    addSpan(lines, span, { lead: glyphs.tee, inner: glyphs.pipe }, pen)
   const width = Math.min(
     MAX_NAME_COLUMNS,
     lines.reduce((max, { name }) => Math.max(max, textWidth(name)), 0),
@@ -70,13 +74,17 @@ interface Place {
   readonly inner: string
 }
 
-function addSpan(
-  lines: Line[],
-  span: Row,
-  { lead, inner }: Place,
-  paint: Paint,
-  glyphs: Glyphs,
-): void {
+/** What all lines are drawn with. */
+interface Pen {
+  readonly paint: Paint
+  readonly glyphs: Glyphs
+  readonly who: Speakers
+}
+
+function addSpan(lines: Line[], span: Row, { lead, inner }: Place, pen: Pen): void {
+  const { paint, glyphs } = pen
+  const by = byWhom(pen.who, span)
+  const below = { ...pen, who: speakersBelow(pen.who, span) }
   lines.push({
     name: `${lead}${cellText(span['op']).padEnd(5)} ${cellText(span['name'])}`,
     rest: [
@@ -84,9 +92,10 @@ function addSpan(
       durationText(span['duration_ms']).padEnd(7),
       paint(statusStyle(span['status']), cellText(span['status']).padEnd(5)),
       ...spanFacts(span),
+      ...(by === undefined ? [] : [paint('yellow', by)]),
     ],
   })
-  for (const event of rowsOf(span, 'events')) lines.push(eventLine(event, inner, paint, glyphs))
+  for (const event of rowsOf(span, 'events')) lines.push(eventLine(event, inner, below))
   const children = rowsOf(span, 'spans')
   for (const [index, child] of children.entries()) {
     const isLast = index === children.length - 1
@@ -94,18 +103,15 @@ function addSpan(
       lead: inner + (isLast ? glyphs.corner : glyphs.tee),
       inner: inner + (isLast ? '   ' : glyphs.pipe),
     }
-    addSpan(lines, child, place, paint, glyphs)
+    addSpan(lines, child, place, below)
   }
 }
 
-function eventLine(event: Row, inner: string, paint: Paint, glyphs: Glyphs): Line {
-  const tag = guessTag(event)
+function eventLine(event: Row, inner: string, { paint, glyphs, who }: Pen): Line {
+  const marks = [byWhom(who, event), guessTag(event)].filter((mark) => mark !== undefined)
   return {
     name: `${inner}  ${glyphs.dot} ${eventWords(event).join('  ')}`,
-    rest: [
-      offsetText(event['offset_ms']).padEnd(8),
-      ...(tag === undefined ? [] : [paint('yellow', tag)]),
-    ],
+    rest: [offsetText(event['offset_ms']).padEnd(8), ...marks.map((mark) => paint('yellow', mark))],
   }
 }
 

@@ -87,7 +87,7 @@ async function exec(io: CommandIo, command: string[], options: ExecOptions): Pro
     code = await execAgent({
       ...plan,
       pod: { ...podVariables(io, agent, options.pod), ...told.variables },
-      podSockets: existsSync(io.home.podSockets) ? io.home.podSockets : undefined,
+      podSockets: podSocketsOf(io),
       started: told.started,
     })
     io.exitCode = code
@@ -218,6 +218,14 @@ function podVariables(
     ENVPOD_AGENT_ROLE: agent === undefined ? undefined : String(agent['role']),
   }
   return variables(all)
+}
+
+/** Not where the daemon does without them, and only those of an earlier one lie there. */
+function podSocketsOf(io: CommandIo): string | undefined {
+  const { queue_socket: queue } = readyFile(io)
+  return typeof queue === 'string' && existsSync(io.home.podSockets)
+    ? io.home.podSockets
+    : undefined
 }
 
 function readyFile(io: CommandIo): Row {

@@ -90,6 +90,8 @@ const NEED_DAEMON: readonly string[][] = [
   ['policy', 'test', '--agent', 'a', '--path', 'p', '--action', 'list'],
   ['policy', 'test', '--agent', 'a', '--tool', 't', '--action', 'x', '--intent', 'i'],
   ['policy', 'simulate', '--agent', 'a', '--path', 'p', '--action', 'list'],
+  ['telemetry', 'status'],
+  ['telemetry', 'export', '--from', '1'],
   ['tool', 'list'],
   ['tool', 'show', 'crm'],
   ['tool', 'add', import.meta.filename],

@@ -1,5 +1,5 @@
 /** Spans of agents, what they caused, and who they are, in words that trees and pages share. Pure. */
-import { cellText, counted, isRow, type Row, rowOf } from './cell.ts'
+import { cellText, counted, isRow, type Row, rowOf, rowsOf } from './cell.ts'
 import type { Style } from './style.ts'
 import { detailBeside, dollars } from './trace-text.ts'
 
@@ -10,6 +10,40 @@ export function callerText(caller: Row): string {
   const { agent, claim_id: claim } = caller
   const proof = claim === null || claim === undefined ? '' : ` (${cellText(claim)})`
   return `agent ${cellText(agent)}${proof}`
+}
+
+/** Whose words the things below are, and whose those above them are. */
+export interface Speakers {
+  readonly callers: readonly Row[]
+  /** Place of who reported what stands above; undefined at the top. */
+  readonly above?: number | undefined
+}
+
+export function speakersOf(trace: Row): Speakers {
+  return { callers: rowsOf(trace, 'callers') }
+}
+
+/** For what stands below this one. */
+export function speakersBelow({ callers, above }: Speakers, { caller }: Row): Speakers {
+  return { callers, above: typeof caller === 'number' ? caller : above }
+}
+
+/**
+ * `by anonymous anon_pid5120_…`, of a span or a tie that somebody else reported than what stands above it, and of a
+ * call that somebody else made: anybody can write down the id of a span.
+ */
+export function byWhom({ callers, above }: Speakers, item: Row): string | undefined {
+  const { caller, actor } = item
+  const owner = above === undefined ? undefined : callers[above]
+  if (typeof actor === 'string') {
+    if (owner === undefined || !actor.startsWith('agent:')) return undefined
+    const isClaimed = owner['claim_kind'] === 'claimed'
+    const isSame = isClaimed ? actor === `agent:${String(owner['agent'])}` : callers.length === 1
+    return isSame ? undefined : `by ${cellText(actor)}`
+  }
+  if (typeof caller !== 'number' || caller === above || callers.length === 1) return undefined
+  const said = callers[caller]
+  return said === undefined ? undefined : `by ${callerText(said)}`
 }
 
 function pidText({ pid }: Row): string {

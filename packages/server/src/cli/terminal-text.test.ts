@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { jsonText, safeLines, safeText, textWidth } from './terminal-text.ts'
+import { jsonLine, jsonText, safeLines, safeText, textWidth } from './terminal-text.ts'
 
 test.each([
   ['a\u001b[31mred', 'a\\x1b[31mred'],
@@ -48,4 +48,12 @@ test.each([
   ['e\u0301', 1],
 ])('%s takes %i columns', (text, width) => {
   expect(textWidth(text)).toBe(width)
+})
+
+test('text that nobody sees is shown, and stays the same document as JSON', () => {
+  // Tags spell out ASCII, and a program that reads the terminal would read them.
+  const hidden = 'a\u{e0041}\u{e0042}b\u00ad\u3164c'
+  expect(safeText(hidden)).toBe('a\\u{e0041}\\u{e0042}b\\xad\\u3164c')
+  expect(jsonLine({ hidden })).toBe('{"hidden":"a\\udb40\\udc41\\udb40\\udc42b\\u00ad\\u3164c"}\n')
+  expect(JSON.parse(jsonText({ hidden }))).toEqual({ hidden })
 })

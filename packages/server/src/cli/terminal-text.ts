@@ -3,8 +3,8 @@
  * shown as an escape instead. Names and reasons come from agents and upstreams, so all data goes through here.
  */
 
-/** Controls, lone surrogates, zero-width characters and everything that steers text direction. */
-const UNSAFE = /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu
+/** Controls, lone surrogates, everything that steers text direction, and what nobody sees, tags and fillers included. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\p{Emoji_Presentation}]/u
 
@@ -47,12 +47,18 @@ function escaped(character: string): string {
   const short = SHORT[character]
   if (short !== undefined) return short
   const code = character.codePointAt(0) ?? 0
+  if (code > 0xffff) return `\\u{${hex(code, 5)}}`
   return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`
 }
 
 /** JSON's own text has escaped the ASCII controls in strings already; its line breaks stay. */
 function unicodeEscape(character: string): string {
-  return character === '\n' ? character : `\\u${hex(character.charCodeAt(0), 4)}`
+  if (character === '\n') return character
+  // JSON knows only the two halves of what lies beyond the first plane.
+  return character
+    .split('')
+    .map((half) => `\\u${hex(half.charCodeAt(0), 4)}`)
+    .join('')
 }
 
 function hex(code: number, digits: number): string {

@@ -5,8 +5,19 @@
 import { LongReply } from '../telemetry/correlation/long-reply.ts'
 import { cellText, type Row, rowOf, rowsOf } from './cell.ts'
 import type { CommandIo } from './command-io.ts'
+import { fitLine } from './fit-line.ts'
 import { glyphsFor } from './glyphs.ts'
-import { durationText, eventWords, guessTag, offsetText, spanFacts } from './span-text.ts'
+import {
+  byWhom,
+  durationText,
+  eventWords,
+  guessTag,
+  offsetText,
+  type Speakers,
+  spanFacts,
+  speakersBelow,
+  speakersOf,
+} from './span-text.ts'
 import { terminalColumns } from './terminal-columns.ts'
 import { traceText } from './trace-tree.ts'
 
@@ -52,20 +63,26 @@ const CLEAR_BELOW = '\r\u001b[0J'
 
 function redrawing(io: CommandIo): (trace: Row) => void {
   const { stdout } = io.terminal
+  const glyphs = glyphsFor(io.env)
   let drawn = 0
   return (trace) => {
     const columns = terminalColumns(stdout, io.env)
-    const text = traceText(trace, io.paint, { columns, glyphs: glyphsFor(io.env) })
-    const lines = text.trimEnd().split('\n')
-    // What scrolls away cannot be drawn again, and a line that wraps is two.
+    const lines = traceText(trace, io.paint, { columns, glyphs }).trimEnd().split('\n')
+    // What scrolls away cannot be drawn again.
     const rows = Math.max(4, (stdout.rows ?? 24) - 2)
     const shown =
       lines.length <= rows
         ? lines
-        : [lines[0] ?? '', `… ${lines.length - rows + 2} more`, ...lines.slice(-(rows - 2))]
-    const heights = shown.map((line) => Math.max(1, Math.ceil(visible(line) / columns)))
-    stdout.write(`${UP(drawn)}${CLEAR_BELOW}${shown.join('\n')}\n`)
-    drawn = heights.reduce((sum, height) => sum + height, 0)
+        : [
+            lines[0] ?? '',
+            `${glyphs.ellipsis} ${lines.length - rows + 2} more`,
+            ...lines.slice(-(rows - 2)),
+          ]
+    // However narrow it really is.
+    const width = stdout.columns ?? columns
+    const fitted = shown.map((line) => fitLine(line, width, glyphs.ellipsis))
+    stdout.write(`${UP(drawn)}${CLEAR_BELOW}${fitted.join('\n')}\n`)
+    drawn = fitted.length
   }
 }
 
@@ -79,36 +96,44 @@ function newLines(trace: Row, seen: Set<string>): string[] {
     const said = words.filter((word) => word !== undefined && word !== '')
     lines.push({ atMs, text: [offsetText(atMs - startedMs).padEnd(9), ...said].join('  ') })
   }
-  const walk = (items: readonly Row[]): void => {
+  const walk = (items: readonly Row[], who: Speakers): void => {
     for (const item of items) {
       const atMs = Date.parse(String(item['at']))
-      if (item['type'] === 'span') tellSpan(item, atMs, tell)
-      else tellCall(item, atMs, tell)
-      for (const event of rowsOf(item, 'events')) {
-        const words = [...eventWords(event), guessTag(event)]
-        tell(`event ${String(event['seqs'])}`, Date.parse(String(event['at'])), words)
-      }
-      walk(rowsOf(item, 'children'))
+      const by = byWhom(who, item)
+      const below = speakersBelow(who, item)
+      if (item['type'] === 'span') tellSpan(item, atMs, by, tell)
+      else tellCall(item, atMs, by, tell)
+      tellEvents(rowsOf(item, 'events'), below, tell)
+      walk(rowsOf(item, 'children'), below)
     }
   }
-  walk(rowsOf(trace, 'spans'))
+  const who = speakersOf(trace)
+  tellEvents(rowsOf(trace, 'events'), who, tell)
+  walk(rowsOf(trace, 'spans'), who)
   return lines.sort((one, other) => one.atMs - other.atMs).map(({ text }) => text)
 }
 
 type Tell = (key: string, atMs: number, words: readonly (string | undefined)[]) => void
 
-function tellSpan(span: Row, atMs: number, tell: Tell): void {
-  const { span_id: id, op, name, status, duration_ms: duration } = span
-  const key = `${cellText(span['trace_id'])} ${cellText(id)}`
+function tellEvents(events: readonly Row[], who: Speakers, tell: Tell): void {
+  for (const event of events) {
+    const words = [...eventWords(event), byWhom(who, event), guessTag(event)]
+    tell(`event ${String(event['seqs'])}`, Date.parse(String(event['at'])), words)
+  }
+}
+
+function tellSpan(span: Row, atMs: number, by: string | undefined, tell: Tell): void {
+  const { caller, span_id: id, op, name, status, duration_ms: duration } = span
+  const key = `${cellText(span['trace_id'])} ${cellText(id)} ${cellText(caller)}`
   const title = `${cellText(op)}  ${cellText(name)}`
-  tell(`start ${key}`, atMs, ['begins', title])
+  tell(`start ${key}`, atMs, ['begins', title, by])
   if (status === 'open') return
   const lasted = typeof duration === 'number' ? duration : 0
-  const words = ['ends  ', title, durationText(duration), cellText(status), ...spanFacts(span)]
+  const words = ['ends  ', title, by, durationText(duration), cellText(status), ...spanFacts(span)]
   tell(`end ${key}`, atMs + lasted, words)
 }
 
-function tellCall(call: Row, atMs: number, tell: Tell): void {
+function tellCall(call: Row, atMs: number, by: string | undefined, tell: Tell): void {
   const outcome = rowOf(call, 'outcome')
   if (outcome['code'] === undefined) return
   const { action, detail } = call
@@ -116,13 +141,7 @@ function tellCall(call: Row, atMs: number, tell: Tell): void {
   tell(`call ${String(call['seqs'])}`, atMs, [
     ...words,
     durationText(outcome['duration_ms']),
+    by,
     guessTag(call),
   ])
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: our own colours; data cannot hold them any more
-const COLOURS = /\u001b\[[0-9;]*m/g
-
-function visible(line: string): number {
-  return [...line.replace(COLOURS, '')].length
 }

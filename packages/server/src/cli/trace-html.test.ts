@@ -1,4 +1,13 @@
-import { mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempDisposableSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -85,4 +94,40 @@ test('a page is written once, for its owner alone; over a file that is there onl
   expect(readFileSync(file, 'utf8')).toBe(tracePage(trace))
   const nowhere = writeTracePage(join(dir.path, 'no', 'x.html'), trace, { force: false })
   await expect(nowhere).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})
+
+test('by force a page takes the place of a file, never of what a link points to, and is for its owner alone', async () => {
+  using dir = mkdtempDisposableSync(join(tmpdir(), 'vestry-page-'))
+  const [victim, link] = [join(dir.path, 'victim'), join(dir.path, 'page.html')]
+  writeFileSync(victim, 'mine', { mode: 0o644 })
+  symlinkSync(victim, link)
+  await writeTracePage(link, trace, { force: true })
+  expect(readFileSync(victim, 'utf8')).toBe('mine')
+  expect(lstatSync(link).isFile()).toBe(true)
+  await writeTracePage(victim, trace, { force: true })
+  expect(statSync(victim).mode & 0o777).toBe(0o600)
+  mkdirSync(join(dir.path, 'folder'))
+  const folder = writeTracePage(join(dir.path, 'folder'), trace, { force: true })
+  await expect(folder).rejects.toMatchObject({ code: 'CONFLICT' })
+  expect(readdirSync(dir.path).sort()).toEqual(['folder', 'page.html', 'victim'])
+})
+
+test('of a trace with several callers the page says whose a span, a tie and a call are', () => {
+  const forger = { claim_kind: 'anonymous', fingerprint: 'anon_pid666', pid: 666 }
+  const [span] = trace.spans
+  const forged = { ...span, caller: 1, events: [], children: [] }
+  const own = {
+    ...span,
+    caller: 0,
+    events: [{ type: 'tie', name: 'lie', caller: 1, offset_ms: 1, seqs: [3] }],
+    children: [forged, { action: 'llm.chat', actor: 'agent:mallory', children: [] }],
+  }
+  const page = tracePage({
+    ...trace,
+    callers: [{ ...trace.callers[0], agent: 'auditor' }, forger],
+    spans: [own],
+  })
+  expect(page.match(/by anonymous anon_pid666/g)).toHaveLength(2)
+  expect(page.match(/by agent auditor \(jti_1\)/g)).toHaveLength(1)
+  expect(page).toContain('by agent:mallory')
 })

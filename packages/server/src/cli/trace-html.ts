@@ -2,46 +2,79 @@
  * A trace as one HTML page: no script, nothing loaded from anywhere, every name from outside as text. It may be
  * opened from a disk, mailed, or kept with an incident.
  */
-import { hash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { hash, randomBytes } from 'node:crypto'
+import { lstat, open, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { cellText, isRow, type Row, rowOf, rowsOf } from './cell.ts'
 import {
+  byWhom,
   callerText,
   durationText,
   eventWords,
   guessTag,
   offsetText,
+  type Speakers,
   spanFacts,
+  speakersBelow,
+  speakersOf,
 } from './span-text.ts'
 import { noPaint } from './style.ts'
 import { safeText } from './terminal-text.ts'
 import { agentTotalsLine, totalsLine } from './trace-totals.ts'
 import { factLines } from './trace-tree.ts'
 
-/** @returns The path. @throws VestryError CONFLICT when the file is there, NOT_FOUND when it cannot be written. */
+/** @returns The path. @throws VestryError CONFLICT when something is there, NOT_FOUND when it cannot be written. */
 export async function writeTracePage(
   path: string,
   trace: Row,
   { force }: { force: boolean },
 ): Promise<string> {
   const text = tracePage(trace)
-  const file = await open(path, force ? 'w' : 'wx', 0o600).catch((cause: unknown) => {
-    const exists = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
-    throw exists
-      ? new VestryError('CONFLICT', `${path} exists and is not overwritten`, {
-          hint: 'Choose another file, or say --force',
-          cause,
-        })
-      : new VestryError('NOT_FOUND', `${path} cannot be written`, { cause })
-  })
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
+  if (!force) await writeNew(path, path, text)
+  else {
+    await assertReplaceable(path)
+    // Another file takes its place: what a link points to stays as it is, and who may read the old one may not read this.
+    const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
+    await writeNew(draft, path, text)
+    await rename(draft, path).catch(async (cause: unknown) => {
+      await rm(draft, { force: true })
+      throw unwritable(path, cause)
+    })
   }
   return path
+}
+
+async function writeNew(file: string, path: string, text: string): Promise<void> {
+  const handle = await open(file, 'wx', 0o600).catch((cause: unknown) => {
+    throw unwritable(path, cause)
+  })
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+  } catch (cause) {
+    await rm(file, { force: true })
+    throw unwritable(path, cause)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A device or a directory is not meant to be replaced by a page. */
+async function assertReplaceable(path: string): Promise<void> {
+  const there = await lstat(path).catch(() => undefined)
+  if (there === undefined || there.isFile() || there.isSymbolicLink()) return
+  throw new VestryError('CONFLICT', `${path} is no file`, { hint: 'Choose another file' })
+}
+
+function unwritable(path: string, cause: unknown): VestryError {
+  const exists = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
+  return exists
+    ? new VestryError('CONFLICT', `${path} exists and is not overwritten`, {
+        hint: 'Choose another file, or say --force',
+        cause,
+      })
+    : new VestryError('NOT_FOUND', `${path} cannot be written`, { cause })
 }
 
 const STYLE = `
@@ -66,7 +99,8 @@ footer{border-top:1px solid var(--line);margin-top:1rem;padding-top:.5rem}
 export function tracePage(trace: Row): string {
   const id = escaped(cellText(trace['id']))
   const startedMs = Date.parse(String(trace['started_at']))
-  const whole: Whole = { startedMs, totalMs: Math.max(1, Number(trace['duration_ms'])) }
+  const who = speakersOf(trace)
+  const whole: Whole = { who, startedMs, totalMs: Math.max(1, Number(trace['duration_ms'])) }
   const style = hash('sha256', STYLE, 'base64')
   // Nothing may be loaded or run, even if a name were to escape its place as text.
   const policy = `default-src 'none'; style-src 'sha256-${style}'; base-uri 'none'; form-action 'none'`
@@ -88,7 +122,7 @@ ${facts(trace)}
 </dl>
 </header>
 <main>
-${eventList(rowsOf(trace, 'events'))}${rowsOf(trace, 'spans')
+${eventList(rowsOf(trace, 'events'), who)}${rowsOf(trace, 'spans')
   .map((item) => node(item, whole))
   .join('\n')}
 </main>
@@ -101,6 +135,7 @@ ${trace['truncated'] === true ? '<p>Only the newest are shown.</p>\n' : ''}<p>${
 }
 
 interface Whole {
+  readonly who: Speakers
   readonly startedMs: number
   readonly totalMs: number
 }
@@ -139,14 +174,16 @@ function node(item: Row, whole: Whole): string {
   const duration = isSpan ? item['duration_ms'] : rowOf(item, 'outcome')['duration_ms']
   const isOpen = isSpan && item['status'] === 'open'
   const lines = isSpan ? [] : factLines(item, noPaint)
+  const below = { ...whole, who: speakersBelow(whole.who, item) }
   return `<details open>
 <summary><span class="what">${isSpan ? spanTitle(item) : callTitle(item)} <span class="dim">${escaped(
     [offsetText(atMs), durationText(duration)].join(' ').trim(),
-  )}</span>${guess(item)}</span>${bar(atMs, duration, isOpen, whole)}</summary>
+  )}</span>${doubts(item, whole.who)}</span>${bar(atMs, duration, isOpen, whole)}</summary>
 ${lines.length === 0 ? '' : `<ul>\n${lines.map((line) => `<li>${escaped(line)}</li>`).join('\n')}\n</ul>\n`}${eventList(
   rowsOf(item, 'events'),
+  below.who,
 )}${rowsOf(item, 'children')
-  .map((child) => node(child, whole))
+  .map((child) => node(child, below))
   .join('\n')}
 </details>`
 }
@@ -166,18 +203,19 @@ function callTitle(call: Row): string {
   return `<span class="op">${escaped(cellText(call['action']))}</span> <span${style}>${escaped(cellText(call['detail']))}</span>`
 }
 
-function eventList(events: readonly Row[]): string {
+function eventList(events: readonly Row[], who: Speakers): string {
   if (events.length === 0) return ''
   const lines = events.map((event) => {
     const when = `<span class="dim">${escaped(offsetText(event['offset_ms']))}</span>`
-    return `<li>· ${escaped(eventWords(event).join('  '))} ${when}${guess(event)}</li>`
+    return `<li>· ${escaped(eventWords(event).join('  '))} ${when}${doubts(event, who)}</li>`
   })
   return `<ul>\n${lines.join('\n')}\n</ul>\n`
 }
 
-function guess(item: Row): string {
-  const tag = guessTag(item)
-  return tag === undefined ? '' : ` <span class="guess">${escaped(tag)}</span>`
+/** Who else it was, and whether it is sure at all. */
+function doubts(item: Row, who: Speakers): string {
+  const told = [byWhom(who, item), guessTag(item)].filter((one) => one !== undefined)
+  return told.map((one) => ` <span class="guess">${escaped(one)}</span>`).join('')
 }
 
 /** Drawn with attributes of its own: inline styles would be refused. */

@@ -5,11 +5,15 @@
 import { cellText, isRow, type Row, rowOf, rowsOf } from './cell.ts'
 import { type Glyphs, UNICODE } from './glyphs.ts'
 import {
+  byWhom,
   callerText,
   durationText,
   eventWords,
   guessTag,
+  type Speakers,
   spanFacts,
+  speakersBelow,
+  speakersOf,
   statusStyle,
 } from './span-text.ts'
 import type { Paint } from './style.ts'
@@ -40,9 +44,10 @@ export function traceText(
 ): string {
   const started = typeof reply['started_at'] === 'string' ? Date.parse(reply['started_at']) : 0
   const ofTransaction = textsOf(reply['txns']).includes(cellText(reply['id']))
+  const pen = { startedMs: started, paint, glyphs, who: speakersOf(reply) }
   const branches = [
-    ...rowsOf(reply, 'events').map((event) => eventBranch(event, glyphs, paint)),
-    ...rowsOf(reply, 'spans').map((span) => branchOf(span, started, paint, glyphs)),
+    ...rowsOf(reply, 'events').map((event) => eventBranch(event, pen)),
+    ...rowsOf(reply, 'spans').map((span) => branchOf(span, pen)),
   ]
   const drawn = draw(branches, '', glyphs)
   const lines =
@@ -78,18 +83,28 @@ function headLine(reply: Row, ofTransaction: boolean, paint: Paint): string {
   ].join('  ')
 }
 
-function branchOf(item: Row, startedMs: number, paint: Paint, glyphs: Glyphs): Branch {
-  return item['type'] === 'span'
-    ? spanBranch(item, startedMs, paint, glyphs)
-    : callBranch(item, startedMs, paint, glyphs)
+/** What all lines are drawn with. */
+interface Pen {
+  readonly startedMs: number
+  readonly paint: Paint
+  readonly glyphs: Glyphs
+  readonly who: Speakers
 }
 
-function spanBranch(span: Row, startedMs: number, paint: Paint, glyphs: Glyphs): Branch {
+function branchOf(item: Row, pen: Pen): Branch {
+  return item['type'] === 'span' ? spanBranch(item, pen) : callBranch(item, pen)
+}
+
+function spanBranch(span: Row, pen: Pen): Branch {
+  const { paint, startedMs } = pen
   const at = sinceStart(span, startedMs)
   const { duration_ms: duration, status } = span
+  const by = byWhom(pen.who, span)
+  const below = { ...pen, who: speakersBelow(pen.who, span) }
   return {
     line: told([
       paint('bold', `${cellText(span['op'])}  ${cellText(span['name'])}`),
+      by && paint('yellow', by),
       paint('dim', `+${at}ms`),
       paint('dim', durationText(duration)),
       paint(statusStyle(status), cellText(status)),
@@ -98,8 +113,8 @@ function spanBranch(span: Row, startedMs: number, paint: Paint, glyphs: Glyphs):
     ]),
     bar: intervalOf(at, duration, status),
     children: [
-      ...rowsOf(span, 'events').map((event) => eventBranch(event, glyphs, paint)),
-      ...rowsOf(span, 'children').map((child) => branchOf(child, startedMs, paint, glyphs)),
+      ...rowsOf(span, 'events').map((event) => eventBranch(event, below)),
+      ...rowsOf(span, 'children').map((child) => branchOf(child, below)),
     ],
   }
 }
@@ -109,21 +124,28 @@ function intervalOf(at: number, duration: unknown, status: unknown): Interval | 
   return status === 'open' ? { fromMs: at, toMs: undefined } : undefined
 }
 
-function eventBranch(event: Row, glyphs: Glyphs, paint: Paint): Branch {
+function eventBranch(event: Row, { glyphs, paint, who }: Pen): Branch {
   const tag = guessTag(event)
+  const by = byWhom(who, event)
   const words = eventWords(event).join('  ')
-  return { line: told([`${glyphs.dot} ${words}`, tag && paint('yellow', tag)]), children: [] }
+  return {
+    line: told([`${glyphs.dot} ${words}`, by && paint('yellow', by), tag && paint('yellow', tag)]),
+    children: [],
+  }
 }
 
-function callBranch(span: Row, startedMs: number, paint: Paint, glyphs: Glyphs): Branch {
+function callBranch(span: Row, pen: Pen): Branch {
+  const { paint, startedMs, who } = pen
   const outcome = rowOf(span, 'outcome')
   const { duration_ms: duration } = outcome
   const tag = guessTag(span)
+  const by = byWhom(who, span)
   const at = sinceStart(span, startedMs)
   return {
     line: told([
       paint('bold', cellText(span['action'])),
       detailBeside(span['action'], span['detail']),
+      by && paint('yellow', by),
       paint('dim', `+${at}ms`),
       paint('dim', durationText(duration)),
       tag && paint('yellow', tag),
@@ -131,7 +153,7 @@ function callBranch(span: Row, startedMs: number, paint: Paint, glyphs: Glyphs):
     bar: typeof duration === 'number' ? { fromMs: at, toMs: at + duration } : undefined,
     children: [
       ...factLines(span, paint).map((line) => ({ line, children: [] })),
-      ...rowsOf(span, 'children').map((child) => branchOf(child, startedMs, paint, glyphs)),
+      ...rowsOf(span, 'children').map((child) => branchOf(child, pen)),
     ],
   }
 }

@@ -1,7 +1,7 @@
 /** A run as a daemon would have made it, and agent processes of it that a test starts and listens to. */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -86,6 +86,51 @@ export function start(plan: Partial<ExecPlan>, script: string, passed?: number) 
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     err += text
   })
-  const ended = once(child, 'close').then(([code]) => ({ code: code as number, out, err }))
-  return { child, ended, out: () => out }
+  const closed = once(child, 'close').then(([code]) => ({ code: code as number, out, err }))
+  const guarded = <T>(work: Promise<T>, what: string): Promise<T> =>
+    within(work, () => `${what}: ${JSON.stringify({ out, err })}\n${tree(child.pid ?? 0)}`)
+  const ended = guarded(closed, 'it does not end')
+  ended.catch(() => undefined) // not every test waits for it
+  return {
+    child,
+    ended,
+    /** Resolves when it says the next thing; one that ends without is a failure, and not a wait. */
+    said: () => {
+      const silent = closed.then((end) => {
+        throw new Error(`it ended without a word: ${JSON.stringify(end)}`)
+      })
+      return guarded(Promise.race([once(child.stdout, 'data'), silent]), 'it says nothing')
+    },
+    out: () => out,
+  }
+}
+
+/** Far beyond what any of it takes: a hang is to be seen for what it is. */
+const HANG_MS = 25_000
+
+async function within<T>(work: Promise<T>, problem: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(problem())), HANG_MS)
+  })
+  late.catch(() => undefined)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** A process and those below it, one per line. */
+function tree(pid: number, depth = 0): string {
+  try {
+    const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'latin1')
+    const [state = ''] = /^State:.*$/m.exec(read('status')) ?? []
+    const command = read('cmdline').replaceAll('\0', ' ').slice(0, 120)
+    const below = read(`task/${pid}/children`).split(' ').filter(Boolean).map(Number)
+    const line = `${'  '.repeat(depth)}${pid} ${state} ${read('wchan')} ${command}\n`
+    return line + below.map((child) => tree(child, depth + 1)).join('')
+  } catch {
+    return ''
+  }
 }

@@ -263,14 +263,14 @@ describe.skipIf(noBubblewrap !== undefined)(
 
     test('a token that is replaced outside is replaced inside', async () => {
       const { dir, plan } = await scene()
-      const { child, ended } = start(
+      const { ended, said } = start(
         { ...plan, sandbox: 'bubblewrap' },
         `import { readFileSync } from 'node:fs'
        const read = () => readFileSync(process.env.SPIFFE_JWT_PATH, 'utf8')
        console.log(read())
        const timer = setInterval(() => { if (read() === 'svid-2') { clearInterval(timer); console.log(read()) } }, 20)`,
       )
-      await once(child.stdout, 'data')
+      await said()
       const path = join(dir, 'home', 'run', 'svid.jwt')
       writeFileSync(`${path}.new`, 'svid-2')
       renameSync(`${path}.new`, path)

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
+import { constants } from 'node:os'
 import type { Peer } from './caller.ts'
 
 const SOL_SOCKET = 1
@@ -11,6 +12,12 @@ const SO_PEERCRED = 17
 const SO_PEERPIDFD = 77
 /** struct ucred: pid, uid, gid, 32 bits each. */
 const UCRED_BYTES = 12
+/** The kernel is older than the option, or a filter of system calls forbids it. */
+const NOT_OFFERED: ReadonlySet<number> = new Set([
+  constants.errno.ENOPROTOOPT,
+  constants.errno.ENOSYS,
+  constants.errno.EPERM,
+])
 /** What the kernel answers for a socket without credentials, a TCP one for instance. */
 const NO_UID = 0xffff_ffff
 /** The constants above differ on the remaining Linux ports (powerpc, mips, sparc). */
@@ -24,8 +31,14 @@ type GetSockOpt = (
   length: number[],
 ) => number
 
+interface Native {
+  readonly call: GetSockOpt
+  /** Of the last call. */
+  readonly errno: () => number
+}
+
 /** Loaded at the first Unix peer, or the reason it cannot be. */
-let native: { call: GetSockOpt } | { missing: string } | undefined
+let native: Native | { missing: string } | undefined
 
 /** Reads the credentials a Unix peer connected with. Call it while the socket is open. */
 export function unixPeer(socket: Socket): Peer {
@@ -51,17 +64,20 @@ export function unixPeer(socket: Socket): Peer {
 
 /**
  * A descriptor that stands for the peer's very process, whoever gets its number later. The caller closes it.
- * @returns undefined where the kernel has none to give.
+ * @returns undefined where the kernel gives none to anybody, `failed` where it gives none for this peer: kernels of
+ *   some years refuse one for a process that is over.
  */
-export function peerPidfd(socket: Socket): number | undefined {
+export function peerPidfd(socket: Socket): number | 'failed' | undefined {
   native ??= loadNative()
   const fd = descriptor(socket)
-  if ('missing' in native || fd === undefined) return undefined
+  if ('missing' in native) return undefined
+  if (fd === undefined) return 'failed'
   const value = Buffer.alloc(4)
   const length = [value.length]
-  if (native.call(fd, SOL_SOCKET, SO_PEERPIDFD, value, length) !== 0) return undefined
+  if (native.call(fd, SOL_SOCKET, SO_PEERPIDFD, value, length) !== 0)
+    return NOT_OFFERED.has(native.errno()) ? undefined : 'failed'
   const pidfd = value.readInt32LE(0)
-  return pidfd >= 0 ? pidfd : undefined
+  return pidfd >= 0 ? pidfd : 'failed'
 }
 
 /** Why no peer of any socket can be known on this machine; undefined where the kernel can be asked. */
@@ -106,7 +122,7 @@ function descriptor(socket: Socket): number | undefined {
   return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
-function loadNative(): { call: GetSockOpt } | { missing: string } {
+function loadNative(): Native | { missing: string } {
   if (process.platform !== 'linux') return { missing: `not supported on ${process.platform}` }
   if (!ARCHITECTURES.has(process.arch)) return { missing: `not supported on ${process.arch}` }
   try {
@@ -116,7 +132,7 @@ function loadNative(): { call: GetSockOpt } | { missing: string } {
       .func(
         'int getsockopt(int fd, int level, int name, _Out_ uint8_t *val, _Inout_ uint32_t *len)',
       )
-    return { call }
+    return { call, errno: () => koffi.errno() }
   } catch (error) {
     return {
       missing: `native call not available: ${error instanceof Error ? error.message : error}`,

@@ -20,6 +20,8 @@ export const REJECT_REASONS = [
   'capture',
   'payload',
   'producer',
+  // A fault of ours, which costs one line and no more.
+  'internal',
 ] as const
 export type RejectReason = (typeof REJECT_REASONS)[number]
 

@@ -205,3 +205,19 @@ test('claims of an agent are counted after a look at their processes', () => {
   expect(book.ofAgent('a').map(({ pid }) => pid)).toEqual([8])
   expect(book.ofAgent('b')).toEqual([])
 })
+
+test('while nothing can be looked at, nobody is anybody, and no claim is over for it', () => {
+  const { processes, clock, book, who, ended } = world()
+  const peer = processes.start(7)
+  book.add(claimOf(peer, clock))
+  expect(who(peer)).toBe('reviewer')
+  processes.exhausted = true
+  clock.pass(50)
+  book.check()
+  expect(who(peer)).toBe(ANONYMOUS)
+  processes.exhausted = false
+  clock.pass(50)
+  book.check()
+  expect(who(peer)).toBe('reviewer')
+  expect(ended).toEqual([])
+})

@@ -12,6 +12,8 @@ export type ClaimEnd =
   | 'replaced'
   | 'expire'
   | 'exit'
+  /** The process runs something else than what it was granted for. */
+  | 'program_changed'
   | 'operator'
   | 'agent_ended'
   | 'terms_changed'
@@ -76,6 +78,10 @@ export class ClaimBook implements ClaimResolver {
       if (held !== undefined && !this.#endIfExpired(held)) return resolution
     }
     const resolution = this.#look(peer)
+    if (resolution === undefined) {
+      this.#seen.delete(peer)
+      return ANONYMOUS
+    }
     this.#seen.set(peer, {
       resolution,
       epoch: this.#epoch,
@@ -147,14 +153,16 @@ export class ClaimBook implements ClaimResolver {
     return this.#alive(claim) !== undefined
   }
 
-  #look(peer: ProcessPeer): Resolution {
+  /** @returns undefined when it cannot be known just now. */
+  #look(peer: ProcessPeer): Resolution | undefined {
     const self = this.#alive(peer)
     if (self === undefined) {
+      if (peer.startTime !== '' && !this.#deps.processes.readable()) return undefined
       const held = this.#byProcess.get(keyOf(peer))
       if (held !== undefined) this.#end(held, 'exit')
       return STALE
     }
-    const own = this.ofProcess(peer)
+    const own = this.#running(peer)
     if (own !== undefined) return { kind: 'claimed', claim: own }
     const inherited = this.#trees === 0 ? undefined : this.#inherited(self, peer.uid)
     return inherited === undefined ? ANONYMOUS : { kind: 'claimed', claim: inherited }
@@ -171,7 +179,10 @@ export class ClaimBook implements ClaimResolver {
       if (Number(parent.startTime) > Number(child.startTime)) return undefined
       if (processes.owner(parent.pid)?.uid !== uid) return undefined
       const held = this.#byProcess.get(keyOf(parent))
-      if (held?.claim.scope === 'tree' && !this.#endIfExpired(held)) return held.claim
+      if (held?.claim.scope === 'tree') {
+        this.#check(held)
+        if (this.#byId.has(held.claim.id)) return held.claim
+      }
       child = parent
     }
     return undefined
@@ -190,6 +201,7 @@ export class ClaimBook implements ClaimResolver {
     // What it has of itself needs one look at the process; what it inherits or lacks, a walk up the tree.
     if (!own && this.#trees > 0 && nowMs - seen.foundAtMs >= TREE_FRESH_MS) return true
     if (this.#alive(peer) === undefined) return true
+    if (own && resolution.kind === 'claimed' && this.#changed(resolution.claim)) return true
     if (!own && resolution.kind === 'claimed' && !this.isAlive(resolution.claim)) return true
     seen.aliveAtMs = nowMs
     return false
@@ -197,7 +209,22 @@ export class ClaimBook implements ClaimResolver {
 
   #check(held: Held): void {
     if (this.#endIfExpired(held)) return
-    if (this.#alive(held.claim) === undefined) this.#end(held, 'exit')
+    if (this.#alive(held.claim) !== undefined) {
+      if (this.#changed(held.claim)) this.#end(held, 'program_changed')
+    } else if (this.#deps.processes.readable()) this.#end(held, 'exit')
+  }
+
+  /** What the process holds, if it still runs the program that it was granted for. */
+  #running(peer: ProcessPeer): Claim | undefined {
+    const claim = this.ofProcess(peer)
+    if (claim === undefined || !this.#changed(claim)) return claim
+    this.end(claim.id, 'program_changed')
+    return undefined
+  }
+
+  /** A process may become another program and keep number and start: that one was never looked at. */
+  #changed({ pid, shown }: Claim): boolean {
+    return shown?.program !== undefined && this.#deps.processes.program(pid) !== shown.program
   }
 
   #endIfExpired(held: Held): boolean {

@@ -93,7 +93,12 @@ eachStore('claims', (at) => {
     await again.desk.open()
     expect(again.who({ ...peer })).toBe('auditor')
     expect(again.who({ ...reused, startTime: '999' })).toBe('anonymous')
-    expect(again.actions().sort()).toEqual(['identity_exit', 'identity_exit', 'identity_expire'])
+    expect(again.actions().sort()).toEqual([
+      'identity_claim', // it goes on
+      'identity_exit',
+      'identity_exit',
+      'identity_expire',
+    ])
     expect((await again.desk.list()).map(({ claim }) => claim.pid)).toEqual([7])
     clock.pass(2_980_000)
     expect(again.who({ ...peer })).toBe('anonymous')
@@ -398,5 +403,88 @@ eachStore('claims', (at) => {
       { name: 'auditor', role: 'auditor-role', capabilities: ['read'] },
       { name: 'committer', role: 'committer-role', capabilities: [] },
     ])
+  })
+
+  test('terms that ask for more end the claims that have not shown it, and none of those is renewed', async () => {
+    const agent = await world.addAgent('auditor', { max_claims: 3 })
+    const shown = world.processes.start(8, { uid: OWN_UID })
+    const { token } = await world.desk.issueToken(agent)
+    const { claim } = await world.desk.claim(peer, { agent: 'auditor' })
+    await world.desk.claim(shown, { agent: 'auditor', token })
+    const policy = (claim_policy: object) =>
+      world.terms.update(agent.id, () => acceptTerms({ max_claims: 3, claim_policy }))
+    await policy({ require_token: true })
+    await expect(world.desk.renew(peer, { id: claim.id, ttlSeconds: undefined })).rejects.toEqual(
+      refused('not_permitted'),
+    )
+    await world.desk.recheck()
+    expect([peer, shown].map(world.who)).toEqual(['anonymous', 'auditor'])
+    // Known again after a restart.
+    const { clock, processes } = world
+    const again = claimWorld(at.store, { clock, processes })
+    await again.desk.open()
+    expect(again.who({ ...shown })).toBe('auditor')
+    await policy({ exe_sha256: ['ab'.repeat(32)] })
+    await again.desk.recheck()
+    expect(again.who({ ...shown })).toBe('anonymous')
+  })
+
+  test('a process that becomes another program than the one that was listed is nobody', async () => {
+    const claim_policy = { exe_sha256: ['ab'.repeat(32)] }
+    await world.addAgent('auditor', { claim_policy, scope_allowed: 'tree' })
+    await world.addAgent('anything')
+    world.programs.set(7, { path: '/usr/bin/node', sha256: 'ab'.repeat(32), file: '1:1' })
+    const child = world.processes.start(9, { uid: OWN_UID, parentPid: 7 })
+    await world.desk.claim(peer, { agent: 'auditor', scope: 'tree' })
+    expect([peer, child].map(world.who)).toEqual(['auditor', 'auditor'])
+    world.processes.programs.set(7, '1:2')
+    world.clock.pass(50)
+    expect([child, peer].map(world.who)).toEqual(['anonymous', 'anonymous'])
+    expect(world.records.at(-1)).toMatchObject({
+      action: 'identity_exit',
+      data: { reason: 'program_changed' },
+    })
+    // Whoever may be claimed by any program stays who it is.
+    await world.desk.claim(peer, { agent: 'anything' })
+    world.processes.programs.set(7, '1:3')
+    world.clock.pass(50)
+    expect(world.who(peer)).toBe('anything')
+  })
+
+  test('a replacement that cannot be recorded leaves the process what it was', async () => {
+    await world.addAgent('auditor')
+    await world.addAgent('committer')
+    await world.desk.claim(peer, { agent: 'auditor' })
+    world.auditFails = true
+    await expect(world.desk.claim(peer, { agent: 'committer', replace: true })).rejects.toEqual(
+      refused('unavailable'),
+    )
+    world.auditFails = false
+    await world.desk.recheck()
+    expect(world.who(peer)).toBe('auditor')
+    expect((await world.desk.list()).map(({ claim }) => claim.agentName)).toEqual(['auditor'])
+  })
+
+  test('a claim that goes on after a restart is in the log, whatever came between its grant and its record', async () => {
+    await world.addAgent('auditor')
+    const { claim } = await world.desk.claim(peer, { agent: 'auditor' })
+    const { clock, processes } = world
+    const again = claimWorld(at.store, { clock, processes })
+    await again.desk.open()
+    expect(again.records).toMatchObject([
+      { action: 'identity_claim', pid: 7, data: { claim_id: claim.id, resumed: true } },
+    ])
+  })
+
+  test('a release that the disk refuses to take is told when it can be', async () => {
+    await world.addAgent('auditor')
+    await world.desk.claim(peer, { agent: 'auditor' })
+    world.syncFails = true
+    await expect(world.desk.release(peer, undefined)).rejects.toEqual(refused('unavailable'))
+    expect(world.who(peer)).toBe('anonymous')
+    expect(world.records.at(-2)).toMatchObject({
+      action: 'identity_release',
+      durability: 'written',
+    })
   })
 })

@@ -8,12 +8,13 @@ import { randomBytes } from 'node:crypto'
 import { isClaimErrorCode } from '@vestry/contract/claim'
 import { asVestryError } from '@vestry/contract/errors'
 import type { AuditLog } from '../../audit/log.ts'
+import type { AuditEntry } from '../../audit/record.ts'
 import { RecentMap } from '../../store/recent-map.ts'
 import type { Agent } from '../agent.ts'
 import type { AgentStore } from '../agent-store.ts'
 import { isAgentToken, issueAgentToken, issueClaimToken, type PodName } from './agent-token.ts'
 import type { ClaimBook, ClaimEnd } from './claim-book.ts'
-import { endRecord, grantRecord, refusalRecord } from './claim-records.ts'
+import { endRecord, grantRecord, refusalRecord, resumedRecord } from './claim-records.ts'
 import { ClaimRefused } from './claim-refused.ts'
 import type { ClaimStore, StoredClaim } from './claim-store.ts'
 import { type ClaimTerms, lifetimeSeconds, refusal } from './claim-terms.ts'
@@ -96,6 +97,7 @@ export class ClaimDesk {
         const claim = this.#own(known, id)
         const { agent, terms } = await this.#agentAndTerms(claim.agentName)
         if (agent.id !== claim.agentId) throw new ClaimRefused('unknown_agent')
+        if (!this.#stillGranted(terms, claim)) throw new ClaimRefused('not_permitted')
         const seconds = lifetime(terms, ttlSeconds)
         const renewed = { ...claim, expiresAtMs: this.#deps.now() + seconds * 1_000 }
         await this.#deps.audit.append(grantRecord('identity_renew', renewed, undefined), 'synced')
@@ -165,6 +167,7 @@ export class ClaimDesk {
       if (node !== rows.node || book.byId(claim.id) !== undefined) continue
       const reason = here ? this.#reasonGone(claim, now()) : 'exit'
       if (reason === undefined) {
+        this.#audit(resumedRecord(claim))
         book.add(claim)
         continue
       }
@@ -250,9 +253,16 @@ export class ClaimDesk {
       uid: peer.uid,
       issuedAtMs,
       expiresAtMs: issuedAtMs + lifetime(terms, request.ttlSeconds) * 1_000,
+      shown: {
+        token: request.token !== undefined,
+        ...(terms.claim_policy.exe_sha256 !== undefined && {
+          ...(executable?.sha256 !== undefined && { exeSha256: executable.sha256 }),
+          ...(executable?.file !== undefined && { program: executable.file }),
+        }),
+      },
     }
     const pod = await this.#deps.pod()
-    if (!(await rows.add(claim, before?.id, terms.max_claims - others - 1)))
+    if (!(await rows.add(claim, terms.max_claims - others - 1)))
       throw new ClaimRefused('claim_limit')
     try {
       await audit.append(grantRecord('identity_claim', claim, executable), 'synced')
@@ -268,6 +278,8 @@ export class ClaimDesk {
       this.#record(claim, 'agent_ended')
       throw new ClaimRefused('not_permitted')
     }
+    // Not before the new one is sure: what fails leaves the process what it was.
+    if (before !== undefined) await rows.remove([before.id]).catch(() => undefined)
     book.add(claim)
     return { claim, token: issueClaimToken(key, pod, claim) }
   }
@@ -318,6 +330,9 @@ export class ClaimDesk {
   }
 
   #stillGranted(terms: ClaimTerms, claim: Claim): boolean {
+    const { require_token, exe_sha256 } = terms.claim_policy
+    if (require_token && claim.shown?.token !== true) return false
+    if (exe_sha256 !== undefined && !exe_sha256.includes(claim.shown?.exeSha256 ?? '')) return false
     return (
       refusal(
         terms,
@@ -367,8 +382,15 @@ export class ClaimDesk {
   async #end(claim: Claim, reason: 'release' | 'operator', actor?: string): Promise<void> {
     // First in memory: nothing is done under it any more, whatever happens to record and row.
     this.#deps.book.end(claim.id, reason)
-    await this.#deps.rows.remove([claim.id])
-    await this.#deps.audit.append(endRecord(claim, reason, actor), 'synced')
+    const record = endRecord(claim, reason, actor)
+    try {
+      await this.#deps.rows.remove([claim.id])
+      await this.#deps.audit.append(record, 'synced')
+    } catch (error) {
+      // It is over all the same, and the log tells so as soon as it can.
+      this.#audit(record)
+      throw error
+    }
   }
 
   /** Out of memory, with its record and row behind. */
@@ -379,7 +401,11 @@ export class ClaimDesk {
   }
 
   #record(claim: Claim, reason: ClaimEnd): void {
-    this.#deps.audit.append(endRecord(claim, reason), 'written').catch(() => undefined)
+    this.#audit(endRecord(claim, reason))
+  }
+
+  #audit(entry: AuditEntry): void {
+    this.#deps.audit.append(entry, 'written').catch(() => undefined)
   }
 
   #forget(ids: readonly string[]): void {

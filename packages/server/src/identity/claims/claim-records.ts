@@ -14,6 +14,7 @@ const END_ACTIONS: Readonly<Record<ClaimEnd, string>> = {
   terms_changed: 'identity_release',
   expire: 'identity_expire',
   exit: 'identity_exit',
+  program_changed: 'identity_exit',
 }
 
 /** Characters of a name that a stranger gave. */
@@ -23,7 +24,7 @@ export function grantRecord(
   action: 'identity_claim' | 'identity_renew',
   claim: Claim,
   executable: Executable | undefined,
-): AuditEntry {
+): AuditEntry & { readonly data: Record<string, unknown> } {
   const word = action === 'identity_claim' ? 'claimed' : 'renewed'
   return {
     ...common(action, `${claim.agentName} ${word} by process ${claim.pid}`, true),
@@ -35,6 +36,13 @@ export function grantRecord(
       expires_at: new Date(claim.expiresAtMs).toISOString(),
     },
   }
+}
+
+/** After a restart, which may have come between a grant and its record. */
+export function resumedRecord(claim: Claim): AuditEntry {
+  const { data, ...record } = grantRecord('identity_claim', claim, undefined)
+  const { exe: _, exe_sha256: __, ...known } = data
+  return { ...record, data: { ...known, resumed: true } }
 }
 
 export function endRecord(claim: Claim, reason: ClaimEnd, actor?: string): AuditEntry {

@@ -32,6 +32,9 @@ const Definition = z.strictObject({
   pid: z.int(),
   start_time: z.string(),
   uid: z.int(),
+  token: z.boolean().optional(),
+  exe_sha256: z.string().optional(),
+  program: z.string().optional(),
 })
 
 /** A claim with where its process runs. */
@@ -54,11 +57,10 @@ export class ClaimStore {
   }
 
   /**
-   * @param replaced Claim that it takes the place of.
    * @param maxElsewhere Claims of the same agent that other nodes may have.
    * @returns false when they have more.
    */
-  add(claim: Claim, replaced: string | undefined, maxElsewhere: number): Promise<boolean> {
+  add(claim: Claim, maxElsewhere: number): Promise<boolean> {
     const { store, now, node } = this.#deps
     const row = this.#seal(claim)
     return store.write(async (trx) => {
@@ -74,7 +76,6 @@ export class ClaimStore {
         .deleteFrom(TABLE)
         .where('expires_at', '<', now() - KEPT_AFTER_END_MS)
         .execute()
-      if (replaced !== undefined) await trx.deleteFrom(TABLE).where('id', '=', replaced).execute()
       await trx.insertInto(TABLE).values(row).execute()
       return true
     })
@@ -136,6 +137,11 @@ export class ClaimStore {
       pid: claim.pid,
       start_time: claim.startTime,
       uid: claim.uid,
+      ...(claim.shown !== undefined && {
+        token: claim.shown.token,
+        exe_sha256: claim.shown.exeSha256,
+        program: claim.shown.program,
+      }),
     }
     const row = {
       id: claim.id,
@@ -172,6 +178,13 @@ export class ClaimStore {
       uid: said.uid,
       issuedAtMs: row.issued_at,
       expiresAtMs: row.expires_at,
+      ...(said.token !== undefined && {
+        shown: {
+          token: said.token,
+          ...(said.exe_sha256 !== undefined && { exeSha256: said.exe_sha256 }),
+          ...(said.program !== undefined && { program: said.program }),
+        },
+      }),
     }
   }
 }

@@ -38,6 +38,8 @@ export interface ClaimWorld {
   readonly programs: Map<number, Executable>
   sealed: boolean
   auditFails: boolean
+  /** Only what is to be on disk at once. */
+  syncFails: boolean
   /** Claims that a uid has left in this minute. */
   left: number
   addAgent(name: string, terms?: Record<string, unknown>): Promise<Agent>
@@ -67,12 +69,14 @@ export function claimWorld(
     publicKey: keyring.serverKey.privateKey,
     sealed: false,
     auditFails: false,
+    syncFails: false,
     left: 1_000,
     desk: new ClaimDesk({
       ...{ book, rows, terms, agents, expectedUids, now },
       audit: {
         append: async (entry, durability) => {
-          if (world.auditFails) throw new Error('disk full')
+          if (world.auditFails || (world.syncFails && durability === 'synced'))
+            throw new Error('disk full')
           return world.records.push({ ...entry, durability })
         },
       },

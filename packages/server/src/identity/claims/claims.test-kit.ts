@@ -9,6 +9,10 @@ interface Made extends ProcessFacts {
 
 export class FakeProcesses implements ProcessTable {
   readonly #made = new Map<number, Made>()
+  /** No descriptors are left to look at anything. */
+  exhausted = false
+  /** What each runs, where it is not the same for all. */
+  readonly programs = new Map<number, string>()
   reads = 0
 
   /** One that takes the number of another is a process of its own. */
@@ -29,12 +33,20 @@ export class FakeProcesses implements ProcessTable {
 
   read(pid: number): ProcessFacts | undefined {
     this.reads += 1
-    return this.#made.get(pid)
+    return this.exhausted ? undefined : this.#made.get(pid)
   }
 
   owner(pid: number) {
     const uid = this.#made.get(pid)?.uid
     return uid === undefined ? undefined : { uid, nsPid: pid }
+  }
+
+  program(pid: number): string {
+    return this.programs.get(pid) ?? '1:1'
+  }
+
+  readable(): boolean {
+    return !this.exhausted
   }
 
   bootId(): string {

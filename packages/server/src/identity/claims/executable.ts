@@ -7,6 +7,8 @@ export interface Executable {
   readonly path: string
   /** 64 hex; absent when the file is too large, cannot be read, or takes too long. */
   readonly sha256?: string
+  /** Device and number of the file. */
+  readonly file?: string
 }
 
 const MAX_BYTES = 1_073_741_824
@@ -43,7 +45,7 @@ export class Executables {
         this.#hashes.set(key, hashed)
       }
       const sha256 = await hashed
-      return sha256 === undefined ? { path } : { path, sha256 }
+      return sha256 === undefined ? { path } : { path, sha256, file: `${dev}:${ino}` }
     } catch {
       return { path }
     } finally {

@@ -38,11 +38,13 @@ export function isUnknown(peer: ProcessPeer | UnknownPeer): peer is UnknownPeer 
 function isGone(socket: Socket): boolean {
   const pidfd = peerPidfd(socket)
   if (pidfd === undefined) return false
+  // Whatever the reason: what cannot be made sure of is not taken for sure.
+  if (pidfd === 'failed') return true
   try {
     const pid = /^Pid:\s*(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1'))?.[1]
     return pid === '-1'
   } catch {
-    return false
+    return true
   } finally {
     closeSync(pidfd)
   }

@@ -1,5 +1,5 @@
 /** Processes of this host, as /proc tells of them. Nothing is kept: a number is somebody else's a moment later. */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 
 export interface ProcessFacts {
   readonly pid: number
@@ -23,6 +23,10 @@ export interface ProcessTable {
   /** undefined for one that is gone, or that is hidden from us. */
   read(pid: number): ProcessFacts | undefined
   owner(pid: number): ProcessOwner | undefined
+  /** The file that it runs, as device and number; undefined where we may not look. */
+  program(pid: number): string | undefined
+  /** Whether anything can be read at all just now: without descriptors left, everybody looks gone. */
+  readable(): boolean
   /** Of this boot of the host: numbers of processes begin again with the next. */
   bootId(): string
 }
@@ -49,6 +53,15 @@ export const processTable: ProcessTable = {
       return undefined
     }
   },
+  program: (pid) => {
+    try {
+      const { dev, ino } = statSync(`/proc/${pid}/exe`, { bigint: true })
+      return `${dev}:${ino}`
+    } catch {
+      return undefined
+    }
+  },
+  readable: () => statText('self') !== undefined,
   bootId: () => {
     try {
       return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
@@ -59,7 +72,7 @@ export const processTable: ProcessTable = {
 }
 
 /** Read with a buffer of our own: this is asked for while lines arrive. */
-function statText(pid: number): string | undefined {
+function statText(pid: number | 'self'): string | undefined {
   let file: number
   try {
     file = openSync(`/proc/${pid}/stat`, 'r')

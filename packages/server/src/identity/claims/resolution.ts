@@ -34,6 +34,17 @@ export interface Claim {
   /** Epoch ms. */
   readonly issuedAtMs: number
   readonly expiresAtMs: number
+  /** What its process showed beyond its user: asked for again when the terms are changed. */
+  readonly shown?: Shown
+}
+
+export interface Shown {
+  /** A token of the agent. */
+  readonly token: boolean
+  /** SHA-256 of its program, where that was listed. */
+  readonly exeSha256?: string
+  /** That program's file, as device and number: another one has not been shown. */
+  readonly program?: string
 }
 
 export type Resolution =

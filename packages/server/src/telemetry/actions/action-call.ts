@@ -9,11 +9,13 @@ import { effectiveIntent } from '../../gateway/call/intent.ts'
 import { runCall } from '../../gateway/call/run-call.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import type { JsonObject } from '../../gateway/tools/tool.ts'
+import { readStrictJson } from '../../json/strict-json.ts'
 import { isRecord } from '../collector/envelope.ts'
 import { type ActionAnswer, failed, refused } from './answer.ts'
 import type { Claimed } from './claimed-caller.ts'
 
-const MAX_NAME_CHARS = 128
+/** As over HTTP: a tool and its action. */
+const NAME = /^[a-z][a-z0-9_]{0,31}:[a-z][a-z0-9_]{0,31}$/
 const MAX_REASON_CHARS = 256
 
 /** @returns The result as JSON in `message`; a refusal, a question to operators or a failure as its status says. */
@@ -23,9 +25,14 @@ export async function callAction(
   line: Readonly<Record<string, unknown>>,
 ): Promise<ActionAnswer> {
   const { action: name, params = {}, intent, reason, idempotency_key: bodyKey } = line
-  if (typeof name !== 'string' || name.length > MAX_NAME_CHARS || !name.includes(':'))
+  if (typeof name !== 'string' || !NAME.test(name))
     return refused('error', 'invalid request: "action" must be a name from list_actions')
   if (!isRecord(params)) return refused('error', 'invalid request: "params" must be an object')
+  if (reason !== undefined && reason !== null && !isReason(reason))
+    return refused(
+      'error',
+      `invalid request: "reason" must be text of 1 to ${MAX_REASON_CHARS} characters`,
+    )
   const { agent, claim, caller } = claimed
   const requestId = newRequestId()
   try {
@@ -37,7 +44,8 @@ export async function callAction(
       agentId: agent.id,
       tool: name.slice(0, at),
       action: name.slice(at + 1),
-      params: params as JsonObject, // it was JSON
+      // Telemetry may name members as it likes; what a tool is given may not.
+      params: readStrictJson(Buffer.from(JSON.stringify(params))) as JsonObject,
     }
     const identity = identityOf({
       ...asked,
@@ -58,7 +66,7 @@ export async function callAction(
         params: asked.params['intent'],
         token: undefined,
       }),
-      reason: typeof reason === 'string' ? reason.slice(0, MAX_REASON_CHARS) : undefined,
+      reason: isReason(reason) ? reason : undefined,
       // What the claim was granted covers the call, or the call is refused.
       token: { id: claim.id, tools: ['*'], permissions: claim.capabilities },
       idempotencyKey: identity.explicit,
@@ -83,6 +91,11 @@ function named(error: unknown, agent: string): unknown {
     hint: `an operator grants one: vestry agent claims ${agent} --capability read`,
     context: error.context,
   })
+}
+
+/** An empty one is none: policy may ask for one. */
+function isReason(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_REASON_CHARS
 }
 
 /** The same bucket as over HTTP. */

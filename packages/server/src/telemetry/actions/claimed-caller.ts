@@ -32,6 +32,9 @@ export async function claimedCaller(
   return { claim, agent, caller: newCaller({ principal, peer: unix(peer), txn: newTxn() }, given) }
 }
 
+/** How the owners of actions begin that no agent is; an agent's id has no colon in it. */
+export const PROCESS_OWNERS = 'process:'
+
 /**
  * Whose action it is, for polling: the agent's, or that very process's.
  * @returns undefined for a process that cannot be told from others.
@@ -43,7 +46,7 @@ export function ownerOf(
   if (resolution.kind === 'claimed')
     return { id: resolution.claim.agentId, name: resolution.claim.agentName }
   if ('unavailable' in peer || peer.startTime === '') return undefined
-  return { id: `process:${peer.pid}:${peer.startTime}`, name: `anonymous pid ${peer.pid}` }
+  return { id: `${PROCESS_OWNERS}${peer.pid}:${peer.startTime}`, name: `anonymous pid ${peer.pid}` }
 }
 
 function unix(peer: ProcessPeer | UnknownPeer): Peer {

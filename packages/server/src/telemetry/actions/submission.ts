@@ -7,7 +7,7 @@ import type { AuditEntry } from '../../audit/record.ts'
 import type { Approval, Approvals } from '../../call/approval.ts'
 import type { ProcessPeer, Resolution, UnknownPeer } from '../../identity/claims/resolution.ts'
 import { type ActionAnswer, type ActionStatus, refused } from './answer.ts'
-import { ownerOf } from './claimed-caller.ts'
+import { ownerOf, PROCESS_OWNERS } from './claimed-caller.ts'
 
 export const SUBMITTED = 'queue:submit'
 
@@ -55,16 +55,20 @@ export async function submit(
     await record(queueRecord('queue_block', asker, { tier, status: 'blocked' }))
     return refused('blocked', 'an action of tier "blocked" is never carried out')
   }
-  const { id } = await approvals.submit({
-    agentId: owner.id,
-    agentName: owner.name,
-    action: SUBMITTED,
-    resource: resourceOf(asker.peer),
-    summary: `submitted, tier ${tier}`,
-    reason: description,
-    params: { description, tier },
-    policies: ['queue'],
-  })
+  const { id } = await approvals.submit(
+    {
+      agentId: owner.id,
+      agentName: owner.name,
+      action: SUBMITTED,
+      resource: resourceOf(asker.peer),
+      summary: `submitted, tier ${tier}`,
+      reason: description,
+      params: { description, tier },
+      policies: ['queue'],
+    },
+    // A process is soon started: all of them together may ask as much as one agent.
+    asker.resolution.kind === 'claimed' ? undefined : PROCESS_OWNERS,
+  )
   await record(queueRecord('queue_submit', asker, { id, tier, status: 'queued' }))
   return {
     ok: true,

@@ -1,4 +1,5 @@
 /** A collector on a queue socket of its own, with a real log on a disk that can be told to refuse. */
+import type { KeyObject } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -22,8 +23,20 @@ export interface CollectorWorld extends AsyncDisposable {
   /** Whoever connects from now on. */
   peer: ProcessPeer | UnknownPeer
   resolution: Resolution
+  /** None, as while sealed, unless a test has one. */
+  hashKey: KeyObject | undefined
+  /** Faults of ours. */
+  readonly errors: unknown[]
+  /** How often the log was asked to bring all it has to the disk. */
+  readonly syncs: number
   connect(): Promise<Client>
   records(action: string): AuditRecord[]
+  /** Of the log. */
+  readonly dir: string
+  /** All of the log. */
+  text(): string
+  /** Begins a new segment of the log. */
+  rotate(): Promise<void>
   /** The log and the collector anew, on the same directory, as after a crash. */
   restart(): Promise<void>
 }
@@ -64,6 +77,8 @@ export async function openWorld(
     exportLag: () => 0,
   })
   const clients = new Set<Socket>()
+  const errors: unknown[] = []
+  let syncs = 0
   const open = async () => {
     const audit = await AuditLog.open({
       dir: join(dir, 'audit'),
@@ -87,13 +102,18 @@ export async function openWorld(
         }
       },
     })
+    const flush = audit.flush.bind(audit)
+    audit.flush = () => {
+      syncs += 1
+      return flush()
+    }
     const collector = new Collector({
       audit,
       claims: { resolve: () => world.resolution },
       pod: { id: 'pod_test', name: 'test' },
       settings: { max_capture: 'raw', ...options.settings },
       metrics,
-      hashKey: () => undefined,
+      hashKey: () => world.hashKey,
       startTicks: 1_000n,
       now: Date.now,
       monotonic: () => performance.now(),
@@ -105,6 +125,7 @@ export async function openWorld(
       linesPerSecond: options.settings?.lines_per_second ?? 1_000_000,
       linesBurst: options.settings?.lines_burst ?? 1_000_000,
       onHeld: () => metrics.held(),
+      onInternalError: (error) => errors.push(error),
       monotonic: () => performance.now(),
       peer: () => world.peer,
       maxConnections: options.settings?.connections ?? 1_024,
@@ -122,6 +143,7 @@ export async function openWorld(
   const world: CollectorWorld = {
     path,
     registry,
+    dir: join(dir, 'audit'),
     disk,
     get socket() {
       return running.socket
@@ -129,6 +151,11 @@ export async function openWorld(
     // Began after the collector's 1000th tick.
     peer: { pid: 4_242, uid: 1_000, gid: 1_000, startTime: '2000', sessionId: 4_000 },
     resolution: { kind: 'anonymous', stale: false },
+    hashKey: undefined,
+    errors,
+    get syncs() {
+      return syncs
+    },
     connect: async () => {
       const socket = createConnection(path)
       await new Promise<void>((resolve, reject) => {
@@ -159,6 +186,8 @@ export async function openWorld(
         .split('\n')
         .map((line) => JSON.parse(line) as AuditRecord)
         .filter((record) => record.action === action),
+    text: () => readFileSync(join(dir, 'audit', 'audit.jsonl'), 'utf8'),
+    rotate: () => running.audit.rotate(),
     restart: async () => {
       await close()
       running = await open()

@@ -23,10 +23,10 @@ import { Rejects, who } from './rejects.ts'
 import { Screen } from './screen.ts'
 import { Sequence } from './sequence.ts'
 import { overwritten, type Speaker, speakerOf } from './stamp.ts'
-import { readStoredMarks, type StoredMarks } from './stored-marks.ts'
+import { type LogEnd, logEnd, readStoredMarks, type StoredMarks } from './stored-marks.ts'
 
 export interface CollectorDeps {
-  readonly audit: Pick<AuditLog, 'append' | 'flush' | 'available' | 'head' | 'dir'>
+  readonly audit: Pick<AuditLog, 'append' | 'flush' | 'available' | 'head' | 'dir' | 'lag'>
   readonly claims: ClaimResolver
   readonly pod: Pod
   readonly settings: Pick<TelemetrySettings, 'max_capture'>
@@ -45,6 +45,8 @@ export interface CollectorDeps {
 export type Taken = { readonly event: Numbered | undefined } & (
   | { readonly state: 'pending'; readonly written: Promise<boolean> }
   | { readonly state: 'duplicate' }
+  /** The log cannot be written, and its memory for that case is full. */
+  | { readonly state: 'lost' }
   | { readonly state: 'rejected'; readonly reason: RejectReason }
 )
 
@@ -62,6 +64,10 @@ const HIGH_CHARS = 256 * 1024
 const LOW_CHARS = 128 * 1024
 /** How long a producer may take to come back before what is missing is told. */
 const GAP_GRACE_MS = 1_000
+/** Everybody who asks for a flush within this time shares one. */
+const SYNC_EVERY_MS = 20
+/** What a record of our own counts for, so that a flood of them holds up who causes it. */
+const NOTE_CHARS = 512
 /** One producer's numbers say what they like. */
 const MAX_GAP_COUNTED = 1_000_000
 
@@ -84,6 +90,7 @@ export class Collector {
   readonly #producers = new ProducerBook()
   readonly #leaving = new Map<ProducerState, { speaker: Speaker; timer: NodeJS.Timeout }>()
   readonly #firstSeq: number
+  readonly #foundEnd: LogEnd | undefined
   #marks: StoredMarks | undefined
   #reading: Promise<void> | undefined
   #chars = 0
@@ -93,11 +100,14 @@ export class Collector {
   #stampMs = Number.NaN
   #stamp = ''
   #lastGap: LastGap | undefined
+  #nextSync: Promise<boolean> | undefined
+  #syncedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: CollectorDeps) {
     this.#deps = deps
     this.#screen = new Screen(deps.settings.max_capture)
     this.#firstSeq = deps.audit.head().seq + 1
+    this.#foundEnd = logEnd(deps.audit.dir)
     this.#rejects = new Rejects({
       metrics: deps.metrics,
       monotonic: deps.monotonic,
@@ -133,7 +143,7 @@ export class Collector {
 
   /** Resolves when it was read, however that went. */
   read(): Promise<void> {
-    this.#reading ??= readStoredMarks(this.#deps.audit.dir, this.#firstSeq).then(
+    this.#reading ??= readStoredMarks(this.#deps.audit.dir, this.#firstSeq, this.#foundEnd).then(
       (marks) => {
         this.#marks = marks
       },
@@ -184,7 +194,13 @@ export class Collector {
     }
     const entry = this.#entry(received, from.speaker, nowMs)
     metrics.event(from.speaker.claim !== undefined)
-    const written = this.#append(entry, chars).then((done) => {
+    const lost = this.#deps.audit.lag.lost
+    const appended = this.#append(entry, chars)
+    if (this.#deps.audit.lag.lost > lost) {
+      if (state !== undefined) state.rejected += 1
+      return { state: 'lost', event: numbered(producer) }
+    }
+    const written = appended.then((done) => {
       if (done && state !== undefined && producer !== undefined)
         state.written = Math.max(state.written, producer.seq)
       return done
@@ -213,12 +229,18 @@ export class Collector {
 
   /** @returns Whether all that was taken so far is on disk; false while the log cannot be written. */
   sync(): Promise<boolean> {
-    const { audit } = this.#deps
+    const { audit, monotonic } = this.#deps
     if (!audit.available) return Promise.resolve(false)
-    return audit.flush().then(
-      () => true,
-      () => false,
-    )
+    // One that has not begun yet covers what came until now.
+    this.#nextSync ??= delay(this.#syncedAtMs + SYNC_EVERY_MS - monotonic()).then(() => {
+      this.#nextSync = undefined
+      this.#syncedAtMs = monotonic()
+      return audit.flush().then(
+        () => true,
+        () => false,
+      )
+    })
+    return this.#nextSync
   }
 
   /** At the end: nobody comes back to a daemon that stops. */
@@ -243,7 +265,8 @@ export class Collector {
 
   #entry(received: Received, speaker: Speaker, nowMs: number): AuditEntry {
     const { metrics, hashKey } = this.#deps
-    const { capture, payload, framework, frameworkVersion, leaks } = this.#screen.look(received)
+    const { capture, payload, ids, framework, frameworkVersion, leaks } =
+      this.#screen.look(received)
     if (leaks.length > 0) this.#rejects.leak(leaks, speaker, received.producer?.id)
     const forged = overwritten(received.stated, speaker)
     if (forged !== undefined) metrics.forgedIdentity()
@@ -251,6 +274,7 @@ export class Collector {
     const { operation } = received.kind
     return eventEntry(received, speaker, {
       capture,
+      ids,
       payload:
         operation === undefined || payload['operation'] !== undefined
           ? payload
@@ -261,7 +285,7 @@ export class Collector {
         recv_ts: this.#timestamp(nowMs),
         ...(forged !== undefined && { overwrote: forged }),
         ...(key !== undefined && {
-          attempted_agent_id: hmacTag(key, String(received.stated.agentId)),
+          attempted_agent_id: hmacTag(key, textOf(received.stated.agentId)),
         }),
       },
     })
@@ -294,7 +318,7 @@ export class Collector {
   }
 
   #note(entry: AuditEntry): void {
-    void this.#append(entry, 0)
+    void this.#append(entry, NOTE_CHARS)
   }
 
   #tellGap(state: ProducerState): void {
@@ -348,6 +372,16 @@ export class Collector {
 }
 
 export const ANONYMOUS: Resolution = { kind: 'anonymous', stale: false }
+
+/** As JSON unless it is text: what a producer wrote need not be willing to become one. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** @param ms In the past or now: at once. */
+function delay(ms: number): Promise<void> {
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms))
+}
 
 function numbered(producer: Producer | undefined): Numbered | undefined {
   return producer === undefined ? undefined : { producer: producer.id, seq: producer.seq }

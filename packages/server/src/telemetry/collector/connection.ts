@@ -44,6 +44,8 @@ export interface ConnectionDeps {
   readonly linesBurst: number
   /** Called when the peer was made to wait, for the metrics. */
   readonly onHeld: () => void
+  /** A line over which we stumbled: it is lost, and the connection goes on. */
+  readonly onInternalError: (error: unknown) => void
   readonly monotonic: () => number
 }
 
@@ -168,6 +170,8 @@ export class Connection {
     else if (collector.full)
       this.#holdFor(new Promise<void>((resolve) => collector.whenRoom(resolve)))
     else if (this.#asked >= MAX_ASKED) this.#holdFor(this.#answers)
+    // A producer need not read its acknowledgements: they are given up sooner than its events.
+    else if (this.#outbox.crowded && !this.#telemetry) this.#holdFor(this.#outbox.drained())
     else {
       const ms = this.#takeToken()
       if (ms === 0) return false
@@ -212,6 +216,16 @@ export class Connection {
       return
     }
     if (line.length === 0) return // an empty line says nothing
+    try {
+      this.#read(line)
+    } catch (error) {
+      // Whatever it was, other connections have no part in it.
+      this.#deps.collector.reject('internal', this.#source.speaker, line.length)
+      this.#deps.onInternalError(error)
+    }
+  }
+
+  #read(line: Buffer): void {
     const resolution = this.#deps.collector.resolve(this.#peer)
     if (!isSame(resolution, this.#resolution)) {
       this.#resolution = resolution
@@ -265,6 +279,7 @@ export class Connection {
       return
     if (taken.state === 'pending') this.#acks.add(event.seq, taken.written)
     else if (taken.state === 'duplicate') this.#acks.add(event.seq, collector.settled())
+    // Refused, or lost: both are told by number, and neither is said to be written.
     else this.#acks.reject(event.seq, collector.settled())
   }
 

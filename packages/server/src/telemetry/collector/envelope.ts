@@ -10,6 +10,7 @@ import {
   type Ids,
   type Producer,
 } from '@vestry/coat/aot'
+import { redactText } from '@vestry/coat/redaction'
 import type { RejectReason } from '../metrics.ts'
 import { type Kind, kindOf } from './kinds.ts'
 
@@ -40,10 +41,13 @@ const DAY_MS = 86_400_000
 const SPEC = /^aotp\/0\.\d{1,4}$/
 const ID = /^(?:[a-z]{1,8}_)?[A-Za-z0-9]{1,64}$/
 const PRODUCER_ID = /^p_[A-Za-z0-9]{1,64}$/
+const PLAIN_PRODUCER_ID = /^p_[0-9a-f]{1,64}$/
+const LANGUAGE = /^[a-z][a-z0-9+#.-]{0,15}$/
 const TIME = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|z|[+-]\d{2}:\d{2})$/
 const CANONICAL_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/
 const KEY_ID = /^[0-9a-f]{8}$/
-const MAX_NAME_CHARS = 128
+/** Cut when it has been looked at: half a secret looks like none. */
+const MAX_NAME_CHARS = 4_096
 const MODES: ReadonlySet<unknown> = new Set(CAPTURE_MODES)
 
 /** @returns Why it is not one, or what it says. */
@@ -87,7 +91,9 @@ export function numberOf(line: JsonRecord): Producer | undefined {
 }
 
 export function isProducerId(value: unknown): value is string {
-  return typeof value === 'string' && PRODUCER_ID.test(value)
+  if (typeof value !== 'string' || !PRODUCER_ID.test(value)) return false
+  // It stands in records and is asked for again, so it cannot be replaced by something else.
+  return PLAIN_PRODUCER_ID.test(value) || redactText(value).hits.length === 0
 }
 
 export function isRecord(value: unknown): value is JsonRecord {
@@ -159,7 +165,7 @@ function producerOf(value: unknown): Producer | 'producer' {
     seq,
     ...(isCount(pid) && { pid }),
     ...(isCount(tid) && { tid }),
-    ...(typeof lang === 'string' && { lang: nameOf(lang, '').slice(0, 16) }),
+    ...(typeof lang === 'string' && LANGUAGE.test(lang) && { lang }),
     ...(isCount(dropped) && { dropped }),
   }
 }

@@ -11,13 +11,14 @@ export function eventEntry(
   speaker: Speaker,
   made: {
     readonly capture: Received['capture']
+    readonly ids: Received['ids']
     readonly payload: Readonly<Record<string, unknown>>
     readonly framework: Pick<Received, 'framework' | 'frameworkVersion'>
     readonly stamp: StoredStamp
   },
 ): AuditEntry {
-  const { kind, ids } = received
-  const { payload, stamp, framework } = made
+  const { kind } = received
+  const { ids, payload, stamp, framework } = made
   const { span_id, trace_id, parent_span_id } = ids
   return {
     action: 'agent_event',
@@ -54,5 +55,17 @@ function detailOf(kind: string, payload: Readonly<Record<string, unknown>>, span
   const { fn, name } = payload
   const what = typeof fn === 'string' ? fn : typeof name === 'string' ? name : ''
   const shown = what.length > MAX_NAME_CHARS ? what.slice(0, MAX_NAME_CHARS).toWellFormed() : what
-  return [kind, shown, span === '' ? '' : `span=${span}`].filter(Boolean).join(' ')
+  return [kind, onOneLine(shown), span === '' ? '' : `span=${span}`].filter(Boolean).join(' ')
+}
+
+const PLAIN = /^[ -~]*$/
+/** What ends a line, moves a cursor, or turns the direction of writing. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
+function onOneLine(text: string): string {
+  if (PLAIN.test(text)) return text
+  return text.replace(
+    UNSEEN,
+    (found) => `\\u${found.codePointAt(0)?.toString(16).padStart(4, '0')}`,
+  )
 }

@@ -1,5 +1,6 @@
 /** Names of kinds that earlier producers used, and the ones they are stored under. Pure. */
 import { CORE_KINDS, EXTENSION_KINDS, KIND_GRAMMAR } from '@vestry/coat/aot'
+import { redactText } from '@vestry/coat/redaction'
 
 export interface Kind {
   /** As it is stored. */
@@ -46,6 +47,8 @@ export function kindOf(text: unknown): Kind | undefined {
   if (known !== undefined) return known
   if (text.length > MAX_KIND_CHARS || !KIND_GRAMMAR.test(text)) return undefined
   const found = canonical(text)
+  // One that nobody knows may say anything.
+  if (!found.known && redactText(text).hits.length > 0) return undefined
   if (seen.size < MAX_SEEN) seen.set(text, found)
   return found
 }

@@ -5,8 +5,10 @@
 import { writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 
-/** Answers that a peer does not read; beyond it they are given up. */
-const MAX_BYTES = 8 * 1_048_576
+/** Answers that a peer does not read; beyond it they are given up. A single one may be longer. */
+const MAX_BYTES = 262_144
+/** Who asks more while so much of what it asked for waits to be read is made to wait, too. */
+const MANY_BYTES = 65_536
 const RETRY_MS = [1, 2, 5, 10, 25, 50] as const
 
 export class Outbox {
@@ -27,6 +29,11 @@ export class Outbox {
     return this.#bytes === 0
   }
 
+  /** So much waits to be read that more should not be asked for. */
+  get crowded(): boolean {
+    return this.#bytes > MANY_BYTES
+  }
+
   /** The peer has gone, or does not read: nothing is written any more. */
   get broken(): boolean {
     return this.#broken
@@ -35,7 +42,7 @@ export class Outbox {
   send(message: Readonly<Record<string, unknown>>): void {
     if (this.#broken) return
     const bytes = Buffer.from(`${JSON.stringify(message)}\n`)
-    if (this.#bytes + bytes.length > MAX_BYTES) {
+    if (!this.empty && this.#bytes + bytes.length > MAX_BYTES) {
       this.close()
       return
     }

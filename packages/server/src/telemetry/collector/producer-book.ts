@@ -5,11 +5,14 @@
 import type { ProcessPeer, UnknownPeer } from '../../identity/claims/resolution.ts'
 import type { Sequence } from './sequence.ts'
 
-/** Producers without a connection that are remembered. */
+/** Producers without a connection that are remembered: of all processes, and of one, which has a few at most. */
 const MAX_IDLE = 8_192
+const MAX_IDLE_OF_ONE = 64
 
 export interface ProducerState {
   readonly key: string
+  /** The part of the key that names the process. */
+  readonly owner: string
   readonly id: string
   readonly sequence: Sequence
   /** Drops that the producer itself told of. */
@@ -43,6 +46,8 @@ export class ProducerBook {
   readonly #live = new Map<string, ProducerState>()
   /** Without one, the oldest first. */
   readonly #idle = new Map<string, ProducerState>()
+  /** The same, by the process that used them. */
+  readonly #idleOf = new Map<string, Set<ProducerState>>()
 
   get size(): number {
     return this.#live.size + this.#idle.size
@@ -55,7 +60,7 @@ export class ProducerBook {
   /** A connection begins to carry the producer. */
   join(key: string, id: string, sequence: () => Sequence): ProducerState {
     const state = this.get(key) ?? newState(key, id, sequence())
-    this.#idle.delete(key)
+    this.#forget(state)
     state.connections += 1
     this.#live.set(key, state)
     return state
@@ -67,13 +72,20 @@ export class ProducerBook {
     if (state.connections > 0) return false
     this.#live.delete(state.key)
     this.#idle.set(state.key, state)
-    if (this.#idle.size > MAX_IDLE) {
-      for (const oldest of this.#idle.keys()) {
-        this.#idle.delete(oldest)
-        break
-      }
-    }
+    const own = this.#idleOf.get(state.owner) ?? new Set()
+    this.#idleOf.set(state.owner, own.add(state))
+    // Nobody pushes out what is remembered of others as long as there is something of its own.
+    const [oldest] = own.size > MAX_IDLE_OF_ONE ? own : this.#idle.values()
+    if (oldest !== undefined && (own.size > MAX_IDLE_OF_ONE || this.#idle.size > MAX_IDLE))
+      this.#forget(oldest)
     return true
+  }
+
+  #forget(state: ProducerState): void {
+    this.#idle.delete(state.key)
+    const own = this.#idleOf.get(state.owner)
+    own?.delete(state)
+    if (own?.size === 0) this.#idleOf.delete(state.owner)
   }
 }
 
@@ -87,6 +99,7 @@ export function newlyMissing(state: ProducerState): number {
 function newState(key: string, id: string, sequence: Sequence): ProducerState {
   return {
     key,
+    owner: key.slice(0, key.lastIndexOf(' ')),
     id,
     sequence,
     dropped: 0,

@@ -2,8 +2,8 @@
  * The second look at captured values, on the host: an envelope tells no more than the pod may tell, and no secret
  * that its producer should have redacted. What the producer did right stays as it is.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import { type Capture, type CaptureMode, lesser } from '@vestry/coat/aot'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { type Capture, type CaptureMode, type Ids, lesser } from '@vestry/coat/aot'
 import { lowerPayload, redactJson, redactText } from '@vestry/coat/redaction'
 import type { Received } from './envelope.ts'
 
@@ -12,6 +12,7 @@ type Payload = Received['payload']
 export interface Screened {
   readonly capture: Capture
   readonly payload: Payload
+  readonly ids: Ids
   readonly framework: string
   readonly frameworkVersion: string
   /** Names of the rules by which secrets were found where none should have been. */
@@ -20,6 +21,9 @@ export interface Screened {
 
 /** Names of frameworks repeat for ever, so each is looked at once. */
 const MAX_NAMES = 512
+const MAX_NAME_CHARS = 128
+/** Ids as we make them ourselves; in others there is room for a secret. */
+const PLAIN_ID = /^(?:[a-z]{1,8}_)?[0-9a-f]{0,64}$/
 
 export class Screen {
   readonly #most: CaptureMode
@@ -34,16 +38,23 @@ export class Screen {
     this.#keyId = createHash('sha256').update(hashKey).digest('hex').slice(0, 8)
   }
 
-  look({ capture, payload, framework, frameworkVersion }: Received): Screened {
+  look({ capture, payload, ids, framework, frameworkVersion }: Received): Screened {
     const mode = lesser(capture.mode, this.#most)
+    const leaks: string[] = []
     const names = {
-      framework: this.#name(framework),
-      frameworkVersion: this.#name(frameworkVersion),
+      ids: this.#ids(ids, leaks),
+      framework: this.#name(framework, leaks),
+      frameworkVersion: this.#name(frameworkVersion, leaks),
     }
-    if (mode === 'raw') return { capture, payload, ...names, leaks: [] }
+    if (mode === 'raw') return { capture, payload, ...names, leaks: distinct(leaks) }
     if (mode === capture.mode) {
       const { value, hits } = redactJson(payload)
-      return { capture, payload: value as Payload, ...names, leaks: hits }
+      return {
+        capture,
+        payload: value as Payload,
+        ...names,
+        leaks: leaks.length === 0 ? hits : distinct([...leaks, ...hits]),
+      }
     }
     const lowered = lowerPayload(payload, capture.mode, mode, this.#hashKey)
     const { value } = redactJson(lowered)
@@ -52,7 +63,7 @@ export class Screen {
       payload: value as Payload,
       ...names,
       // What was told in the open is no leak: the producer was asked for no less.
-      leaks: capture.mode === 'raw' ? [] : redactJson(payload).hits,
+      leaks: distinct([...leaks, ...(capture.mode === 'raw' ? [] : redactJson(payload).hits)]),
     }
   }
 
@@ -64,11 +75,48 @@ export class Screen {
     }
   }
 
-  #name(text: string): string {
+  #name(text: string, leaks: string[]): string {
     const known = this.#names.get(text)
     if (known !== undefined) return known
-    const redacted = redactText(text).text
-    if (this.#names.size < MAX_NAMES) this.#names.set(text, redacted)
-    return redacted
+    const { text: clean, hits } = redactText(text)
+    const name = clean.slice(0, MAX_NAME_CHARS).toWellFormed()
+    if (hits.length > 0) leaks.push(...hits)
+    else if (text.length <= MAX_NAME_CHARS && this.#names.size < MAX_NAMES)
+      this.#names.set(text, name)
+    return name
   }
+
+  /** What is a secret becomes something else that is still one and the same id. */
+  #ids(ids: Ids, leaks: string[]): Ids {
+    const { session_id, run_id, step_id, trace_id, span_id, parent_span_id } = ids
+    if (
+      PLAIN_ID.test(session_id) &&
+      PLAIN_ID.test(run_id) &&
+      PLAIN_ID.test(step_id) &&
+      PLAIN_ID.test(trace_id) &&
+      PLAIN_ID.test(span_id) &&
+      PLAIN_ID.test(parent_span_id)
+    )
+      return ids
+    return {
+      session_id: this.#id(session_id, leaks),
+      run_id: this.#id(run_id, leaks),
+      step_id: this.#id(step_id, leaks),
+      trace_id: this.#id(trace_id, leaks),
+      span_id: this.#id(span_id, leaks),
+      parent_span_id: this.#id(parent_span_id, leaks),
+    }
+  }
+
+  #id(id: string, leaks: string[]): string {
+    if (PLAIN_ID.test(id)) return id
+    const { hits } = redactText(id)
+    if (hits.length === 0) return id
+    leaks.push(...hits)
+    return `x_${createHmac('sha256', this.#hashKey).update(id).digest('hex').slice(0, 32)}`
+  }
+}
+
+function distinct(names: readonly string[]): string[] {
+  return [...new Set(names)]
 }

@@ -26,9 +26,25 @@ export interface Speaker {
 }
 
 const UNKNOWN_ID = -1
-/** Paths listed at most. */
-const MAX_OVERWROTE = 32
-const MEMBER = /^[a-z_]{1,32}$/
+/** A name of theirs is told only where it is one of ours: it could be any word. */
+const MEMBERS: ReadonlySet<string> = new Set<keyof StoredStamp>([
+  'pod_id',
+  'pid',
+  'uid',
+  'ns_pid',
+  'start_time',
+  'recv_ts',
+  'claim_kind',
+  'agent_claim_id',
+  'agent_uuid',
+  'capabilities',
+  'session',
+  'anonymous',
+  'overwrote',
+  'attempted_agent_id',
+  'stale_peer',
+  'peercred',
+])
 
 /** The same for every line of a connection until a claim changes. */
 export function speakerOf(
@@ -102,10 +118,8 @@ function forgedMembers(stated: Readonly<Record<string, unknown>>, stamp: Stamp):
   const real = stamp as unknown as Readonly<Record<string, unknown>> // a plain object of JSON values
   const paths = new Set<string>()
   for (const [name, value] of Object.entries(stated)) {
-    if (paths.size === MAX_OVERWROTE) break
     if (isEmpty(value) || JSON.stringify(value) === JSON.stringify(real[name])) continue
-    // A name of theirs is told only where it reads like one of ours.
-    paths.add(MEMBER.test(name) ? `envpod.${name}` : 'envpod')
+    paths.add(MEMBERS.has(name) ? `envpod.${name}` : 'envpod')
   }
   return [...paths].sort()
 }

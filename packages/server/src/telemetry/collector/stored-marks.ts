@@ -2,6 +2,7 @@
  * What the log says was stored of each producer before this daemon began: read backwards once, when the first
  * producer comes that may have spoken to the daemon before.
  */
+import { statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { linesBackward } from '../../audit/lines.ts'
 import { parseRecord } from '../../audit/record.ts'
@@ -15,23 +16,47 @@ const MAX_NUMBERS = 400_000
 
 export type StoredMarks = ReadonlyMap<string, Sequence>
 
+/** Where the log ended at some moment: the file, whatever it is called by now, and how long it was. */
+export interface LogEnd {
+  readonly inode: number
+  readonly bytes: number
+}
+
+/** @returns undefined when there is no file yet. */
+export function logEnd(dir: string): LogEnd | undefined {
+  const active = listSegments(dir).at(-1)
+  const found = active && statSync(active.path, { throwIfNoEntry: false })
+  return found && { inode: found.ino, bytes: found.size }
+}
+
 /**
  * @param dir Of the log.
  * @param before Records from this one on are ours already.
+ * @param end Where the log ended when this daemon began: what we have written since then says nothing, and there may
+ *   be more of it than is read.
  * @returns Sequences by the key of their producer. What cannot be read is left out: an event may then be stored
  *   twice, and none is lost.
  */
-export async function readStoredMarks(dir: string, before: number): Promise<StoredMarks> {
+export async function readStoredMarks(
+  dir: string,
+  before: number,
+  end: LogEnd | undefined,
+  maxBytes = MAX_BYTES,
+): Promise<StoredMarks> {
   const numbers = new Map<string, number[]>()
   let bytes = 0
   let count = 0
+  let reached = false
   for (const segment of listSegments(dir).toReversed()) {
-    if (bytes > MAX_BYTES || count > MAX_NUMBERS) break
+    if (bytes > maxBytes || count > MAX_NUMBERS) break
     const handle = await open(segment.path, 'r').catch(() => undefined)
     if (handle === undefined) continue // just now renamed, or pruned
     try {
-      const { size } = await handle.stat()
-      for await (const batch of linesBackward(handle, size)) {
+      const { ino, size } = await handle.stat()
+      const here = ino === end?.inode
+      if (end !== undefined && !reached && !here) continue // begun after us
+      reached = true
+      for await (const batch of linesBackward(handle, here ? Math.min(size, end.bytes) : size)) {
         for (const { text, length } of batch) {
           bytes += length
           const found = text === undefined ? undefined : numberIn(text, before)
@@ -41,7 +66,7 @@ export async function readStoredMarks(dir: string, before: number): Promise<Stor
           if (known === undefined) numbers.set(found.key, [found.seq])
           else known.push(found.seq)
         }
-        if (bytes > MAX_BYTES || count > MAX_NUMBERS) break
+        if (bytes > maxBytes || count > MAX_NUMBERS) break
       }
     } finally {
       await handle.close()

@@ -1,12 +1,12 @@
 /**
  * What was recorded under one id as a tree: spans of agents, below them what they made Vestry do, each call with its
- * decision, its lease and its outcome. Pure.
+ * decision, its lease and its outcome.
  */
 import { type TraceNode, type TraceTree, traceTree } from '../../admin/trace.ts'
 import type { AuditRecord } from '../../audit/record.ts'
 import {
   type CallerView,
-  correlateFacts,
+  correlateInSteps,
   type EffectView,
   type EventView,
   type Fact,
@@ -58,17 +58,20 @@ export function hasAgentEvents(records: readonly AuditRecord[]): boolean {
 }
 
 /** @param records Under the id, oldest first. */
-export function agentTrace(records: readonly AuditRecord[], around: Surroundings): AgentTrace {
-  const bySeq = new Map<number, AuditRecord>(around.effects)
+export async function agentTrace(
+  records: readonly AuditRecord[],
+  { facts, effects }: Surroundings,
+  signal: AbortSignal,
+): Promise<AgentTrace> {
+  const bySeq = new Map<number, AuditRecord>(effects)
   for (const record of records) bySeq.set(record.seq, record)
   const wanted = new Set(
     records.flatMap(({ source, span }) =>
       source === 'coat' && span !== undefined ? [span.trace_id] : [],
     ),
   )
-  const groups = correlateFacts(merged(around.facts, records)).traces.filter(({ trace_id }) =>
-    wanted.has(trace_id),
-  )
+  const { traces } = await correlateInSteps(merged(facts, records), { signal })
+  const groups = traces.filter(({ trace_id }) => wanted.has(trace_id))
   const causes = causesIn(groups)
   const called = new Map<number, AuditRecord>()
   for (const record of records) if (record.source !== 'coat') called.set(record.seq, record)
@@ -82,8 +85,7 @@ export function agentTrace(records: readonly AuditRecord[], around: Surroundings
       ({ action, span, seq }) => action !== 'dns_query' || span !== undefined || !causes.has(seq),
     )
     .sort((one, other) => one.seq - other.seq)
-  const tree = traceTree(calls)
-  return assembled(tree, groups, causes)
+  return assembled(traceTree(calls), groups, causes)
 }
 
 /** Facts of both, in the order of the log, each once. */
@@ -97,25 +99,23 @@ function merged(facts: readonly Fact[], records: readonly AuditRecord[]): Fact[]
 }
 
 interface Cause {
-  readonly traceId: string
-  readonly spanId: string
+  readonly span: SpanView
   readonly effect: EffectView
 }
 
 /** Record → the span it hangs below. */
 function causesIn(groups: readonly TraceGroup[]): Map<number, Cause> {
   const causes = new Map<number, Cause>()
-  const walk = (traceId: string, spans: readonly SpanView[]): void => {
+  const walk = (spans: readonly SpanView[]): void => {
     for (const span of spans) {
       for (const event of span.events) {
         if (event.type !== 'effect') continue
-        for (const seq of event.seqs)
-          causes.set(seq, { traceId, spanId: span.span_id, effect: event })
+        for (const seq of event.seqs) causes.set(seq, { span, effect: event })
       }
-      walk(traceId, span.spans)
+      walk(span.spans)
     }
   }
-  for (const { trace_id, spans } of groups) walk(trace_id, spans)
+  for (const { spans } of groups) walk(spans)
   return causes
 }
 
@@ -124,7 +124,7 @@ function assembled(
   groups: readonly TraceGroup[],
   causes: ReadonlyMap<number, Cause>,
 ): AgentTrace {
-  const callsOf = new Map<string, CallItem[]>()
+  const callsOf = new Map<SpanView, CallItem[]>()
   const shown = new Set<number>()
   const tops: TraceItem[] = []
   for (const node of tree.spans) {
@@ -134,82 +134,156 @@ function assembled(
       tops.push(node)
       continue
     }
-    const key = `${cause.traceId}\n${cause.spanId}`
-    callsOf.set(key, [
-      ...(callsOf.get(key) ?? []),
-      { ...node, attribution: cause.effect.attribution },
-    ])
+    const call = { ...node, attribution: cause.effect.attribution }
+    const calls = callsOf.get(cause.span)
+    if (calls === undefined) callsOf.set(cause.span, [call])
+    else calls.push(call)
   }
   walkCalls(tree.spans, ({ seqs, lookups }) => {
     for (const seq of [...seqs, ...(lookups ?? []).map((lookup) => lookup.seq)]) shown.add(seq)
   })
-  const item = (trace: TraceGroup, { spans, events, ...span }: SpanView): SpanItem => ({
-    type: 'span',
-    trace_id: trace.trace_id,
-    ...span,
-    // What is a call below it is not a line as well.
-    events: events.filter(
-      (event) => event.type === 'tie' || !event.seqs.some((seq) => shown.has(seq)),
-    ),
-    children: inTime([
-      ...spans.map((child) => item(trace, child)),
-      ...(callsOf.get(`${trace.trace_id}\n${span.span_id}`) ?? []),
-    ]),
-  })
-  const items = groups.flatMap((trace) => trace.spans.map((span) => item(trace, span)))
-  const callers = new Map(
-    groups.flatMap((trace) => trace.callers).map((one) => [JSON.stringify(one), one]),
-  )
+  const callers = new CallerList()
+  const item = (trace: TraceGroup, view: SpanView, place: (caller: number) => number): SpanItem => {
+    const { spans, events, caller, ...span } = view
+    return {
+      type: 'span',
+      trace_id: trace.trace_id,
+      ...span,
+      caller: place(caller),
+      // What is a call below it is not a line as well.
+      events: placed(events, place).filter(
+        (event) => event.type === 'tie' || !event.seqs.some((seq) => shown.has(seq)),
+      ),
+      children: inTime([
+        ...spans.map((child) => item(trace, child, place)),
+        ...(callsOf.get(view) ?? []),
+      ]),
+    }
+  }
+  const items: SpanItem[] = []
+  const events: EventView[] = []
+  for (const trace of groups) {
+    const place = callers.add(trace.callers)
+    items.push(...trace.spans.map((span) => item(trace, span, place)))
+    events.push(...placed(trace.events, place))
+  }
   const spans = inTime([...tops, ...items])
-  const { startMs, endMs } = extent(tree, groups)
   return {
     ...tree,
-    callers: [...callers.values()],
+    callers: callers.all,
     run_ids: unique(groups.flatMap(({ run_ids }) => run_ids)),
     session_ids: unique(groups.flatMap(({ session_ids }) => session_ids)),
     trace_ids: unique([...groups.map(({ trace_id }) => trace_id), ...tree.trace_ids]),
-    started_at: new Date(startMs).toISOString(),
-    duration_ms: endMs - startMs,
-    agents: totalsOf(items),
+    ...extent(tree, groups),
+    agents: totalsOf(spans),
     spans,
-    events: groups.flatMap(({ events }) => events),
+    events,
   }
 }
 
-function totalsOf(items: readonly TraceItem[]): AgentTotals {
-  const total = { spans: 0, open: 0, input_tokens: 0, output_tokens: 0, cost_micros: 0 }
-  const walk = (all: readonly TraceItem[]): void => {
-    for (const item of all) {
-      if (!isSpan(item)) {
-        measure(item)
-        continue
-      }
-      total.spans += 1
-      if (item.status === 'open') total.open += 1
-      if (item.op === 'llm' && !item.children.some(isMeasured)) {
-        const { input_tokens, output_tokens, cost_usd } = item.facts
-        total.input_tokens += amount(input_tokens)
-        total.output_tokens += amount(output_tokens)
-        total.cost_micros += Math.round(amount(cost_usd) * 1_000_000)
-      }
-      walk(item.children)
-    }
+/** Callers of several traces, each once. */
+class CallerList {
+  readonly all: CallerView[] = []
+  readonly #places = new Map<string, number>()
+
+  /** @returns Where each of these is in the whole list. */
+  add(callers: readonly CallerView[]): (caller: number) => number {
+    const places = callers.map((one) => {
+      const key = JSON.stringify(one)
+      const known = this.#places.get(key)
+      if (known !== undefined) return known
+      this.#places.set(key, this.all.length)
+      return this.all.push(one) - 1
+    })
+    return (caller) => places[caller] ?? 0
   }
-  const measure = ({ outcome, children }: TraceNode): void => {
+}
+
+/** Events with their callers where those are in the whole list. */
+function placed(events: readonly EventView[], place: (caller: number) => number): EventView[] {
+  return events.map((event) =>
+    event.type === 'tie' && event.caller !== undefined
+      ? { ...event, caller: place(event.caller) }
+      : event,
+  )
+}
+
+interface Used {
+  input: number
+  output: number
+  costMicros: number
+}
+
+/**
+ * What models used. Several may tell of one call: Vestry that made it, the adapter of the client, a function around
+ * that. The innermost that tells of it counts, and of the others only what is told nowhere below them.
+ */
+function totalsOf(items: readonly TraceItem[]): AgentTotals {
+  let spans = 0
+  let open = 0
+  const walk = (all: readonly TraceItem[]): { used: Used; sure: Used } => {
+    const used = { input: 0, output: 0, costMicros: 0 }
+    /** Without calls that may belong elsewhere: what their span said still counts. */
+    const sure = { ...used }
+    for (const item of all) {
+      const below = isSpan(item) ? walk(item.children) : measured(item)
+      if (isSpan(item)) {
+        spans += 1
+        if (item.status === 'open') open += 1
+        if (item.op === 'llm') addUntold(below, item.facts)
+      }
+      addTo(used, below.used)
+      addTo(sure, below.sure)
+    }
+    return { used, sure }
+  }
+  const { used } = walk(items)
+  return {
+    spans,
+    open,
+    input_tokens: used.input,
+    output_tokens: used.output,
+    cost_micros: used.costMicros,
+  }
+}
+
+/** What a span says of itself, where nothing below it says it for sure. */
+function addUntold(
+  { used, sure }: { used: Used; sure: Used },
+  { input_tokens, output_tokens, cost_usd }: SpanItem['facts'],
+): void {
+  const isTold = sure.input + sure.output > 0
+  const told = {
+    input: isTold ? 0 : amount(input_tokens),
+    output: isTold ? 0 : amount(output_tokens),
+    costMicros: sure.costMicros > 0 ? 0 : Math.round(amount(cost_usd) * 1_000_000),
+  }
+  addTo(used, told)
+  addTo(sure, told)
+}
+
+function measured(call: CallItem): { used: Used; sure: Used } {
+  const used = { input: 0, output: 0, costMicros: 0 }
+  const measure = ({ outcome, data, action, children }: TraceNode): void => {
     const { prompt, completion } = (outcome?.['usage'] ?? {}) as Record<string, unknown>
-    total.input_tokens += amount(prompt)
-    total.output_tokens += amount(completion)
-    total.cost_micros += amount(outcome?.['cost_micros'])
+    const isPaidTool =
+      action === 'tool.call' && outcome?.['code'] === 'OK' && outcome['cached'] !== true
+    addTo(used, {
+      input: amount(prompt),
+      output: amount(completion),
+      costMicros: amount(outcome?.['cost_micros']) + (isPaidTool ? amount(data['cost_micros']) : 0),
+    })
     for (const child of children) measure(child)
   }
-  walk(items)
-  return total
+  measure(call)
+  const isSure = call.attribution === undefined || !isGuess(call.attribution)
+  return { used, sure: isSure ? used : { input: 0, output: 0, costMicros: 0 } }
 }
 
-/** A call whose use of a model was counted. A guess may belong to another span: what that one said still counts. */
-function isMeasured(item: TraceItem): boolean {
-  if (isSpan(item) || item.outcome?.['usage'] === undefined) return false
-  return item.attribution === undefined || !isGuess(item.attribution)
+function addTo(sum: Used, more: Used): void {
+  sum.input += more.input
+  sum.output += more.output
+  sum.costMicros += more.costMicros
 }
 
 export function isSpan(item: TraceItem): item is SpanItem {
@@ -219,14 +293,20 @@ export function isSpan(item: TraceItem): item is SpanItem {
 function extent(
   tree: TraceTree,
   groups: readonly TraceGroup[],
-): { startMs: number; endMs: number } {
+): Pick<TraceTree, 'started_at' | 'duration_ms'> {
   const treeStart = tree.started_at === null ? [] : [Date.parse(tree.started_at)]
   const starts = [...treeStart, ...groups.map(({ started_at }) => Date.parse(started_at))]
+  // Events that belong to no trace have no extent.
+  if (starts.length === 0) return { started_at: null, duration_ms: 0 }
+  const startMs = Math.min(...starts)
   const ends = [
     ...treeStart.map((ms) => ms + tree.duration_ms),
     ...groups.map(({ started_at, duration_ms }) => Date.parse(started_at) + duration_ms),
   ]
-  return { startMs: Math.min(...starts), endMs: Math.max(...ends) }
+  return {
+    started_at: new Date(startMs).toISOString(),
+    duration_ms: Math.max(...ends) - startMs,
+  }
 }
 
 function walkCalls(nodes: readonly TraceNode[], visit: (node: TraceNode) => void): void {

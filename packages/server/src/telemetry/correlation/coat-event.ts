@@ -44,6 +44,11 @@ export interface CallerFacts {
   readonly fingerprint?: string
 }
 
+/** One process for as long as it runs: its number is another one's later. */
+export function processKey({ pid, startTime }: Pick<CallerFacts, 'pid' | 'startTime'>): string {
+  return `${pid}:${startTime}`
+}
+
 export interface EventFacts {
   readonly name?: string
   readonly status?: string

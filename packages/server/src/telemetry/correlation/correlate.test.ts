@@ -4,6 +4,8 @@ import { correlate, factOf, type SpanView } from './correlate.ts'
 import { inParts, LongReply } from './long-reply.ts'
 import { Log, spanId, traceId } from './records.test-kit.ts'
 
+const SIGNAL = new AbortController().signal
+
 const T = traceId(1)
 const RUN = { trace: T, span: spanId(0) }
 const LLM = { trace: T, span: spanId(1), parent: spanId(0) }
@@ -199,12 +201,12 @@ test('a part of the log is not blamed for what stands before it', () => {
   expect(correlate(log.records, { isWhole: true }).producers).toMatchObject([{ missing: 50 }])
 })
 
-test('a trace has calls below the spans that made them, with their lookups; guesses keep their mark', () => {
+test('a trace has calls below the spans that made them, with their lookups; guesses keep their mark', async () => {
   const log = asking()
   // A secret taken in no trace, while only the run ran, and one while the model was asked.
   const sole = log.vault(150, { request_id: 'r-7' })
   const ofTrace = log.records.filter(({ span }) => span?.trace_id.endsWith(T.slice(3)))
-  const trace = agentTrace(ofTrace, surroundings(log))
+  const trace = await agentTrace(ofTrace, surroundings(log), SIGNAL)
   const [run] = trace.spans as SpanItem[]
   expect(run?.children.map((item) => (isSpan(item) ? item.name : item.action))).toEqual([
     'ask',
@@ -260,4 +262,27 @@ test('a reply longer than a frame comes in parts and is put together again', asy
   for (const frame of frames) long.add(JSON.parse(JSON.stringify(frame)))
   expect(long.whole(JSON.parse(JSON.stringify(last)))).toEqual(reply)
   expect(await inParts({ a: 1 }, async () => undefined)).toEqual({ a: 1 })
+})
+
+test('a reply longer than any text is refused in words that help', async () => {
+  const endless = {
+    toJSON: () => {
+      throw new RangeError('Invalid string length')
+    },
+  }
+  for (const reply of [{ endless }, { long: 'x'.repeat(128_000_000) }])
+    await expect(inParts(reply, async () => undefined)).rejects.toMatchObject({
+      code: 'RESPONSE_TOO_LARGE',
+      hint: expect.stringContaining('--since'),
+    })
+})
+
+test('what a process left open when it ended is over, and waited for by nobody', () => {
+  const log = new Log()
+  log.event('agent.run.start', RUN, 0, { fn: 'run' })
+  expect(correlate(log.records).traces[0]).toMatchObject({ open: true })
+  log.add({ atMs: 700, action: 'identity_exit', source: 'identity', pid: 4_000 })
+  const [trace] = correlate(log.records).traces
+  expect(trace).toMatchObject({ open: false, duration_ms: 700 })
+  expect(trace?.spans).toMatchObject([{ status: 'abandoned', duration_ms: 700 }])
 })

@@ -1,9 +1,16 @@
 /**
  * A part of the log as traces of agents: their spans as trees, with what they caused below them, and what cannot be
- * put down to any of them. Pure.
+ * put down to any of them. Pure but for the pauses of {@link correlateInSteps}.
  */
+import { setImmediate as immediate } from 'node:timers/promises'
 import type { AuditRecord } from '../../audit/record.ts'
-import { type CallerFacts, type CoatEvent, coatEvent, type EventFacts } from './coat-event.ts'
+import {
+  type CallerFacts,
+  type CoatEvent,
+  coatEvent,
+  type EventFacts,
+  processKey,
+} from './coat-event.ts'
 import { type Effect, effectOf, isEffect } from './effect.ts'
 import { type Losses, lossesOf, ProducerCount, type ProducerReport } from './producers.ts'
 import { type Attribution, type ProcessTree, SpanIndex, tellsOfProcess } from './span-index.ts'
@@ -72,7 +79,7 @@ export interface SpanView {
   readonly without_start?: true
   readonly error?: string
   readonly facts: Readonly<Record<string, unknown>>
-  /** Who reported it, where the trace has several. */
+  /** Who reported it: a place among the callers of the trace. */
   readonly caller: number
   readonly seqs: readonly number[]
   readonly events: readonly EventView[]
@@ -87,6 +94,8 @@ export interface TieView {
   readonly at: string
   readonly offset_ms: number
   readonly data?: string
+  /** Who said it, where that is not who reported the span. */
+  readonly caller?: number
   readonly seqs: readonly number[]
 }
 
@@ -96,6 +105,7 @@ export interface EffectView {
   readonly action: string
   readonly source: string
   readonly detail: string
+  readonly actor: string
   readonly at: string
   /** null where it belongs to no trace. */
   readonly offset_ms: number | null
@@ -115,6 +125,8 @@ export interface EffectView {
 export interface CorrelateOptions {
   /** The first record of the log is among them. */
   isWhole?: boolean | undefined
+  /** Records before this one are known for what they began, and are not told by themselves. */
+  fromSeq?: number | undefined
   processTree?: ProcessTree | undefined
 }
 
@@ -158,37 +170,79 @@ export function correlateFacts(
   facts: readonly Fact[],
   options: CorrelateOptions = {},
 ): Correlation {
+  const steps = correlating(facts, options)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** The same for a daemon that others wait for: they get their turn in between. */
+export async function correlateInSteps(
+  facts: readonly Fact[],
+  options: CorrelateOptions & { signal: AbortSignal },
+): Promise<Correlation> {
+  const steps = correlating(facts, options)
+  let sinceMs = performance.now()
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    if (performance.now() - sinceMs < AT_A_TIME_MS) continue
+    await immediate()
+    options.signal.throwIfAborted()
+    sinceMs = performance.now()
+  }
+}
+
+const AT_A_TIME_MS = 10
+/** Facts between two looks at the clock. */
+const STEP = 64
+
+function* correlating(
+  facts: readonly Fact[],
+  { processTree, isWhole = false, fromSeq = 0 }: CorrelateOptions,
+): Generator<void, Correlation> {
   const index = new SpanIndex({
     maxSpans: Number.POSITIVE_INFINITY, // as many as were read
-    processTree: options.processTree,
+    processTree,
   })
-  const producers = new ProducerCount(options.isWhole ?? false)
+  const producers = new ProducerCount(isWhole)
   const traces = new Map<string, Growing>()
-  for (const { event, effect, process, losses } of facts) {
+  for (const [at, { seq, event, effect, process, losses }] of facts.entries()) {
+    if (at % STEP === 0) yield
+    const isTold = seq >= fromSeq
     if (process !== undefined) index.observe(process)
     if (effect !== undefined) index.observeEffect(effect)
-    if (losses !== undefined) producers.lost(losses)
+    if (losses !== undefined) {
+      if (isTold) producers.lost(losses)
+      index.observeLosses(losses)
+    }
     if (event === undefined) continue
     index.observeEvent(event)
-    producers.add(event)
-    grow(traces, event)
+    if (isTold) producers.add(event)
+    grow(traces, event, isTold)
   }
   const unattributed: EffectView[] = []
-  for (const group of requestsOf(facts)) {
+  for (const [at, group] of requestsOf(facts).entries()) {
+    if (at % STEP === 0) yield
     const [first] = group as [Effect, ...Effect[]]
-    const attribution = index.attributeEffect(first)
-    const { span_id, trace_id } = attribution
-    const trace = trace_id === undefined ? undefined : traces.get(trace_id)
+    const { attribution, span: cause } = index.causeOf(first)
+    const trace = cause === undefined ? undefined : traces.get(cause.traceId)
     const view = effectView(group, attribution, trace?.startMs)
-    const span = span_id === undefined ? undefined : trace?.spans.get(span_id)
-    if (span === undefined) unattributed.push(view)
-    else span.events.push(view)
+    const span = cause && trace?.spans.get(spanKeyOf(cause.spanId, cause.process))
+    if (trace === undefined || span === undefined) unattributed.push(view)
+    else {
+      span.events.push(view)
+      trace.isTold = true
+    }
   }
-  return {
-    traces: [...traces.values()].sort((one, other) => one.startMs - other.startMs).map(finished),
-    unattributed,
-    producers: producers.reports,
+  const told: TraceGroup[] = []
+  const inTime = [...traces.values()].sort((one, other) => one.startMs - other.startMs)
+  for (const [at, trace] of inTime.entries()) {
+    if (at % STEP === 0) yield
+    if (trace.isTold) told.push(finished(trace, index))
   }
+  return { traces: told, unattributed, producers: producers.reports }
 }
 
 /** Records of one request about one action belong together; the first of them says when it was asked for. */
@@ -227,6 +281,7 @@ function effectView(
     action: first.action,
     source: first.source,
     detail: first.detail,
+    actor: first.actor,
     at: new Date(first.beganMs).toISOString(),
     offset_ms: startMs === undefined ? null : first.beganMs - startMs,
     success: last.success,
@@ -242,6 +297,8 @@ const MAX_DEPTH = 100
 interface GrowingSpan {
   readonly spanId: string
   readonly parentSpanId: string
+  readonly process: string
+  readonly who: CallerFacts
   op: string
   startMs: number
   endMs: number | undefined
@@ -259,13 +316,23 @@ interface Growing {
   readonly callers: Map<string, { index: number; view: CallerView }>
   readonly runs: Set<string>
   readonly sessions: Set<string>
+  /** By id and process: what somebody else says under the same id is a span of their own. */
   readonly spans: Map<string, GrowingSpan>
   readonly events: EventView[]
   /** Points that came before their span, or never had one. */
   readonly loose: CoatEvent[]
+  isTold: boolean
 }
 
-function grow(traces: Map<string, Growing>, event: CoatEvent): void {
+/** A process that is not known is one, too. */
+function spanKeyOf(
+  spanId: string,
+  process: Partial<Pick<CallerFacts, 'pid' | 'startTime'>> | undefined,
+): string {
+  return `${spanId}\n${processKey({ pid: process?.pid, startTime: process?.startTime ?? '' })}`
+}
+
+function grow(traces: Map<string, Growing>, event: CoatEvent, isTold: boolean): void {
   const { traceId, atMs, facts } = event
   if (traceId === '') return
   let trace = traces.get(traceId)
@@ -280,11 +347,14 @@ function grow(traces: Map<string, Growing>, event: CoatEvent): void {
       spans: new Map(),
       events: [],
       loose: [],
+      isTold,
     }
     traces.set(traceId, trace)
   }
+  trace.isTold ||= isTold
+  const key = spanKeyOf(event.spanId, event.caller)
   const beganMs =
-    event.part === 'end' && !trace.spans.has(event.spanId) ? atMs - (facts.durationMs ?? 0) : atMs
+    event.part === 'end' && !trace.spans.has(key) ? atMs - (facts.durationMs ?? 0) : atMs
   trace.startMs = Math.min(trace.startMs, beganMs)
   trace.lastMs = Math.max(trace.lastMs, atMs)
   if (event.runId !== '') trace.runs.add(event.runId)
@@ -294,9 +364,11 @@ function grow(traces: Map<string, Growing>, event: CoatEvent): void {
     if (event.kind === 'x.coat.tie') trace.loose.push(event)
     return
   }
-  const span = trace.spans.get(event.spanId) ?? {
+  const span = trace.spans.get(key) ?? {
     spanId: event.spanId,
     parentSpanId: event.parentSpanId,
+    process: processKey(event.caller),
+    who: event.caller,
     op: event.op,
     startMs: beganMs,
     endMs: undefined,
@@ -306,7 +378,7 @@ function grow(traces: Map<string, Growing>, event: CoatEvent): void {
     seqs: [],
     events: [],
   }
-  trace.spans.set(event.spanId, span)
+  trace.spans.set(key, span)
   span.seqs.push(event.seq)
   span.facts = { ...span.facts, ...facts }
   if (event.part === 'start') {
@@ -334,30 +406,45 @@ function callerIndex({ callers }: Growing, facts: CallerFacts): number {
   return callers.size - 1
 }
 
-function finished(trace: Growing): TraceGroup {
-  for (const tie of trace.loose) {
-    const view = tieView(tie, trace.startMs)
-    const span = trace.spans.get(tie.spanId) ?? trace.spans.get(tie.parentSpanId)
-    if (span === undefined) trace.events.push(view)
-    else span.events.push(view)
+function finished(trace: Growing, index: SpanIndex): TraceGroup {
+  for (const span of trace.spans.values()) {
+    // Nobody will tell its end any more.
+    const exitedMs = span.endMs === undefined ? index.exitOf(span.who) : undefined
+    if (exitedMs === undefined) continue
+    span.endMs = Math.max(span.startMs, exitedMs)
+    span.facts = { ...span.facts, status: 'abandoned' }
+    trace.lastMs = Math.max(trace.lastMs, span.endMs)
   }
   const spans = [...trace.spans.values()].sort((one, other) => one.startMs - other.startMs)
-  const childrenOf = Map.groupBy(spans, ({ parentSpanId }) => parentSpanId)
-  const placed = new Set<string>()
+  const byId = Map.groupBy(spans, ({ spanId }) => spanId)
+  /** The one with this id of the same process, else of who spoke of it first. */
+  const named = (spanId: string, process: string): GrowingSpan | undefined => {
+    const all = byId.get(spanId)
+    return all?.find((span) => span.process === process) ?? all?.reduce(firstStored)
+  }
+  for (const tie of trace.loose) {
+    const process = processKey(tie.caller)
+    const span = named(tie.spanId, process) ?? named(tie.parentSpanId, process)
+    const view = tieView(tie, trace.startMs)
+    const caller = span?.process === process ? {} : { caller: callerIndex(trace, tie.caller) }
+    const events = span?.events ?? trace.events
+    events.push({ ...view, ...caller })
+  }
+  const parents = new Map(spans.map((span) => [span, named(span.parentSpanId, span.process)]))
+  const childrenOf = Map.groupBy(spans, (span) => parents.get(span))
+  const placed = new Set<GrowingSpan>()
   const view = (span: GrowingSpan, depth: number): SpanView => {
-    placed.add(span.spanId)
-    const below = depth < MAX_DEPTH ? (childrenOf.get(span.spanId) ?? []) : []
+    placed.add(span)
+    const below = depth < MAX_DEPTH ? (childrenOf.get(span) ?? []) : []
     // A span that names itself, or one below it, as its parent is shown once.
-    const children = below.flatMap((child) =>
-      placed.has(child.spanId) ? [] : [view(child, depth + 1)],
-    )
+    const children = below.flatMap((child) => (placed.has(child) ? [] : [view(child, depth + 1)]))
     return spanView(trace, span, children)
   }
-  const isRoot = ({ parentSpanId, spanId }: GrowingSpan): boolean =>
-    parentSpanId === spanId || !trace.spans.has(parentSpanId)
+  const isRoot = (span: GrowingSpan): boolean =>
+    parents.get(span) === span || parents.get(span) === undefined
   const tops = spans.filter(isRoot).map((span) => view(span, 0))
   // What only hangs below itself, or too deep to be drawn.
-  for (const span of spans) if (!placed.has(span.spanId)) tops.push(view(span, 0))
+  for (const span of spans) if (!placed.has(span)) tops.push(view(span, 0))
   tops.sort((one, other) => one.offset_ms - other.offset_ms)
   const events = spans.reduce((sum, span) => sum + span.events.length, trace.events.length)
   return {
@@ -373,6 +460,10 @@ function finished(trace: Growing): TraceGroup {
     spans: tops,
     events: inTime(trace.events),
   }
+}
+
+function firstStored(one: GrowingSpan, other: GrowingSpan): GrowingSpan {
+  return (other.seqs[0] ?? 0) < (one.seqs[0] ?? 0) ? other : one
 }
 
 function spanView(trace: Growing, span: GrowingSpan, children: SpanView[]): SpanView {

@@ -9,6 +9,9 @@ export interface Effect {
   readonly action: string
   readonly phase: AuditRecord['phase']
   readonly detail: string
+  readonly actor: string
+  /** That was let in as itself. */
+  readonly agent: string | undefined
   readonly success: boolean
   readonly storedMs: number
   /** When whoever caused it asked for it: a record of an outcome is written when it is over. */
@@ -60,6 +63,8 @@ export function effectOf(record: AuditRecord): Effect {
     action: record.action,
     phase: record.phase,
     detail: record.detail,
+    actor: record.actor,
+    agent: record.agent,
     success: record.success,
     storedMs,
     // A duration that was rounded up must not lead back before its beginning.

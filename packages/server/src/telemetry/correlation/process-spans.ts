@@ -1,4 +1,5 @@
 /** The spans of one process: which of them run, which ran, what they announced, and when its events were lost. */
+import { InOrder } from './in-order.ts'
 import { SpanShelf } from './span-shelf.ts'
 
 /** A span as the index knows it. */
@@ -7,9 +8,11 @@ export interface IndexedSpan {
   readonly spanId: string
   readonly key: string
   readonly parentKey: string
+  /** Of the same process: what others say of ancestors proves nothing of who runs. */
   parent: IndexedSpan | undefined
-  readonly op: string
-  startMs: number
+  /** Who reported it; undefined without a claim. */
+  readonly agent: string | undefined
+  readonly startMs: number
   /** Infinite while it is open. */
   endMs: number
   /** Children of it ran at the same time: its own code may go on beside any of them. */
@@ -19,6 +22,12 @@ export interface IndexedSpan {
   /** What it announced that it would do → when first, epoch ms. */
   readonly targets: Map<string, number>
   readonly process: ProcessSpans | undefined
+}
+
+export interface Around {
+  readonly spans: readonly IndexedSpan[]
+  /** There are no others. */
+  readonly isAll: boolean
 }
 
 interface Hint {
@@ -39,20 +48,34 @@ const HINTS_PER_SECOND = 200
 const MAX_TARGETS = 256
 const MAX_HINTS = 20_000
 const MAX_LOSSES = 256
+/** Spans at one moment that are told, and that are looked at: with more than that, any answer is a guess. */
+const MAX_AT = 256
+const MAX_LOOKED = 4_096
+const MAX_HINTS_LOOKED = 2_048
+/** Additions between two looks for spans that have ended. */
+const TIDY_EVERY = 1_024
 
 export class ProcessSpans {
   readonly pid: number
   readonly startTime: string
+  /** When it was first heard of, and last; never later than that was stored. */
   readonly firstMs: number
   lastMs: number
-  /** It is over since then, or another process has its pid. */
+  /** It is over since then, or another process has its pid: what is still open ended with it. */
   exitedMs = Number.POSITIVE_INFINITY
   /** A span began here while another one ran that is none of its ancestors. */
   hasRunSideBySide = false
-  readonly #open = new Set<IndexedSpan>()
+  /** It may have spans that are not known: its first events are not, or some were forgotten. */
+  hasUnknown = false
+  /** Around all of its spans. */
+  #fromMs = Number.POSITIVE_INFINITY
+  #toMs = Number.NEGATIVE_INFINITY
+  /** In the order in which they were told, with some that have ended. */
+  #opened: IndexedSpan[] = []
+  #openCount = 0
+  #openings = 0
   readonly #ended = new SpanShelf<IndexedSpan>()
-  /** In the order of their times. */
-  readonly #hints: Hint[] = []
+  readonly #hints = new InOrder<Hint>(({ atMs }) => atMs)
   /** What was announced before is forgotten. */
   #hintsFromMs = Number.NEGATIVE_INFINITY
   readonly #losses: { fromMs: number; toMs: number }[] = []
@@ -66,32 +89,37 @@ export class ProcessSpans {
 
   /** @param above Ancestors of it that run here. */
   started(span: IndexedSpan, above: number): void {
-    if (this.#open.size > above) this.hasRunSideBySide = true
-    this.#open.add(span)
+    if (this.#openCount > above) this.hasRunSideBySide = true
+    this.#fromMs = Math.min(this.#fromMs, span.startMs)
+    this.#opened.push(span)
+    this.#openCount += 1
+    this.#openings += 1
+    if (this.#openings % TIDY_EVERY === 0) this.#opened = this.#opened.filter(isOpen)
   }
 
   ended(span: IndexedSpan, endMs: number): void {
-    this.#open.delete(span)
+    this.#openCount -= 1
     span.endMs = endMs
+    this.#toMs = Math.max(this.#toMs, endMs)
     this.#ended.add(span)
   }
 
-  /** What is still open ends with the process. */
   exited(atMs: number): void {
     this.exitedMs = Math.min(this.exitedMs, atMs)
-    for (const span of [...this.#open]) this.ended(span, Math.max(span.startMs, this.exitedMs))
   }
 
   forget(span: IndexedSpan): void {
     span.gone = true
-    this.#open.delete(span)
+    if (span.endMs !== Number.POSITIVE_INFINITY) return
+    this.#openCount -= 1
+    this.hasUnknown = true
   }
 
   announced(span: IndexedSpan, targets: readonly string[], atMs: number): void {
     for (const target of targets) {
       if (!span.targets.has(target) && span.targets.size < MAX_TARGETS)
         span.targets.set(target, atMs)
-      this.#insert({ atMs, target, span })
+      this.#hints.add({ atMs, target, span })
     }
     if (this.#hints.length > MAX_HINTS) this.forgetHints()
   }
@@ -107,8 +135,8 @@ export class ProcessSpans {
 
   /** Drops the older half. */
   forgetHints(): void {
-    const dropped = this.#hints.splice(0, Math.ceil(this.#hints.length / 2))
-    this.#hintsFromMs = dropped.at(-1)?.atMs ?? this.#hintsFromMs
+    const dropped = this.#hints.shift(Math.ceil(this.#hints.length / 2))
+    this.#hintsFromMs = Math.max(this.#hintsFromMs, dropped.at(-1)?.atMs ?? this.#hintsFromMs)
   }
 
   /** Spans that announced one of these shortly before, in the order in which they did. */
@@ -144,35 +172,44 @@ export class ProcessSpans {
     })
   }
 
-  /** Spans whose window contains the moment. */
-  at(atMs: number): IndexedSpan[] {
-    const found = [...this.#ended.within(atMs - LATE_MS, atMs + EARLY_MS)]
-    for (const span of this.#open) if (span.startMs <= atMs + EARLY_MS) found.push(span)
-    return found
-  }
-
-  #insert(hint: Hint): void {
-    const hints = this.#hints
-    let at = hints.length
-    while (at > 0 && (hints[at - 1]?.atMs ?? 0) > hint.atMs) at -= 1
-    hints.splice(at, 0, hint)
-  }
-
-  #hintsWithin(fromMs: number, toMs: number): Hint[] {
-    return this.#hints.slice(this.#hintsBefore(fromMs), this.#hintsBefore(toMs + 1))
-  }
-
-  /** How many of them are earlier. */
-  #hintsBefore(atMs: number): number {
-    let low = 0
-    let high = this.#hints.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#hints[middle]?.atMs ?? 0) < atMs) low = middle + 1
-      else high = middle
+  /** Spans whose window contains the moment; of very many some of the latest. */
+  at(atMs: number): Around {
+    const spans: IndexedSpan[] = []
+    if (atMs < this.#fromMs - EARLY_MS || atMs > this.#lastMs + LATE_MS)
+      return { spans, isAll: true }
+    for (const span of this.#ended.within(atMs - LATE_MS, atMs + EARLY_MS, MAX_LOOKED)) {
+      if (span === undefined || spans.length === MAX_AT) return { spans, isAll: false }
+      spans.push(span)
     }
-    return low
+    if (atMs > this.exitedMs + LATE_MS) return { spans, isAll: true }
+    const opened = this.#opened
+    const first = Math.max(0, opened.length - MAX_LOOKED)
+    for (let at = opened.length - 1; at >= first; at -= 1) {
+      const span = opened[at]
+      if (span === undefined || !isOpen(span) || span.startMs > atMs + EARLY_MS) continue
+      if (spans.length === MAX_AT) return { spans, isAll: false }
+      spans.push(span)
+    }
+    return { spans, isAll: first === 0 }
   }
+
+  get #lastMs(): number {
+    return this.#openCount > 0 ? Math.max(this.#toMs, this.exitedMs) : this.#toMs
+  }
+
+  /** More than these are more than any producer announces, and prove nothing. */
+  #hintsWithin(fromMs: number, toMs: number): readonly Hint[] {
+    return this.#hints.within(fromMs, toMs, MAX_HINTS_LOOKED)
+  }
+}
+
+function isOpen({ endMs, gone }: IndexedSpan): boolean {
+  return endMs === Number.POSITIVE_INFINITY && !gone
+}
+
+/** When it ended, as far as is known; infinite while it is open. */
+export function endOf({ endMs, process }: IndexedSpan): number {
+  return Math.min(endMs, process?.exitedMs ?? Number.POSITIVE_INFINITY)
 }
 
 /** Whether it announced this by then; of one that announced very much, not everything is known. */

@@ -26,11 +26,19 @@ export type Losses =
       readonly id: string
       readonly pid: number | undefined
       readonly startTime: string
+      /** When it was noticed, epoch ms. */
+      readonly atMs: number
       readonly missing: number
       readonly dropped: number
     }
 
-export function lossesOf({ source, action, pid, data }: AuditRecord): Losses | undefined {
+export function lossesOf({
+  source,
+  action,
+  pid,
+  data,
+  timestamp,
+}: AuditRecord): Losses | undefined {
   if (source !== 'coat' || data === undefined) return undefined
   if (action === 'coat_reject') return pid === undefined ? undefined : { kind: 'refused', pid }
   const { producer, start_time, missing, dropped } = data
@@ -40,6 +48,7 @@ export function lossesOf({ source, action, pid, data }: AuditRecord): Losses | u
     id: producer,
     pid,
     startTime: typeof start_time === 'string' ? start_time : '',
+    atMs: Date.parse(timestamp),
     missing: Number(missing) || 0,
     dropped: Number(dropped) || 0,
   }

@@ -2,6 +2,7 @@
 import type { AdminDeps } from '../../admin/deps.ts'
 import type { AuditFilter } from '../../audit/filter.ts'
 import type { AuditRecord } from '../../audit/record.ts'
+import { processKey } from './coat-event.ts'
 import { type Fact, factOf } from './correlate.ts'
 
 const PAGE = 1_000
@@ -11,9 +12,14 @@ const BEFORE_MS = 60_000
 /** What was announced, and what was late. */
 const AFTER_MS = 3_000
 
+/** Earlier events that are looked through for what had begun before a part, and may still run. */
+const MAX_LEAD = 20_000
+
 export interface Part {
-  /** Oldest first. */
+  /** Oldest first, with earlier events of the processes in it before them. */
   readonly facts: Fact[]
+  /** The first record of the part itself. */
+  readonly fromSeq: number
   /** Older records match, and were left out. */
   readonly truncated: boolean
   /** The oldest record of the log is among them. */
@@ -57,7 +63,46 @@ export async function readPart(
     }
     if (truncated || page.length < wanted) break
   }
-  return { facts: facts.reverse(), truncated, isWhole: below === 1 }
+  facts.reverse()
+  const lead =
+    below === undefined || below === 1 ? [] : await leadIn(auditIndex, facts, below, signal)
+  return { facts: [...lead, ...facts], fromSeq: below ?? 0, truncated, isWhole: below === 1 }
+}
+
+/** Earlier events of the processes in a part, back to the first one of each producer. */
+async function leadIn(
+  auditIndex: Pick<AdminDeps['auditIndex'], 'find'>,
+  facts: readonly Fact[],
+  fromSeq: number,
+  signal: AbortSignal,
+): Promise<Fact[]> {
+  const processes = new Set<string>()
+  const wanted = new Set<string>()
+  const seen = new Set<string>()
+  for (const { event } of facts) {
+    if (event?.producer === undefined) continue
+    const process = processKey(event.caller)
+    const producer = `${event.producer.id}:${process}`
+    processes.add(process)
+    if (!seen.has(producer) && event.producer.seq > 1) wanted.add(producer)
+    seen.add(producer)
+  }
+  const lead: Fact[] = []
+  let below = fromSeq
+  for (let read = 0; read < MAX_LEAD && wanted.size > 0; read += PAGE) {
+    const page = await auditIndex.find({ source: 'coat' }, PAGE, below)
+    signal.throwIfAborted()
+    for (const { record } of page) {
+      below = record.seq
+      const fact = factOf(record)
+      if (fact?.event === undefined || !processes.has(processKey(fact.event.caller))) continue
+      lead.push(fact)
+      const { producer, caller } = fact.event
+      if (producer?.seq === 1) wanted.delete(`${producer.id}:${processKey(caller)}`)
+    }
+    if (page.length < PAGE) break
+  }
+  return lead.reverse()
 }
 
 /** The time around some records, within which others may have to do with them. */

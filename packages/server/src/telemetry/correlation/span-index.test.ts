@@ -61,6 +61,15 @@ test('telemetry §16.37: what a sequential agent causes is never a guess', () =>
     expect(found(log, log.dns('a.example', atMs, 4_000)), `at ${atMs}`).toBe(`sole ${span}`)
 })
 
+test('telemetry §16.37: what came before the first span began is shown there, as a guess', () => {
+  const log = new Log()
+  log.event('agent.run.start', { trace: T, span: spanId(0) }, 10, { fn: 'reconcile' })
+  log.event('agent.run.end', { trace: T, span: spanId(0) }, 90, { status: 'ok' })
+  const methodAt = (atMs: number) =>
+    indexed(log).attribute(log.dns('a.example', atMs, 4_000)).method
+  expect([4, 6, 9, 10].map(methodAt)).toEqual(['none', 'heuristic', 'sole', 'sole'])
+})
+
 test('telemetry §16.37: of two overlapping spans without hints one is guessed, and so marked', () => {
   const log = concurrent({ hints: false })
   const answer = indexed(log).attribute(log.dns('h1.example', 25, 4_000))

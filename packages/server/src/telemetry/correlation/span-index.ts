@@ -3,9 +3,17 @@
  * answer that is not marked as a guess is a promise: as far as is known here, exactly one span can have caused it.
  */
 import type { AuditRecord } from '../../audit/record.ts'
-import { type CoatEvent, coatEvent, row } from './coat-event.ts'
+import { type CallerFacts, type CoatEvent, coatEvent, processKey, row } from './coat-event.ts'
 import { type Effect, effectOf } from './effect.ts'
-import { EARLY_MS, hasAnnounced, type IndexedSpan, ProcessSpans } from './process-spans.ts'
+import {
+  type Around,
+  EARLY_MS,
+  endOf,
+  hasAnnounced,
+  type IndexedSpan,
+  ProcessSpans,
+} from './process-spans.ts'
+import { type Losses, lossesOf } from './producers.ts'
 
 export type Method = 'exact' | 'hint' | 'sole' | 'heuristic' | 'window' | 'none'
 
@@ -21,6 +29,12 @@ export interface Attribution {
   readonly trace_id?: string
   /** Those that may have caused it, the chosen one first; at most 16 are told. */
   readonly candidates: readonly SpanRef[]
+}
+
+/** The same, with the span itself: its id alone may be said by several processes. */
+export interface Caused {
+  readonly attribution: Attribution
+  readonly span: IndexedSpan | undefined
 }
 
 /** A guess: several may have caused it, or nobody knows which process did. */
@@ -44,26 +58,34 @@ const MAX_PROCESSES = 4_096
 /** Of one pid, one after the other. */
 const MAX_GENERATIONS = 8
 const MAX_NAMED = 10_000
+/** Spans that name the same action. */
+const MAX_NAMERS = 16
 /** Of all processes together. */
 const MAX_HINTS = 200_000
 const MAX_PARENTS = 20_000
 const MAX_OWN = 50_000
 const MAX_PRODUCERS = 10_000
 const MAX_HOPS = 16
-const MAX_DEPTH = 64
+const MAX_DEPTH = 256
 const MAX_TOLD = 16
+/** Of all processes together, where nobody knows which one it was. */
+const MAX_AROUND = 256
 /** Comparing more of them with each other would take long, and they run at the same time anyway. */
 const MAX_COMPARED = 64
 
 export class SpanIndex {
   readonly #maxSpans: number
   readonly #tree: ProcessTree | undefined
-  readonly #spans = new Map<string, IndexedSpan>()
+  /** Spans with the same id: what a process says of one is said of its own. */
+  readonly #spans = new Map<string, IndexedSpan[]>()
+  #size = 0
   readonly #processes = new Map<number, ProcessSpans[]>()
   /** Process → its parent, and since when that is known: numbers are used again. */
   readonly #parents = new Map<number, { pid: number; sinceMs: number }[]>()
-  /** Action in the queue → the span that named it; null when several did. */
-  readonly #named = new Map<string, IndexedSpan | null>()
+  /** Action in the queue → the spans that named it; null for too many. */
+  readonly #named = new Map<string, Set<IndexedSpan> | null>()
+  /** Action in the queue → who submitted it. */
+  readonly #submitters = new Map<string, { readonly pid: number; readonly atMs: number }>()
   /** Vestry's own spans → their parents. */
   readonly #own = new Map<string, string>()
   readonly #producers = new Map<string, { seq: number; atMs: number }>()
@@ -76,7 +98,7 @@ export class SpanIndex {
 
   /** Spans that are known at present. */
   get size(): number {
-    return this.#spans.size
+    return this.#size
   }
 
   /** Takes in one record, in the order of the log. */
@@ -84,8 +106,10 @@ export class SpanIndex {
     const event = coatEvent(record)
     if (event !== undefined) this.observeEvent(event)
     this.#observeProcess(record)
-    const effect = record.span === undefined || event !== undefined ? undefined : effectOf(record)
-    if (effect !== undefined) this.observeEffect(effect)
+    const losses = lossesOf(record)
+    if (losses !== undefined) this.observeLosses(losses)
+    const isEffect = event === undefined && (record.span !== undefined || record.source === 'queue')
+    if (isEffect) this.observeEffect(effectOf(record))
   }
 
   observeEvent(event: CoatEvent): void {
@@ -100,10 +124,24 @@ export class SpanIndex {
     if (queueId !== undefined) this.#name(queueId, span)
   }
 
-  /** Spans of Vestry's own lead on to the span of the agent that caused them. */
-  observeEffect({ span }: Effect): void {
+  /** Spans of Vestry's own lead on to the span of the agent that caused them; a submission says whose an action is. */
+  observeEffect({ span, source, pid, queueIds, beganMs }: Effect): void {
+    if (source === 'queue' && pid !== undefined) {
+      for (const id of queueIds) {
+        if (!this.#submitters.has(id))
+          bounded(this.#submitters, id, { pid, atMs: beganMs }, MAX_NAMED)
+      }
+    }
     if (span === undefined || span.parent === '' || span.parent === span.span) return
     bounded(this.#own, `${span.trace}:${span.span}`, `${span.trace}:${span.parent}`, MAX_OWN)
+  }
+
+  /** What a producer sent last may be among what never arrived. */
+  observeLosses(losses: Losses): void {
+    if (losses.kind !== 'counted' || losses.pid === undefined || losses.missing === 0) return
+    const { pid, startTime, atMs } = losses
+    const process = this.#processes.get(pid)?.find((one) => one.startTime === startTime)
+    process?.lost(process.lastMs, atMs)
   }
 
   /** The process is over: what it left open has ended. */
@@ -113,19 +151,45 @@ export class SpanIndex {
     }
   }
 
-  attribute(record: AuditRecord): Attribution {
-    return this.attributeEffect(effectOf(record))
+  /** When a process was over; undefined while it may still run. */
+  exitOf({ pid, startTime }: Pick<CallerFacts, 'pid' | 'startTime'>): number | undefined {
+    const process = this.#processes.get(pid ?? 0)?.find((one) => one.startTime === startTime)
+    return process === undefined || process.exitedMs === Number.POSITIVE_INFINITY
+      ? undefined
+      : process.exitedMs
   }
 
-  attributeEffect(effect: Effect): Attribution {
-    const exact = this.#carried(effect) ?? this.#byQueueId(effect)
-    if (exact !== undefined) return answer('exact', exact, [exact])
+  attribute(record: AuditRecord): Attribution {
+    return this.causeOf(effectOf(record)).attribution
+  }
+
+  causeOf(effect: Effect): Caused {
+    const carried = this.#carried(effect)
+    if (carried?.isSure === true) return answer('exact', carried.span, [])
+    const named = this.#byQueueId(effect)
+    if (named !== undefined) return answer('exact', named, [])
+    const { attribution, span } = this.#byProcess(effect)
+    // Whose span it is, is the word of somebody else: it counts as one of those that may be.
+    if (carried === undefined) return { attribution, span }
+    const { best, candidates } =
+      span === undefined
+        ? { best: carried.span, candidates: [] }
+        : { best: span, candidates: [carried.span, ...this.#around(effect)] }
+    return answer('heuristic', best, candidates)
+  }
+
+  #byProcess(effect: Effect): Caused {
     if (effect.pid === undefined) return this.#byTime(effect)
     for (const process of this.#lineage(effect.pid, effect.beganMs)) {
       const found = this.#inProcess(process, effect, process.pid === effect.pid)
       if (found !== undefined) return found
     }
-    return { method: 'none', candidates: [] }
+    return NOBODY
+  }
+
+  #around({ pid, beganMs }: Effect): readonly IndexedSpan[] {
+    const [process] = pid === undefined ? [] : this.#lineage(pid, beganMs)
+    return process?.at(beganMs).spans ?? []
   }
 
   /** Whether `above` is an ancestor of `span`, or the span itself. */
@@ -138,22 +202,38 @@ export class SpanIndex {
     return false
   }
 
+  /** It, and its ancestors in the same process. */
+  #line(span: IndexedSpan): Set<IndexedSpan> {
+    const line = new Set<IndexedSpan>()
+    let at: IndexedSpan | undefined = span
+    while (at !== undefined && !line.has(at) && line.size < MAX_DEPTH) {
+      line.add(at)
+      at = this.#above(at)
+    }
+    return line
+  }
+
   /** Its parent, as far as that is known. Looked up once: this is what takes the time. */
   #above(span: IndexedSpan): IndexedSpan | undefined {
     const { parent } = span
     if (parent !== undefined && !parent.gone) return parent
-    span.parent = span.parentKey === '' ? undefined : this.#spans.get(span.parentKey)
+    span.parent = this.#ownSpan(span.parentKey, span.process)
     return span.parent
   }
 
-  #carried({ span }: Effect): IndexedSpan | undefined {
+  #ownSpan(key: string, process: ProcessSpans | undefined): IndexedSpan | undefined {
+    return key === '' ? undefined : this.#spans.get(key)?.find((span) => span.process === process)
+  }
+
+  #carried(effect: Effect): { span: IndexedSpan; isSure: boolean } | undefined {
+    const { span } = effect
     if (span === undefined) return undefined
     const own = this.#spans.get(`${span.trace}:${span.span}`)
-    if (own !== undefined) return own
+    if (own !== undefined) return this.#carrier(own, effect)
     let key = `${span.trace}:${span.parent}`
     for (let hop = 0; hop < MAX_HOPS; hop += 1) {
       const found = this.#spans.get(key)
-      if (found !== undefined) return found
+      if (found !== undefined) return this.#carrier(found, effect)
       const above = this.#own.get(key)
       if (above === undefined) return undefined
       key = above
@@ -161,37 +241,74 @@ export class SpanIndex {
     return undefined
   }
 
-  #byQueueId({ queueIds }: Effect): IndexedSpan | undefined {
-    const named = queueIds.map((id) => this.#named.get(id)).filter((span) => span !== undefined)
-    const [only] = named
-    return named.every((span) => span === only) ? (only ?? undefined) : undefined
+  /**
+   * Which of those with the id it carries. Anybody can write an id down: it is sure where it comes from the process of
+   * the span or one below it, or, with no process known, from nobody who is known to be somebody else.
+   */
+  #carrier(
+    spans: readonly IndexedSpan[],
+    { pid, agent, beganMs }: Effect,
+  ): { span: IndexedSpan; isSure: boolean } | undefined {
+    const [first] = spans
+    if (first === undefined) return undefined
+    if (pid !== undefined) {
+      for (const process of this.#lineage(pid, beganMs)) {
+        const span = spans.find((one) => one.process === process)
+        if (span !== undefined) return { span, isSure: true }
+      }
+      return { span: first, isSure: false }
+    }
+    const [same, ...more] = agent === undefined ? [] : spans.filter((one) => one.agent === agent)
+    if (same !== undefined) return { span: same, isSure: more.length === 0 }
+    const isOther = agent !== undefined && first.agent !== undefined
+    return { span: first, isSure: spans.length === 1 && !isOther }
+  }
+
+  /** The span that named the action, of those of who submitted it. */
+  #byQueueId({ queueIds, pid, beganMs }: Effect): IndexedSpan | undefined {
+    const found = new Set<IndexedSpan>()
+    for (const id of queueIds) {
+      const named = this.#named.get(id)
+      if (named === null) return undefined
+      const by = pid === undefined ? this.#submitters.get(id) : { pid, atMs: beganMs }
+      const processes = by === undefined ? undefined : new Set(this.#lineage(by.pid, by.atMs))
+      for (const span of named ?? []) {
+        const isOwn = span.process !== undefined && processes?.has(span.process) === true
+        if (processes === undefined || isOwn) found.add(span)
+      }
+    }
+    const [only] = found
+    return found.size === 1 ? only : undefined
   }
 
   /** Of one process. @returns undefined when none of its spans can have caused it. */
-  #inProcess(process: ProcessSpans, effect: Effect, isOwn: boolean): Attribution | undefined {
+  #inProcess(process: ProcessSpans, effect: Effect, isOwn: boolean): Caused | undefined {
     const { beganMs: at, targets, span } = effect
     const around = process.at(at)
     const isComplete = process.isComplete(at)
     // What Vestry does on behalf of an agent goes to hosts that the agent itself does not talk to.
     const isAnnounced = isOwn && span === undefined && targets.length > 0
     if (isAnnounced) {
-      const hinted = this.#hinted(process, targets, at, around)
+      const hinted = this.#hinted(process, targets, at, around.spans)
       if (hinted !== undefined) {
         const sure = hinted.spans.length === 1 && isComplete
         return answer(
           sure ? 'hint' : 'heuristic',
           hinted.best,
-          sure ? hinted.spans : [...hinted.spans, ...around],
+          sure ? [] : [...hinted.spans, ...around.spans],
         )
       }
     }
-    if (around.length === 0) return undefined
-    const running = around.filter(({ startMs, endMs }) => startMs <= at && at <= endMs)
-    const best = this.#innermost(running.length > 0 ? running : around)
+    if (around.spans.length === 0) return undefined
+    const running = runningAt(around.spans, at)
+    const best = this.#innermost(running.length > 0 ? running : around.spans)
     // Where a process that does several things at once says what it does, what it did not say may be anybody's.
-    const isDoubtful = !isComplete || (isAnnounced && process.announces && process.hasRunSideBySide)
-    const isSole = !isDoubtful && this.#isSole(running, around)
-    return answer(isSole ? 'sole' : 'heuristic', best, around)
+    const isDoubtful =
+      !isComplete ||
+      process.hasUnknown ||
+      (isAnnounced && process.announces && process.hasRunSideBySide)
+    const isSole = !isDoubtful && this.#isSole(running, around, at)
+    return answer(isSole ? 'sole' : 'heuristic', best, around.spans)
   }
 
   /**
@@ -215,18 +332,28 @@ export class SpanIndex {
    * Whether only the innermost of the running spans can have caused it. Spans that have just ended count only where
    * spans ran side by side: one after the other, the earlier one was over before the later one began.
    */
-  #isSole(running: readonly IndexedSpan[], around: readonly IndexedSpan[]): boolean {
-    if (running.length === 0) return around.length === 1
-    if (around.length > MAX_COMPARED) return false
-    for (const [index, one] of around.entries()) {
-      for (const other of around.slice(index + 1)) {
-        if (this.#isWithin(one, other) || this.#isWithin(other, one)) continue
-        const bothRun = running.includes(one) && running.includes(other)
-        if (bothRun || (one.startMs < other.endMs && other.startMs < one.endMs)) return false
-      }
-    }
+  #isSole(running: readonly IndexedSpan[], { spans: around, isAll }: Around, at: number): boolean {
+    if (!isAll) return false
+    // What begins only later is shown for want of a better one: it cannot be promised.
+    if (running.length === 0) return around.length === 1 && hasBegun(around[0], at)
     const innermost = this.#innermost(running)
-    return !running.some((span) => span !== innermost && span.forked)
+    if (innermost === undefined) return false
+    const line = this.#line(innermost)
+    if (running.some((span) => !line.has(span) || (span !== innermost && span.forked))) return false
+    if (running.length === around.length) return true
+    if (around.length > MAX_COMPARED) return false
+    const lines = around.map((span) => this.#line(span))
+    return around.every((one, index) =>
+      around
+        .slice(index + 1)
+        .every(
+          (other, after) =>
+            lines[index]?.has(other) === true ||
+            lines[index + 1 + after]?.has(one) === true ||
+            one.startMs >= endOf(other) ||
+            other.startMs >= endOf(one),
+        ),
+    )
   }
 
   /** The latest-started of those that contain none of the others. */
@@ -242,12 +369,13 @@ export class SpanIndex {
   }
 
   /** Nobody knows which process it was, so it is a guess even where there is only one candidate. */
-  #byTime({ beganMs }: Effect): Attribution {
+  #byTime({ beganMs }: Effect): Caused {
     const around: IndexedSpan[] = []
-    for (const generations of this.#processes.values())
-      for (const process of generations) around.push(...process.at(beganMs))
-    if (around.length === 0) return { method: 'none', candidates: [] }
-    const running = around.filter(({ startMs, endMs }) => startMs <= beganMs && beganMs <= endMs)
+    for (const generations of this.#processes.values()) {
+      for (const process of generations) around.push(...process.at(beganMs).spans)
+      if (around.length >= MAX_AROUND) break
+    }
+    const running = runningAt(around, beganMs)
     return answer('window', this.#innermost(running.length > 0 ? running : around), around)
   }
 
@@ -282,19 +410,22 @@ export class SpanIndex {
     return all.findLast(({ firstMs }) => firstMs <= atMs + EARLY_MS) ?? all[0]
   }
 
-  #processOf({ caller, atMs }: CoatEvent): ProcessSpans | undefined {
+  #processOf({ caller, atMs, storedMs }: CoatEvent): ProcessSpans | undefined {
     const { pid, startTime } = caller
     if (pid === undefined || pid <= 0) return undefined
+    // What a process says of its own times does not reach beyond the time in which the kernel knew it by this number.
+    const sureMs = Math.min(atMs, storedMs)
     let generations = this.#processes.get(pid)
     const known = generations?.find((process) => process.startTime === startTime)
     if (known !== undefined) {
-      known.lastMs = Math.max(known.lastMs, atMs)
+      known.lastMs = Math.max(known.lastMs, sureMs)
       return known
     }
-    const process = new ProcessSpans(pid, startTime, atMs)
     if (generations === undefined) generations = []
+    const firstMs = generations.reduce((max, { lastMs }) => Math.max(max, lastMs), sureMs)
+    const process = new ProcessSpans(pid, startTime, firstMs)
     // The pid belongs to somebody else by now.
-    for (const earlier of generations) earlier.exited(atMs)
+    for (const earlier of generations) earlier.exited(firstMs)
     generations.push(process)
     if (generations.length > MAX_GENERATIONS) generations.shift()
     bounded(this.#processes, pid, generations, MAX_PROCESSES)
@@ -304,29 +435,31 @@ export class SpanIndex {
   /** A gap in the numbers of a producer makes a time of which not everything is known. */
   #watchProducer({ producer, atMs, caller }: CoatEvent, process: ProcessSpans | undefined): void {
     if (producer === undefined || process === undefined) return
-    const id = `${producer.id}:${caller.pid}:${caller.startTime}`
+    const id = `${producer.id}:${processKey(caller)}`
     const before = this.#producers.get(id)
+    // What began before is not known, and may still run.
+    if (before === undefined && producer.seq > 1) process.hasUnknown = true
     if (before !== undefined && producer.seq > before.seq + 1)
       process.lost(Math.min(before.atMs, atMs), Math.max(before.atMs, atMs))
     if (before !== undefined && producer.seq <= before.seq) return
     bounded(this.#producers, id, { seq: producer.seq, atMs }, MAX_PRODUCERS)
   }
 
-  /** The span an event belongs to, made with its first event. */
+  /** The span an event belongs to, of its own process, made with its first event. */
   #spanOf(event: CoatEvent, process: ProcessSpans | undefined): IndexedSpan | undefined {
-    const { key, part, atMs, facts } = event
+    const { key, part, atMs, facts, caller } = event
     if (key === '') return undefined
-    const known = this.#spans.get(key)
+    const known = this.#ownSpan(key, process)
     if (known !== undefined) return known
     // What happened within a span may have an id of its own, below that of the span.
-    if (part === 'point') return this.#spans.get(event.parentKey)
+    if (part === 'point') return this.#ownSpan(event.parentKey, process)
     const span: IndexedSpan = {
       traceId: event.traceId,
       spanId: event.spanId,
       key,
       parentKey: event.parentKey,
       parent: undefined,
-      op: event.op,
+      agent: caller.kind === 'claimed' ? caller.agent : undefined,
       // Its beginning was lost, or stands before what was read.
       startMs: part === 'end' ? atMs - (facts.durationMs ?? 0) : atMs,
       endMs: Number.POSITIVE_INFINITY,
@@ -336,7 +469,10 @@ export class SpanIndex {
       targets: new Map(),
       process,
     }
-    this.#spans.set(key, span)
+    const same = this.#spans.get(key)
+    if (same === undefined) this.#spans.set(key, [span])
+    else same.push(span)
+    this.#size += 1
     process?.started(span, this.#openAbove(span))
     const parent = this.#above(span)
     if (parent !== undefined) {
@@ -352,7 +488,7 @@ export class SpanIndex {
     let count = 0
     let above = this.#above(span)
     for (let depth = 0; above !== undefined && depth < MAX_DEPTH; depth += 1) {
-      if (above.process === span.process && above.endMs === Number.POSITIVE_INFINITY) count += 1
+      if (above.endMs === Number.POSITIVE_INFINITY) count += 1
       above = this.#above(above)
     }
     return count
@@ -387,9 +523,10 @@ export class SpanIndex {
   }
 
   #name(queueId: string, span: IndexedSpan): void {
-    const before = this.#named.get(queueId)
-    const isOther = before === null || (before !== undefined && before !== span)
-    bounded(this.#named, queueId, isOther ? null : span, MAX_NAMED)
+    const named = this.#named.get(queueId)
+    if (named === null) return
+    const all = (named ?? new Set()).add(span)
+    bounded(this.#named, queueId, all.size > MAX_NAMERS ? null : all, MAX_NAMED)
   }
 
   /** Facts about processes that records of any kind bring along. */
@@ -409,15 +546,30 @@ export class SpanIndex {
   }
 
   #trim(): void {
-    for (const [key, span] of this.#spans) {
-      if (this.#spans.size <= this.#maxSpans) return
+    if (this.#size <= this.#maxSpans) return
+    for (const [key, spans] of this.#spans) {
       this.#spans.delete(key)
-      span.parent = undefined // or a chain without end would be kept by its last member
-      if (span.process === undefined) span.gone = true
-      else span.process.forget(span)
+      for (const span of spans) {
+        this.#size -= 1
+        span.parent = undefined // or a chain without end would be kept by its last member
+        if (span.process === undefined) span.gone = true
+        else span.process.forget(span)
+      }
+      if (this.#size <= this.#maxSpans) return
     }
   }
 }
+
+function runningAt(spans: readonly IndexedSpan[], atMs: number): IndexedSpan[] {
+  return spans.filter((span) => hasBegun(span, atMs) && atMs <= endOf(span))
+}
+
+/** Times are cut to milliseconds, which may put an effect before its cause by one. */
+function hasBegun(span: IndexedSpan | undefined, atMs: number): boolean {
+  return span !== undefined && span.startMs <= atMs + 1
+}
+
+const NOBODY: Caused = { attribution: { method: 'none', candidates: [] }, span: undefined }
 
 /** Whether a record says anything of processes. */
 export function tellsOfProcess(record: AuditRecord): boolean {
@@ -438,19 +590,22 @@ function parentsIn({ ancestors, ppid }: Readonly<Record<string, unknown>>): numb
 function answer(
   method: Method,
   best: IndexedSpan | undefined,
-  candidates: readonly IndexedSpan[],
-): Attribution {
-  if (best === undefined) return { method: 'none', candidates: [] }
+  others: readonly IndexedSpan[],
+): Caused {
+  if (best === undefined) return NOBODY
   const told = new Set([best])
-  for (const candidate of candidates) {
+  for (const candidate of others) {
     if (told.size === MAX_TOLD) break
     told.add(candidate)
   }
   return {
-    method,
-    span_id: best.spanId,
-    trace_id: best.traceId,
-    candidates: [...told].map(({ spanId, traceId }) => ({ span_id: spanId, trace_id: traceId })),
+    attribution: {
+      method,
+      span_id: best.spanId,
+      trace_id: best.traceId,
+      candidates: [...told].map(({ spanId, traceId }) => ({ span_id: spanId, trace_id: traceId })),
+    },
+    span: best,
   }
 }
 

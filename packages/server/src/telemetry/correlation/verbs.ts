@@ -15,7 +15,7 @@ import type { AuditRecord } from '../../audit/record.ts'
 import { hmacTag } from '../../seal/hash.ts'
 import { podOf } from '../pod.ts'
 import { agentTrace, hasAgentEvents, type Surroundings } from './agent-trace.ts'
-import { type Correlation, correlateFacts, type SpanView, type TraceGroup } from './correlate.ts'
+import { type Correlation, correlateInSteps, type SpanView, type TraceGroup } from './correlate.ts'
 import { followTrace, unknownId } from './following.ts'
 import { inParts } from './long-reply.ts'
 import { readPart, timeAround } from './reading.ts'
@@ -68,8 +68,8 @@ export function correlationVerbs(podName: string): readonly AdminVerb[] {
           ...(since !== undefined && { sinceMs: since }),
           ...(until !== undefined && { untilMs: until }),
         }
-        const { facts, truncated, isWhole } = await readPart(deps, { filter, limit, signal })
-        const found = correlateFacts(facts, { isWhole })
+        const { facts, truncated, ...part } = await readPart(deps, { filter, limit, signal })
+        const found = await correlateInSteps(facts, { ...part, signal })
         return inParts({ ...chosen(found, params), truncated }, emit)
       },
     }),
@@ -102,7 +102,7 @@ async function toldTrace(
       truncated && tree.txns.includes(id) ? await totalsUnder(deps, id, signal) : tree.totals
     return { ...tree, totals, truncated }
   }
-  const tree = agentTrace(records, await surroundings(deps, records, signal))
+  const tree = await agentTrace(records, await surroundings(deps, records, signal), signal)
   return { ...tree, truncated }
 }
 

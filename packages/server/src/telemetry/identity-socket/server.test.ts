@@ -291,3 +291,20 @@ test('at the end, what was asked is answered', async () => {
   await closed
   if (!peer.socket.destroyed) await once(peer.socket, 'close')
 })
+
+test('one process does not take all the places', async () => {
+  let peer = PEER
+  const { open } = await serve({ connections: 64, readPeer: () => peer })
+  const mine = await Promise.all(Array.from({ length: 20 }, () => open()))
+  const answers = await Promise.all(
+    mine.map((one) => one.ask({ type: 'whoami' }).catch(() => undefined)),
+  )
+  expect(answers.filter((answer) => answer !== undefined)).toHaveLength(16)
+  peer = { ...PEER, pid: 8 }
+  expect(await (await open()).ask({ type: 'whoami' })).toMatchObject({ ok: true })
+  peer = PEER
+  mine[0]?.socket.destroy()
+  await expect
+    .poll(async () => (await open()).ask({ type: 'whoami' }).catch(() => undefined))
+    .toMatchObject({ ok: true })
+})

@@ -31,6 +31,8 @@ const MAX_LINE_BYTES = 65_536
 /** A peer that says nothing, or does not read what it is told. */
 const IDLE_MS = 300_000
 const CLOSE_POLL_MS = 10
+/** What one process may have at the same time, however few there are. */
+const LEAST_PLACES = 16
 const ANONYMOUS: Resolution = { kind: 'anonymous', stale: false }
 
 export class IdentityServer {
@@ -38,6 +40,8 @@ export class IdentityServer {
   /** One for each place it listens at. */
   readonly #servers: Server[] = []
   readonly #sockets = new Set<Socket>()
+  /** By process, of those that are known. */
+  readonly #perProcess = new Map<number, number>()
   /** Requests that are being answered. */
   #busy = 0
   #closing = false
@@ -79,15 +83,32 @@ export class IdentityServer {
       socket.destroy()
       return
     }
+    // Before a byte of it is read: who it is must not depend on what it says.
+    const peer = (this.#deps.readPeer ?? readProcessPeer)(socket)
+    if (!isUnknown(peer) && !this.#admit(peer.pid, socket)) {
+      socket.destroy()
+      return
+    }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
     socket.setTimeout(IDLE_MS, () => socket.destroy())
-    // Before a byte of it is read: who it is must not depend on what it says.
-    const peer = (this.#deps.readPeer ?? readProcessPeer)(socket)
     this.#serve(socket, peer).catch((error: unknown) => {
       socket.destroy()
       if (!isHangUp(error)) this.#deps.onInternalError(error)
     })
+  }
+
+  /** One process must not be able to take all the places. */
+  #admit(pid: number, socket: Socket): boolean {
+    const own = this.#perProcess.get(pid) ?? 0
+    if (own >= Math.max(LEAST_PLACES, this.#deps.connections / 4)) return false
+    this.#perProcess.set(pid, own + 1)
+    socket.once('close', () => {
+      const left = (this.#perProcess.get(pid) ?? 1) - 1
+      if (left > 0) this.#perProcess.set(pid, left)
+      else this.#perProcess.delete(pid)
+    })
+    return true
   }
 
   async #serve(socket: Socket, peer: ProcessPeer | UnknownPeer): Promise<void> {

@@ -73,6 +73,12 @@ export function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
+/** What codes and names of classes look like: a sentence is a message, whoever calls it a code. */
+export function typeIn(value: unknown): string | undefined {
+  const word = text(value)
+  return word !== undefined && /^[\w.:/$-]{1,128}$/.test(word) ? word : undefined
+}
+
 export function number(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }

@@ -11,6 +11,9 @@ function sent(made: readonly Made[], given: ExportRules) {
     attributor: { observe: () => {}, attribute: () => ({ method: 'none' }) },
     now: Date.now,
     isAlive: () => true,
+    onBroken: (_seq, error) => {
+      throw error
+    },
   })
   const logs = made.flatMap((one, at) => assembler.take(stored(at + 1, one)) ?? [])
   const records = [...logs, ...assembler.ripe(true)].map(({ message }) => message)
@@ -57,6 +60,21 @@ describe('telemetry §16.42: the host hides', () => {
     const outputs = sent(tool, hiding('OPENINFERENCE_HIDE_OUTPUTS')).text
     expect(outputs).not.toContain('gen_ai.tool.call.result')
     expect(outputs).not.toContain('no such ledger')
+  })
+
+  test('what was found, which is told where content is', () => {
+    const [begin, end] = SAMPLES['agent.memory.read']!
+    const result = [{ pageContent: 'of the handbook', metadata: { page: 7 } }, 'of the appendix']
+    const found = [begin!, { ...end!, payload: { ...end!.payload, preview: { result } } }]
+    const { text } = sent(found, rules({ content: 'redacted' }))
+    for (const told of [
+      '"retrieval.documents.0.document.content","value":{"stringValue":"of the handbook"}',
+      '"retrieval.documents.0.document.metadata","value":{"stringValue":"{\\"page\\":7}"}',
+      '"retrieval.documents.1.document.content","value":{"stringValue":"of the appendix"}',
+    ])
+      expect(text).toContain(told)
+    for (const given of [rules(), hiding('OPENINFERENCE_HIDE_OUTPUTS')])
+      expect(sent(found, given).text).not.toMatch(/of the|document\.(?:content|metadata)/)
   })
 
   test('only when a variable says so', () => {

@@ -2,7 +2,7 @@
  * Which captured values may leave the host: only where the operator asked for content and the producer captured
  * it in readable form; whoever set OPENINFERENCE_HIDE_… on the host takes more away.
  */
-import type { CoatEvent, Payload } from './coat-event.ts'
+import { type CoatEvent, members, type Payload } from './coat-event.ts'
 
 export type ContentSetting = false | 'redacted' | 'raw'
 
@@ -55,20 +55,22 @@ export interface Told {
   has(name: string): boolean
 }
 
-/** @param event Absent: there is nothing to tell. */
+/** The host has not looked through what was captured raw: it does so here, at values and names, before they leave. */
+export function screened(event: CoatEvent, { content, redact }: ContentRules): CoatEvent {
+  if (event.mode !== 'raw' || content === 'raw') return event
+  return { ...event, payload: members(redact(event.payload)) ?? {} }
+}
+
+/** @param event As {@link screened}. Absent: there is nothing to tell. */
 export function toldOf(event: CoatEvent | undefined, rules: ContentRules): Told {
-  const { content, hidden, redact } = rules
+  const { content, hidden } = rules
   const readable = event?.mode === 'redacted' || event?.mode === 'raw'
   const open = content !== false && readable
-  const careful = open && event.mode === 'raw' && content !== 'raw'
   const payload: Payload = event?.payload ?? {}
   return {
     open,
     hidden,
     has: (name) => payload[name] !== undefined,
-    value: (name) => {
-      if (!open || payload[name] === undefined) return undefined
-      return careful ? redact(payload[name]) : payload[name]
-    },
+    value: (name) => (open ? payload[name] : undefined),
   }
 }

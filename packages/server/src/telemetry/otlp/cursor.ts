@@ -41,7 +41,7 @@ export async function readCursor(path: string): Promise<Cursor | undefined> {
 }
 
 export async function writeCursor(path: string, cursor: Cursor): Promise<void> {
-  const draft = `${path}.${process.pid}`
+  const draft = `${path}.new`
   const file = await open(draft, 'w', 0o600)
   try {
     await file.writeFile(`${JSON.stringify(cursor)}\n`)

@@ -3,6 +3,8 @@ import { deliver, type HttpReply, type HttpRequest, type Target } from './delive
 
 const TARGET: Target = {
   url: 'http://receiver.test/v1/logs',
+  shown: 'http://receiver.test/v1/logs',
+  headers: {},
   protocol: 'http/json',
   timeoutMs: 10_000,
 }
@@ -11,11 +13,16 @@ const REQUEST = Buffer.from('{}')
 /** A receiver with answers in a row, the last one for ever, and a clock that only waiting moves. */
 function receiver(...answers: (Partial<HttpReply> | Error)[]) {
   let nowMs = 0
+  let jumpedMs = 0
   const requests: HttpRequest[] = []
   const waits: number[] = []
   return {
     requests,
     waits,
+    /** Somebody sets the clock. */
+    jump: (ms: number) => {
+      jumpedMs += ms
+    },
     deps: {
       post: async (request: HttpRequest): Promise<HttpReply> => {
         const answer = answers[Math.min(requests.length, answers.length - 1)] as Partial<HttpReply>
@@ -23,7 +30,8 @@ function receiver(...answers: (Partial<HttpReply> | Error)[]) {
         if (answer instanceof Error) throw answer
         return { status: 200, retryAfter: undefined, body: Buffer.from('{}'), ...answer }
       },
-      now: () => nowMs,
+      now: () => nowMs + jumpedMs,
+      monotonicMs: () => nowMs,
       random: () => 0.5,
       sleep: async (ms: number) => {
         waits.push(ms)
@@ -87,6 +95,25 @@ describe('telemetry §16.43: a request', () => {
     expect(await go(there)).toEqual({ kind: 'partial', rejected: 2, message: 'too old' })
     expect(there.requests.length).toBe(1)
   })
+
+  test.each([-3_600_000, 3_600_000])(
+    'has its time, also when the clock is set by %d ms',
+    async (ms) => {
+      const there = receiver({ status: 503 }, {})
+      const post = async (request: HttpRequest) => {
+        there.jump(ms)
+        return there.deps.post(request)
+      }
+      const outcome = await deliver(
+        TARGET,
+        REQUEST,
+        { ...there.deps, post },
+        new AbortController().signal,
+      )
+      expect(outcome).toEqual({ kind: 'taken' })
+      expect(there.requests.map(({ timeoutMs }) => timeoutMs)).toEqual([10_000, 9_000])
+    },
+  )
 
   test('that is ended by a stop is not repeated', async () => {
     const there = receiver({ status: 503 })

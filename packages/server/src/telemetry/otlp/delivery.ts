@@ -11,6 +11,10 @@ import { backoffMs, isRetryable, MAX_ATTEMPTS, retryAfterMs } from './retry.ts'
 /** Where one signal goes. */
 export interface Target {
   readonly url: string
+  /** The same for people: what follows the path may be a key. */
+  readonly shown: string
+  /** As written: a value of `vault:PATH` stands for a credential. */
+  readonly headers: Readonly<Record<string, string>>
   readonly protocol: Protocol
   readonly timeoutMs: number
 }
@@ -18,6 +22,7 @@ export interface Target {
 export interface HttpRequest {
   readonly url: string
   readonly contentType: string
+  readonly headers: Target['headers']
   readonly body: Uint8Array
   /** For this attempt. */
   readonly timeoutMs: number
@@ -44,7 +49,10 @@ export type Outcome =
 
 export interface DeliveryDeps {
   readonly post: Post
+  /** Epoch ms, for dates in answers. */
   readonly now: () => number
+  /** For deadlines: does not jump. */
+  readonly monotonicMs: () => number
   readonly random: () => number
   /** Ends early, without an error, when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
@@ -61,13 +69,14 @@ export async function deliver(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const json = target.protocol === 'http/json'
-  const endsMs = deps.now() + target.timeoutMs
+  const endsMs = deps.monotonicMs() + target.timeoutMs
   let failure = 'there was no time for it'
   for (let attempt = 1; ; attempt += 1) {
-    const leftMs = endsMs - deps.now()
+    const leftMs = endsMs - deps.monotonicMs()
     if (leftMs <= 0 || signal.aborted) return failed(failure, undefined)
     const reply = await attemptOnce({
       url: target.url,
+      headers: target.headers,
       contentType: json ? 'application/json' : 'application/x-protobuf',
       body,
       timeoutMs: leftMs,
@@ -77,7 +86,7 @@ export async function deliver(
     failure = reply.reason
     const waitMs = reply.retryAfterMs ?? backoffMs(attempt, deps.random())
     // What is asked to wait longer than the deadline is the next series' matter.
-    if (attempt >= MAX_ATTEMPTS || deps.now() + waitMs >= endsMs)
+    if (attempt >= MAX_ATTEMPTS || deps.monotonicMs() + waitMs >= endsMs)
       return failed(failure, reply.retryAfterMs)
     await deps.sleep(waitMs, signal)
   }

@@ -1,5 +1,5 @@
 /** An error at the end of a span, as `exception.*`. Its message is content: it may quote what the call was about. */
-import { type CoatEvent, members, text } from './coat-event.ts'
+import { type CoatEvent, members, text, typeIn } from './coat-event.ts'
 import { type ContentRules, toldOf } from './content.ts'
 import { HIDDEN, OTEL } from './semconv.ts'
 import type { Value } from './value.ts'
@@ -12,7 +12,7 @@ export function exceptionOf(event: CoatEvent, rules: ContentRules): (readonly [s
   const message = text(members(told.value('error'))?.['message'])
   const shown = told.hidden.outputs ? HIDDEN : (message ?? HIDDEN)
   return [
-    [OTEL.exceptionType, text(error['type']) ?? 'Error'],
+    [OTEL.exceptionType, typeIn(error['type']) ?? 'Error'],
     ...(error['message'] === undefined ? [] : [[OTEL.exceptionMessage, shown] as const]),
     // It left the function; a tool that reports a failure has returned.
     [OTEL.exceptionEscaped, event.payload['is_error'] !== true],

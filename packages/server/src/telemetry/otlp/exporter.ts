@@ -27,6 +27,8 @@ const UNSYNCED_MS = 50
 const LINGER_MS = 500
 /** The event loop is everybody's. */
 const BREATHE_EVERY = 32
+/** Between two lines about the same that goes on. */
+const SAY_EVERY_MS = 60_000
 
 export interface ExportTargets {
   readonly logs: Target | undefined
@@ -101,11 +103,16 @@ export class OtlpExporter {
   #caughtUp: (() => void)[] = []
   /** Ends a pause early. */
   #nudge = new AbortController()
+  /** Replays that were asked for. */
+  #turn: Promise<void> = Promise.resolve()
+  /** Records up to this one were dealt with before a replay. */
+  #replayed = 0
   readonly #sent: Record<Signal, number> = { logs: 0, spans: 0 }
   #failures = 0
   #rejected = 0
   #lost = 0
   #said = ''
+  readonly #saidAtMs = new Map<string, number>()
 
   constructor(deps: ExporterDeps) {
     this.#deps = deps
@@ -152,7 +159,15 @@ export class OtlpExporter {
    * Goes back and sends everything from `seq` on once more.
    * @throws VestryError INVALID_PARAMS for a place beyond the present one; INTERNAL_ERROR when it cannot be kept.
    */
-  async replay(seq: number): Promise<void> {
+  replay(seq: number): Promise<void> {
+    // One after the other: two passes over the log would send everything twice.
+    const turn = this.#turn.then(() => this.#goBack(seq))
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #goBack(seq: number): Promise<void> {
+    if (this.#stopped) throw new VestryError('SHUTTING_DOWN', 'the export has been stopped')
     if (seq > this.#cursor.read + 1) {
       throw new VestryError(
         'INVALID_PARAMS',
@@ -161,11 +176,18 @@ export class OtlpExporter {
       )
     }
     await this.#endPass()
-    this.#cursor = cursorAt(this.#deps.log.chain, Math.max(0, seq - 1))
-    await writeCursor(this.#deps.path, this.#cursor)
-    this.#placed = true
-    this.#pass = new AbortController()
-    this.#running = this.#run()
+    // Of what began before, only the end is sent once more; what has not gone out at all still does, whole.
+    const { chain } = this.#deps.log
+    const open = this.#cursor.open.filter((first) => first < seq)
+    this.#replayed = Math.max(this.#replayed, this.#cursor.read)
+    this.#cursor = { ...cursorAt(chain, Math.max(0, seq - 1)), open }
+    try {
+      await writeCursor(this.#deps.path, this.#cursor)
+    } finally {
+      this.#placed = true
+      this.#pass = new AbortController()
+      this.#running = this.#stopped ? undefined : this.#run()
+    }
   }
 
   /** Sends what is there if that takes no longer than this; the rest is sent after the next start. */
@@ -181,6 +203,8 @@ export class OtlpExporter {
     }
     this.#stopped = true
     await this.#endPass()
+    await this.#turn
+    await this.#endPass()
   }
 
   async #endPass(): Promise<void> {
@@ -190,7 +214,12 @@ export class OtlpExporter {
 
   #newAssembler(incomplete: readonly string[]): SpanAssembler {
     const { rules, now, isAlive, attributor } = this.#deps
-    return new SpanAssembler({ rules, now, isAlive, attributor: attributor() }, incomplete)
+    const onBroken = (seq: number, error: unknown): void =>
+      this.#refuse('logs', [{ seq }], `record ${seq}: ${(error as Error).message}`)
+    return new SpanAssembler(
+      { rules, now, isAlive, attributor: attributor(), onBroken },
+      incomplete,
+    )
   }
 
   /** From the file; else the present end of the log, which is said. */
@@ -241,9 +270,10 @@ export class OtlpExporter {
     const [first] = open
     if (first === undefined) return
     const known = new Set(open)
-    for await (const { record } of readLog(this.#deps.log.dir, { fromSeq: first, signal })) {
+    const { dir } = this.#deps.log
+    for await (const { record, length } of readLog(dir, { fromSeq: first, signal })) {
       if (record.seq > read) return
-      this.#assembler.take(record, known)
+      this.#assembler.take(record, { known, bytes: length })
       if (record.seq % BREATHE_EVERY === 0) await breathe()
     }
   }
@@ -284,16 +314,20 @@ export class OtlpExporter {
     }
   }
 
-  #take({ record }: Stored, batch: Batch): void {
-    const missing = record.seq - batch.read - 1
-    if (missing > 0) {
-      this.#lost += missing
-      this.#deps.meter.exportLost(missing)
-      this.#say(`records ${batch.read + 1} to ${record.seq - 1} were gone before their export`)
-    }
-    const built = this.#assembler.take(record)
+  #take({ record, length }: Stored, batch: Batch): void {
+    this.#countMissing(Math.max(batch.read, this.#replayed), record.seq)
+    const built = this.#assembler.take(record, { bytes: length })
     const wanted = this.#deps.targets.logs !== undefined && record.seq > this.#cursor.logs
-    batch.add(record.seq, wanted ? built : undefined)
+    batch.add(record.seq, length, wanted ? built : undefined)
+  }
+
+  /** @param after What comes later was never exported. */
+  #countMissing(after: number, seq: number): void {
+    const missing = seq - after - 1
+    if (missing <= 0) return
+    this.#lost += missing
+    this.#deps.meter.exportLost(missing)
+    this.#say(`records ${after + 1} to ${seq - 1} were gone before their export`)
   }
 
   /** Empties the batch. Returns only when each of its records was taken, or refused for good. */
@@ -339,10 +373,14 @@ export class OtlpExporter {
   async #sendPart(
     signal: Signal,
     target: Target,
-    records: readonly Built[],
+    given: readonly Built[],
     abort: AbortSignal,
   ): Promise<void> {
-    const body = await encodeRequest(signal, target.protocol, this.#deps.resource, records)
+    const { resource } = this.#deps
+    const { body, broken } = await encodeRequest(signal, target.protocol, resource, given)
+    if (broken.length > 0) this.#refuse(signal, broken, 'they cannot be written')
+    const records = given.filter((record) => !broken.includes(record))
+    if (records.length === 0) return
     for (let series = 1; ; series += 1) {
       this.#state = 'sending'
       const outcome = await deliver(target, body, this.#deps, abort)
@@ -355,7 +393,7 @@ export class OtlpExporter {
       this.#failures += 1
       this.#deps.meter.exportFailed()
       this.#wait(
-        `${target.url} does not take ${signal}: ${outcome.reason}; nothing is lost, it is tried again`,
+        `${target.shown} does not take ${signal}: ${outcome.reason}; nothing is lost, it is tried again`,
       )
       await this.#pause(Math.max(pauseMs(series), outcome.retryAfterMs ?? 0), abort)
       abort.throwIfAborted()
@@ -378,22 +416,24 @@ export class OtlpExporter {
         await this.#sendPart(signal, target, records.slice(0, middle), abort)
         return this.#sendPart(signal, target, records.slice(middle), abort)
       }
-      this.#refuse(signal, target, records, outcome.reason)
+      this.#refuse(signal, records, `${target.shown}: ${outcome.reason}`)
       return
     }
     const rejected = outcome.kind === 'partial' ? Math.min(outcome.rejected, length) : 0
     if (outcome.kind === 'partial') {
       this.#rejected += rejected
       meter.exportRefused(rejected)
-      this.#deps.warn(
-        `${target.url} took ${length - rejected} of ${length} ${signal}${outcome.message === '' ? '' : `: ${outcome.message}`}`,
+      const why = outcome.message === '' ? '' : `: ${outcome.message}`
+      this.#sayAtTimes(
+        `${signal} partial`,
+        `${target.shown} took ${length - rejected} of ${length} ${signal}${why}`,
       )
     }
     this.#sent[signal] += length - rejected
     meter.exported(length - rejected)
   }
 
-  #refuse(signal: Signal, target: Target, records: readonly Built[], reason: string): void {
+  #refuse(signal: Signal, records: readonly { readonly seq: number }[], reason: string): void {
     const seqs = records.map(({ seq }) => seq)
     const before = this.#cursor.refused
     const first = Math.min(before?.first ?? Number.POSITIVE_INFINITY, ...seqs)
@@ -407,8 +447,9 @@ export class OtlpExporter {
       },
     }
     this.#deps.meter.exportRefused(records.length)
-    this.#deps.warn(
-      `${target.url} refused ${records.length} ${signal}: ${reason}; "vestry telemetry export --from ${first}" sends them again`,
+    this.#sayAtTimes(
+      `${signal} refused`,
+      `${records.length} ${signal} are refused, ${reason}; "vestry telemetry export --from ${first}" sends them again`,
     )
   }
 
@@ -422,6 +463,14 @@ export class OtlpExporter {
   #say(line: string): void {
     if (line === this.#said) return
     this.#said = line
+    this.#deps.warn(line)
+  }
+
+  /** A receiver that wants none of a signal says so with every request. */
+  #sayAtTimes(what: string, line: string): void {
+    const nowMs = this.#deps.monotonicMs()
+    if (nowMs < (this.#saidAtMs.get(what) ?? Number.NEGATIVE_INFINITY) + SAY_EVERY_MS) return
+    this.#saidAtMs.set(what, nowMs)
     this.#deps.warn(line)
   }
 
@@ -455,13 +504,13 @@ class Batch {
     )
   }
 
-  add(seq: number, log: Built | undefined): void {
+  /** @param bytes Of the record in the log: what it leaves in memory, too. */
+  add(seq: number, bytes: number, log: Built | undefined): void {
     this.read = seq
     if (this.records === 0) this.#dueMs = performance.now() + this.#lingerMs
     this.records += 1
-    if (log === undefined) return
-    this.logs.push(log)
-    this.#bytes += log.bytes
+    this.#bytes += Math.max(bytes, log?.bytes ?? 0)
+    if (log !== undefined) this.logs.push(log)
   }
 
   clear(): void {

@@ -1,4 +1,5 @@
 /** The families of kinds: which of them are spans, of what kind they are in either vocabulary, and their names. */
+import { CORE_KINDS } from '@vestry/coat/aot'
 import { type CoatEvent, members, type Payload, text } from './coat-event.ts'
 
 /** `Span.kind` of OTLP. */
@@ -113,21 +114,27 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
   },
 }
 
-/** Kinds whose start and end differ by name, by family; all others tell by `phase`. */
+/** Kinds whose start and end differ by name; all others tell by `phase`. */
 const ENDS = new Set(['end', 'response', 'result'])
+const PHASED = /^agent\.(?:memory|human)\./
+
+/** A table, not a rule: whoever makes up a kind must not end up in a family by the way it is spelt. */
+const FAMILY_OF: ReadonlyMap<string, FamilyName> = new Map(
+  CORE_KINDS.map((kind) => {
+    const [, first = '', second = ''] = kind.split('.')
+    const name = first === 'memory' ? `memory.${second}` : first
+    return [kind, name as FamilyName] // the sixteen kinds are of these families
+  }),
+)
 
 /** @returns undefined for extensions and kinds that nobody registered. */
 export function familyOf(kind: string): FamilyName | undefined {
-  const [root, first = '', second = ''] = kind.split('.')
-  if (root !== 'agent') return undefined
-  if (first === 'memory')
-    return `memory.${second}` in FAMILIES ? (`memory.${second}` as FamilyName) : undefined
-  return first in FAMILIES && !first.includes('.') ? (first as FamilyName) : undefined
+  return FAMILY_OF.get(kind)
 }
 
 export function isEnd({ kind, payload }: CoatEvent): boolean {
   const last = kind.slice(kind.lastIndexOf('.') + 1)
-  return ENDS.has(last) || payload['phase'] === 'end'
+  return ENDS.has(last) || (PHASED.test(kind) && payload['phase'] === 'end')
 }
 
 function modelOperation(facts: Payload): string {

@@ -4,13 +4,13 @@
  */
 import { VestryError } from '@vestry/contract/errors'
 import type { AddressRules } from '../../egress/addresses.ts'
-import { type EgressDeps, send } from '../../egress/send.ts'
+import type { EgressDeps } from '../../egress/send.ts'
+import { type EgressStream, openStream } from '../../egress/stream.ts'
 import type { CredentialStore } from '../../vault/credential-store.ts'
-import type { HttpReply, Post } from './delivery.ts'
-import type { ExportPlan } from './targets.ts'
+import type { Post } from './delivery.ts'
+import { isHeaderText, VAULT } from './targets.ts'
 
 export interface PostDeps {
-  readonly plan: ExportPlan
   /** Without anything that records what is looked up: the export would export itself. */
   readonly egress: EgressDeps
   readonly credentials: Pick<CredentialStore, 'open'>
@@ -18,33 +18,52 @@ export interface PostDeps {
 
 /** Answers are a few numbers. */
 const MAX_REPLY_BYTES = 65_536
-const VAULT = 'vault:'
+/** For the rest of an answer whose head is there: whether the request was taken is known by then. */
+const REST_MS = 2_000
 /** Shorter ones occur by chance. */
 const MIN_SECRET = 8
 
-export function httpPost({ plan, egress, credentials }: PostDeps): Post {
+export function httpPost({ egress, credentials }: PostDeps): Post {
   const deps: EgressDeps = { ...egress, rules: reachingPrivate(egress.rules) }
-  return async ({ url, contentType, body, timeoutMs, signal }) => {
-    const target = plan.logs?.url === url ? plan.logs : plan.spans
+  return async ({ url, contentType, headers: given, body, timeoutMs, signal }) => {
     // Opened for each request, so that a new version is used at once and none is kept.
-    const { headers, secrets } = await filledIn(target?.headers ?? {}, credentials)
-    const reply = await send(
+    const { headers, secrets } = await filledIn(given, credentials)
+    const totalMs = Math.max(1, Math.ceil(timeoutMs))
+    using reply = await openStream(
       {
         url,
-        method: 'POST',
         headers: [['content-type', contentType], ...headers],
         body,
-        followRedirects: false,
         poolKey: { path: 'telemetry:otlp', version: 0 },
         authorize: () => ({ exactHost: true, allowHttp: true, followRedirects: false }),
-        timeoutMs: Math.max(1, Math.ceil(timeoutMs)),
-        maxResponseBytes: MAX_REPLY_BYTES,
+        firstByteMs: totalMs,
+        idleMs: REST_MS,
+        totalMs,
+        maxBytes: MAX_REPLY_BYTES,
         signal,
       },
       deps,
     )
-    return replyOf(reply.status, reply.headers['retry-after'], reply.body, secrets)
+    const said = withoutSecrets(await bodyOf(reply), secrets)
+    return { status: reply.status, retryAfter: reply.headers['retry-after'], body: said }
   }
+}
+
+/**
+ * As far as it comes, and in its time. A receiver that has said that it took the request must not get it again because
+ * it cannot end its sentence.
+ */
+async function bodyOf(reply: EgressStream): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  const late = setTimeout(() => reply.close(), REST_MS)
+  try {
+    for await (const chunk of reply.body) chunks.push(chunk)
+  } catch {
+    // Too long, not readable, or broken off.
+  } finally {
+    clearTimeout(late)
+  }
+  return Buffer.concat(chunks)
 }
 
 /** Blocks that hold every address: what is refused beyond them stays refused. */
@@ -64,7 +83,7 @@ async function filledIn(
     const text = value.startsWith(VAULT)
       ? await secretText(credentials, value.slice(VAULT.length))
       : value
-    if (!/^[\t\x20-\x7e]*$/.test(text)) {
+    if (!isHeaderText(text)) {
       throw new VestryError('CONFIG_INVALID', `the value of header "${name}" cannot be sent`, {
         hint: 'It must be one line of ASCII text',
       })
@@ -85,16 +104,10 @@ async function secretText(credentials: PostDeps['credentials'], path: string): P
 }
 
 /** A receiver that repeats what it was sent must not get it into our log. */
-function replyOf(
-  status: number,
-  retryAfter: string | undefined,
-  body: Uint8Array,
-  secrets: readonly string[],
-): HttpReply {
-  const clean = Buffer.from(body)
+function withoutSecrets(body: Buffer, secrets: readonly string[]): Buffer {
   for (const secret of secrets) {
-    for (let at = clean.indexOf(secret); at !== -1; at = clean.indexOf(secret, at + 1))
-      clean.fill('*', at, at + Buffer.byteLength(secret))
+    for (let at = body.indexOf(secret); at !== -1; at = body.indexOf(secret, at + 1))
+      body.fill('*', at, at + Buffer.byteLength(secret))
   }
-  return { status, retryAfter, body: clean }
+  return body
 }

@@ -1,6 +1,6 @@
 /** What each family of kinds says in either vocabulary. */
 import type { Attributes } from './attributes.ts'
-import { inputMessages, outputMessages, rolesOnly } from './chat-messages.ts'
+import { inputMessages, MAX_MESSAGES, outputMessages, rolesOnly } from './chat-messages.ts'
 import {
   type CoatEvent,
   count,
@@ -10,6 +10,7 @@ import {
   type Payload,
   text,
   texts,
+  typeIn,
 } from './coat-event.ts'
 import type { Told } from './content.ts'
 import { FAMILIES, type FamilyName } from './family.ts'
@@ -80,6 +81,7 @@ const DESCRIBE: Readonly<Record<FamilyName, Describe>> = {
       if (typeof id === 'string' || typeof id === 'number') into.set(at + OI.documentId, String(id))
       into.set(at + OI.documentScore, measure(scores[index]))
     }
+    documentsOf(into, view.toldEnd)
   },
   'memory.write': (into, view) => {
     callIo(into, view)
@@ -110,6 +112,22 @@ const DESCRIBE: Readonly<Record<FamilyName, Describe>> = {
   },
 }
 
+/** What was found, as libraries return it: texts, or objects that hold one. */
+function documentsOf(into: Attributes, told: Told): void {
+  if (isHidden('output', told)) return
+  const found = resultOf(told)
+  const documents = Array.isArray(found) ? found : list(members(found)?.['documents'])
+  into.countDropped(Math.max(0, documents.length - MAX_MESSAGES))
+  for (const [index, item] of documents.slice(0, MAX_MESSAGES).entries()) {
+    const document: Payload = members(item) ?? { text: item }
+    const { pageContent, page_content: other, content, text: plain, metadata } = document
+    const at = `${OI.documents}.${index}.`
+    const said = text(pageContent) ?? text(other) ?? text(content) ?? text(plain)
+    into.set(at + OI.documentContent, said)
+    if (members(metadata) !== undefined) into.set(at + OI.documentMetadata, asText(metadata))
+  }
+}
+
 /** Everything that depends on the kind: span kind, operation, inputs and outputs, errors. */
 export function describeKind(into: Attributes, family: FamilyName, view: View): void {
   const { kind, operation } = FAMILIES[family]
@@ -127,8 +145,8 @@ export function errorType(end: CoatEvent | undefined): string | undefined {
   const { error, is_error: isError, status } = end.payload
   if (isError === true) return 'tool_error'
   const told = members(error)
-  const type = text(told?.['code']) ?? text(told?.['type'])
-  return type ?? (status === 'error' ? '_OTHER' : undefined)
+  const type = typeIn(told?.['code']) ?? typeIn(told?.['type'])
+  return type ?? (status === 'error' || told !== undefined ? '_OTHER' : undefined)
 }
 
 function callIo(into: Attributes, view: View): void {
@@ -186,10 +204,15 @@ function requestOf(into: Attributes, view: View, { payload }: CoatEvent): void {
   const { hidden } = toldStart
   const parameters = members(payload['params'])
   if (parameters !== undefined && !hidden.parameters) {
-    into.set(OI.parameters, JSON.stringify(settingsIn(parameters)))
+    into.set(OI.parameters, JSON.stringify(settingsIn(parameters, toldStart.open)))
     for (const [member, name, read] of PARAMETERS) into.set(name, read(parameters[member]))
     const { stop } = parameters
-    into.set(GEN_AI.stop, texts(stop) ?? (text(stop) === undefined ? undefined : [stop as string]))
+    // What it stops at is a part of what was asked.
+    if (toldStart.open)
+      into.set(
+        GEN_AI.stop,
+        texts(stop) ?? (text(stop) === undefined ? undefined : [stop as string]),
+      )
   }
   into.set(GEN_AI.outputType, outputType(payload['response_format']))
   if (!hidden.tools && !hidden.inputs)
@@ -202,15 +225,27 @@ function requestOf(into: Attributes, view: View, { payload }: CoatEvent): void {
     setMessages(into, 'input', toldStart, messages, structured)
 }
 
-/** Settings are numbers and words. Whatever else a library passes along may be what was said, and stays. */
-function settingsIn(parameters: Payload): Payload {
-  const isSetting = (value: unknown): boolean =>
+/** Settings that are words. Others may be a name, or what was asked. */
+const WORDS: ReadonlySet<string> = new Set([
+  ...['effort', 'reasoning_effort', 'verbosity', 'service_tier', 'tool_choice', 'modality'],
+  ...['encoding_format', 'size', 'quality', 'style', 'voice', 'input_type', 'truncate'],
+])
+
+/**
+ * Settings are numbers and words. Whatever else a library passes along may be what was said, and stays.
+ *
+ * @param open Content is told, too.
+ */
+function settingsIn(parameters: Payload, open: boolean): Payload {
+  const isSetting = (name: string, value: unknown): boolean =>
     typeof value === 'number' ||
     typeof value === 'boolean' ||
-    (typeof value === 'string' && value.length <= MAX_WORD)
+    (typeof value === 'string' && value.length <= MAX_WORD && (open || WORDS.has(name)))
   return Object.fromEntries(
     Object.entries(parameters).filter(
-      ([, value]) => isSetting(value) || (Array.isArray(value) && value.every(isSetting)),
+      ([name, value]) =>
+        isSetting(name, value) ||
+        (Array.isArray(value) && value.every((item) => isSetting(name, item))),
     ),
   )
 }

@@ -1,5 +1,5 @@
 /** One stored event as an OTLP log record. */
-import { type AttributeRules, Attributes } from './attributes.ts'
+import { type AttributeRules, Attributes, MAX_NAME_BYTES, shortened } from './attributes.ts'
 import { type CoatEvent, members, type Payload, text } from './coat-event.ts'
 import { type ContentRules, toldOf } from './content.ts'
 import { isClaimed, setCommon } from './event-attributes.ts'
@@ -68,18 +68,20 @@ export function logRecordOf(event: CoatEvent, around: Surroundings, rules: Expor
     into.set(ENVPOD.phase, text(event.payload['phase']))
     for (const [name, value] of exceptionOf(event, rules)) into.set(name, value)
   }
+  const { fields, bytes } = into.message()
   const message = {
     timeUnixNano: nanos(event.tsMs),
     observedTimeUnixNano: nanos(event.observedMs),
     ...severityOf(event),
     eventName: event.kind,
     body: { stringValue: bodyOf(event) },
-    ...into.message(),
+    ...fields,
     flags: 1,
     traceId: traceIdOf(event.ids.trace).hex,
     spanId: spanIdOf(event.ids.span, event.ids.trace).hex,
   }
-  return { message, bytes: into.bytes + FRAME_BYTES, version: versionOf(event), seq: event.seq }
+  const whole = bytes + Buffer.byteLength(message.body.stringValue) + FRAME_BYTES
+  return { message, bytes: whole, version: versionOf(event), seq: event.seq }
 }
 
 /** Metadata of both ends. Tools and servers are told in part by either. */
@@ -102,8 +104,12 @@ export function setTie(into: Attributes, event: CoatEvent, rules: ExportRules): 
   into.set(ENVPOD.tieData, hidden ? HIDDEN : asText(data))
 }
 
+/** The year 2262: as far as receivers that count nanoseconds in 63 bits can see. */
+export const LAST_MS = 9_223_372_036_854
+
+/** A duration that nobody measured must not lead to a time that no receiver, and no encoding, can take. */
 export function nanos(epochMs: number): bigint {
-  return BigInt(Math.round(epochMs * 1000)) * 1000n
+  return BigInt(Math.round(Math.min(Math.max(epochMs, 0), LAST_MS) * 1000)) * 1000n
 }
 
 export function versionOf({ subject }: CoatEvent): string {
@@ -119,5 +125,6 @@ function severityOf({ envpod, payload }: CoatEvent): typeof INFO {
 /** For people who look at a list of records. */
 function bodyOf({ kind, payload }: CoatEvent): string {
   const named = text(payload['fn']) ?? text(payload['name']) ?? text(payload['request'])
-  return [kind, named, text(payload['status'])].filter((part) => part !== undefined).join(' ')
+  const parts = [kind, named, text(payload['status'])].filter((part) => part !== undefined)
+  return shortened(parts.join(' '), MAX_NAME_BYTES)
 }

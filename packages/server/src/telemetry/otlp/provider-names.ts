@@ -25,7 +25,14 @@ const TABLE: readonly (ProviderNames & { readonly known: readonly string[] })[] 
     genAi: 'aws.bedrock',
   },
   {
-    known: ['gemini', 'google', 'google.generative_ai', 'google_genai', 'gcp.gemini'],
+    known: [
+      'gemini',
+      'google',
+      'google.generative_ai',
+      'google_genai',
+      'google_generative_ai',
+      'gcp.gemini',
+    ],
     system: 'vertexai',
     provider: 'google',
     genAi: 'gcp.gemini',
@@ -66,7 +73,14 @@ export function providerNames(provider: string): ProviderNames {
     .trim()
     .toLowerCase()
     .replaceAll(/[\s-]+/g, '_')
-  // Some libraries say which of the provider's APIs was used, after a dot.
-  const row = BY_NAME.get(name) ?? BY_NAME.get(name.split('.')[0] ?? '')
-  return row ?? { provider: name, genAi: name }
+  // Some libraries say which of the provider's APIs was used, after a dot; some providers have dots themselves.
+  for (
+    let known = name;
+    known !== '';
+    known = known.slice(0, Math.max(0, known.lastIndexOf('.')))
+  ) {
+    const row = BY_NAME.get(known)
+    if (row !== undefined) return row
+  }
+  return { provider: name, genAi: name }
 }

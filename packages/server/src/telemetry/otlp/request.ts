@@ -35,30 +35,38 @@ interface Scope {
   readonly records: readonly Built[]
 }
 
+export interface Encoded {
+  readonly body: Uint8Array
+  /** Records that cannot be written, which is a fault of ours and no reason to keep all others back. */
+  readonly broken: readonly Built[]
+}
+
 export async function encodeRequest(
   signal: Signal,
   protocol: Protocol,
   resource: Message,
   records: readonly Built[],
-): Promise<Uint8Array> {
+): Promise<Encoded> {
+  const broken: Built[] = []
   const scopes = [...Map.groupBy(records, ({ version }) => version)].map(([version, group]) => ({
     scope: { name: SCOPE, version },
     records: group,
   }))
-  return protocol === 'http/json'
-    ? jsonRequest(signal, resource, scopes)
-    : protobufRequest(signal, resource, scopes)
+  const write = protocol === 'http/json' ? jsonRequest : protobufRequest
+  return { body: await write(signal, resource, scopes, broken), broken }
 }
 
 async function protobufRequest(
   signal: Signal,
   resource: Message,
   scopes: readonly Scope[],
+  broken: Built[],
 ): Promise<Uint8Array> {
   const shape = SHAPES[signal]
   const encoded: Message[] = []
   for (const { scope, records } of scopes) {
-    const parts = await inSteps(records, ({ message }) => encodeProtobuf(shape.record, message))
+    const encode = ({ message }: Built) => encodeProtobuf(shape.record, message)
+    const parts = await inSteps(records, encode, broken)
     encoded.push({ scope, [shape.records]: parts })
   }
   return encodeProtobuf(shape.request, {
@@ -70,22 +78,32 @@ async function jsonRequest(
   signal: Signal,
   resource: Message,
   scopes: readonly Scope[],
+  broken: Built[],
 ): Promise<Uint8Array> {
   const shape = SHAPES[signal]
   const encoded: string[] = []
   for (const { scope, records } of scopes) {
-    const parts = await inSteps(records, ({ message }) => encodeJson(shape.record, message))
+    const encode = ({ message }: Built) => encodeJson(shape.record, message)
+    const parts = await inSteps(records, encode, broken)
     encoded.push(`{"scope":${encodeJson('Scope', scope)},"${shape.records}":[${parts.join()}]}`)
   }
   const inner = `{"resource":${encodeJson('Resource', resource)},"${shape.scopes}":[${encoded.join()}]}`
   return Buffer.from(`{"${shape.resources}":[${inner}]}`)
 }
 
-async function inSteps<T>(records: readonly Built[], encode: (record: Built) => T): Promise<T[]> {
+async function inSteps<T>(
+  records: readonly Built[],
+  encode: (record: Built) => T,
+  broken: Built[],
+): Promise<T[]> {
   const out: T[] = []
-  for (const record of records) {
-    out.push(encode(record))
-    if (out.length % STEP === 0) await breathe()
+  for (const [index, record] of records.entries()) {
+    try {
+      out.push(encode(record))
+    } catch {
+      broken.push(record)
+    }
+    if (index % STEP === STEP - 1) await breathe()
   }
   return out
 }

@@ -19,7 +19,8 @@ test('Retry-After is seconds or a date, and bounded', () => {
   expect(retryAfterMs('Sat, 02 May 2026 09:14:17 GMT', now)).toBe(10_000)
   expect(retryAfterMs('Sat, 02 May 2026 09:14:00 GMT', now)).toBe(0)
   expect(retryAfterMs('86400', now)).toBe(300_000)
-  expect(retryAfterMs('soon', now)).toBeUndefined()
+  for (const text of ['soon', '-5', '1.5', '', '9999999999'])
+    expect(retryAfterMs(text, now)).toBeUndefined()
   expect(retryAfterMs(undefined, now)).toBeUndefined()
 })
 

@@ -24,8 +24,13 @@ export function backoffMs(attempt: number, random: number): number {
 export function retryAfterMs(header: string | undefined, nowMs: number): number | undefined {
   if (header === undefined) return undefined
   const trimmed = header.trim()
-  const asked = /^\d{1,9}$/.test(trimmed) ? Number(trimmed) * 1000 : Date.parse(trimmed) - nowMs
+  const asked = /^\d{1,9}$/.test(trimmed) ? Number(trimmed) * 1000 : dateIn(trimmed) - nowMs
   return Number.isNaN(asked) ? undefined : Math.min(Math.max(asked, 0), MAX_RETRY_AFTER_MS)
+}
+
+/** Dates begin with the day of the week; the platform would take "-5" and "1.5" for dates, too. */
+function dateIn(text: string): number {
+  return /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(text) ? Date.parse(text) : Number.NaN
 }
 
 /** Between two series of attempts, when a whole series has failed. @param series 1 after the first. */

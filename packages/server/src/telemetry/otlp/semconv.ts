@@ -71,7 +71,30 @@ export const OI = {
   documents: 'retrieval.documents',
   documentId: 'document.id',
   documentScore: 'document.score',
+  documentContent: 'document.content',
+  documentMetadata: 'document.metadata',
 } as const
+
+/** Names whose values may be long: what was said, given and answered. */
+const CONTENT: ReadonlySet<string> = new Set([
+  ...['input.value', 'output.value', 'tool.parameters', 'llm.invocation_parameters'],
+  ...['gen_ai.input.messages', 'gen_ai.output.messages'],
+  ...['gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.tool.description'],
+  ...['gen_ai.retrieval.query.text', 'gen_ai.memory.query.text'],
+  ...['tool.description', 'exception.message', 'envpod.tie.data'],
+])
+
+/** The same, of lists. */
+const CONTENTS = [
+  'llm.input_messages.',
+  'llm.output_messages.',
+  'llm.tools.',
+  'retrieval.documents.',
+]
+
+export function isContent(name: string): boolean {
+  return CONTENT.has(name) || CONTENTS.some((list) => name.startsWith(list))
+}
 
 /** What OpenInference puts where a text was hidden on purpose. */
 export const HIDDEN = '__REDACTED__'

@@ -7,10 +7,18 @@ import { pairKey } from '../../audit/record.ts'
 import { RecentMap } from '../../store/recent-map.ts'
 import { isEffect } from '../correlation/effect.ts'
 import { type CoatEvent, coatEventOf, number, text } from './coat-event.ts'
+import { screened } from './content.ts'
 import { FAMILIES, type FamilyName, familyOf, isEnd } from './family.ts'
 import { bareId } from './ids.ts'
 import { type Built, type ExportRules, isExported, logRecordOf, TIE } from './log-record.ts'
-import { MAX_EVENTS, recordEvent, type SpanEvent, spanOf, tieEvent } from './span.ts'
+import {
+  MAX_EVENT_BYTES,
+  MAX_EVENTS,
+  recordEvent,
+  type SpanEvent,
+  spanOf,
+  tieEvent,
+} from './span.ts'
 
 /** Which span caused a record. Of the correlation only this much is needed here. */
 export interface Attributor {
@@ -29,6 +37,15 @@ export interface AssemblerDeps {
   readonly now: () => number
   /** Whether the process that had this pid then still runs. */
   readonly isAlive: (pid: number, startTime: string | undefined) => boolean
+  /** A record that cannot be told is one record, and not the end of the export. */
+  readonly onBroken: (seq: number, error: unknown) => void
+}
+
+export interface TakeOptions {
+  /** When records are read again after a restart: first records of the spans that had not gone out. */
+  readonly known?: ReadonlySet<number> | undefined
+  /** Of the record in the log. */
+  readonly bytes?: number | undefined
 }
 
 export interface AssemblerCounts {
@@ -44,6 +61,8 @@ export interface AssemblerCounts {
 
 /** Spans that are held, whatever they wait for. */
 export const MAX_HELD = 4096
+/** Bytes that the records of these spans have in the log, and what was kept of others. */
+export const MAX_HELD_BYTES = 33_554_432
 /** Records that wait to be attributed. */
 const MAX_WAITING = 4096
 /** Producers send in batches: a record may be in the log before the span that caused it. */
@@ -57,13 +76,18 @@ const REMEMBERED = 8_192
 
 interface Held {
   readonly key: string
+  /** The same, whoever wrote it. */
+  readonly ids: string
   readonly family: FamilyName
   /** Of its first record. */
   readonly seq: number
   start: CoatEvent | undefined
   end: CoatEvent | undefined
   readonly events: SpanEvent[]
+  eventBytes: number
   droppedEvents: number
+  /** All that is held of it, roughly. */
+  bytes: number
   lastSeenMs: number
   goneSinceMs: number | undefined
 }
@@ -76,8 +100,9 @@ interface Waiting {
 export class SpanAssembler {
   readonly #deps: AssemblerDeps
   readonly #held = new Map<string, Held>()
-  /** Span ids without their trace, for records that name only the span. */
-  readonly #bySpan = new Map<string, string>()
+  /** Trace and span → key, for records that were written by others. */
+  readonly #byIds = new Map<string, string>()
+  #heldBytes = 0
   readonly #done: RecentMap<string, 'whole' | 'incomplete'>
   readonly #modelCalls = new RecentMap<string, true>(REMEMBERED)
   readonly #conversations = new RecentMap<string, string>(REMEMBERED)
@@ -125,26 +150,37 @@ export class SpanAssembler {
   /**
    * Takes the next record.
    *
-   * @param known When records are read again after a restart: first records of the spans that had not gone out.
    * @returns The log record of it, if it has one and was not read again.
    */
-  take(record: AuditRecord, known?: ReadonlySet<number>): Built | undefined {
+  take(record: AuditRecord, options: TakeOptions = {}): Built | undefined {
+    try {
+      return this.#takeIn(record, options)
+    } catch (error) {
+      this.#deps.onBroken(record.seq, error)
+      return undefined
+    }
+  }
+
+  #takeIn(record: AuditRecord, { known, bytes = 0 }: TakeOptions): Built | undefined {
     const atMs = Date.parse(record.timestamp)
     if (atMs > this.#logMs) this.#logMs = atMs
     this.#deps.attributor.observe(record)
-    const event = coatEventOf(record)
-    if (event === undefined) {
+    const found = coatEventOf(record)
+    if (found === undefined) {
       this.#wait(record, atMs)
       return undefined
     }
-    if (!isExported(event)) return undefined
+    if (!isExported(found)) return undefined
+    const event = screened(found, this.#deps.rules)
     const conversation = this.#conversationOf(event)
     const family = familyOf(event.kind)
     if (family === 'llm') this.#modelCalls.set(event.ids.trace, true)
-    const key = keyOf(event.ids.trace, event.ids.span)
+    const key = keyOf(event, event.ids.span)
     const start = this.#held.get(key)?.start
+    const { trace, span } = event.ids
     if (event.kind === TIE) this.#tie(event)
-    else if (family !== undefined && event.ids.span !== '') this.#end(family, key, event, known)
+    else if (family !== undefined && span !== '' && trace !== '')
+      this.#end(family, key, event, { known, bytes })
     if (known !== undefined) return undefined
     const around = { start, conversation, modelCalls: this.#modelCalls.has(event.ids.trace) }
     return logRecordOf(event, around, this.#deps.rules)
@@ -186,7 +222,12 @@ export class SpanAssembler {
       conversation: this.#conversationOf(first),
       modelCalls: this.#modelCalls.has(first.ids.trace),
     }
-    return [{ ...spanOf(parts, around, this.#deps.rules), seq: held.seq }]
+    try {
+      return [{ ...spanOf(parts, around, this.#deps.rules), seq: held.seq }]
+    } catch (error) {
+      this.#deps.onBroken(held.seq, error)
+      return []
+    }
   }
 
   /** Either end of a span; most of the time the start comes first. */
@@ -194,14 +235,15 @@ export class SpanAssembler {
     family: FamilyName,
     key: string,
     event: CoatEvent,
-    known: ReadonlySet<number> | undefined,
+    { known, bytes }: { known: ReadonlySet<number> | undefined; bytes: number },
   ): void {
     const ends = isEnd(event)
     if (family === 'session' && !ends) this.#sessions.set(key, event.ids.parent)
     const held = this.#held.get(key)
     if (held !== undefined) {
-      if (ends) held.end ??= event
-      else held.start ??= event
+      if (held[ends ? 'end' : 'start'] !== undefined) return
+      held[ends ? 'end' : 'start'] = event
+      this.#grow(held, bytes)
       return
     }
     if (known !== undefined && !known.has(event.seq)) return
@@ -210,40 +252,48 @@ export class SpanAssembler {
       if (ends && done === 'incomplete') this.#lateEnds += 1
       return
     }
-    this.#held.set(key, {
+    const ids = idsOf(event.ids.trace, event.ids.span)
+    const made: Held = {
       key,
+      ids,
       family,
       seq: event.seq,
       start: ends ? undefined : event,
       end: ends ? event : undefined,
       events: [],
+      eventBytes: 0,
       droppedEvents: 0,
+      bytes: 0,
       lastSeenMs: event.tsMs,
       goneSinceMs: undefined,
-    })
-    this.#bySpan.set(bareId(event.ids.span), key)
-    this.#trim()
+    }
+    this.#held.set(key, made)
+    // Of two processes that say the same ids, the first one may be right.
+    if (!this.#byIds.has(ids)) this.#byIds.set(ids, key)
+    this.#grow(made, bytes)
   }
 
-  #trim(): void {
-    if (this.#held.size <= MAX_HELD) return
-    const [oldest] = this.#held.values()
-    if (oldest === undefined) return
-    this.#evicted += 1
-    this.#release(oldest)
-    this.#early.push(oldest)
+  #grow(held: Held, bytes: number): void {
+    held.bytes += bytes
+    this.#heldBytes += bytes
+    for (const oldest of this.#held.values()) {
+      if (this.#held.size <= MAX_HELD && this.#heldBytes <= MAX_HELD_BYTES) return
+      this.#evicted += 1
+      this.#release(oldest)
+      this.#early.push(oldest)
+    }
   }
 
-  #release({ key, start, end }: Held): void {
+  #release({ key, ids, bytes }: Held): void {
     this.#held.delete(key)
-    const span = bareId((start ?? end)?.ids.span ?? '')
-    if (this.#bySpan.get(span) === key) this.#bySpan.delete(span)
+    this.#heldBytes -= bytes
+    if (this.#byIds.get(ids) === key) this.#byIds.delete(ids)
   }
 
   #tie(event: CoatEvent): void {
-    const { trace, parent } = event.ids
+    const { parent } = event.ids
     if (parent === '') return
-    this.#attach(keyOf(trace, parent), tieEvent(event, this.#deps.rules))
+    this.#attach(keyOf(event, parent), tieEvent(event, this.#deps.rules))
   }
 
   #attach(key: string | undefined, event: SpanEvent): void {
@@ -253,8 +303,13 @@ export class SpanAssembler {
       return
     }
     held.lastSeenMs = Math.max(held.lastSeenMs, event.atMs)
-    if (held.events.length < MAX_EVENTS) held.events.push(event)
-    else held.droppedEvents += 1
+    if (held.events.length >= MAX_EVENTS || held.eventBytes + event.bytes > MAX_EVENT_BYTES) {
+      held.droppedEvents += 1
+      return
+    }
+    held.events.push(event)
+    held.eventBytes += event.bytes
+    this.#grow(held, event.bytes)
   }
 
   #wait(record: AuditRecord, atMs: number): void {
@@ -278,7 +333,7 @@ export class SpanAssembler {
       if (span === undefined) continue
       const decision = this.#decisions.get(pairKey(record))
       const event = recordEvent(record, method, decision, this.#deps.rules)
-      this.#attach(trace === undefined ? this.#bySpan.get(bareId(span)) : keyOf(trace, span), event)
+      this.#attach(this.#byIds.get(idsOf(trace ?? '', span)), event)
     }
     if (done > 0) this.#waiting = this.#waiting.slice(done)
   }
@@ -310,11 +365,11 @@ export class SpanAssembler {
     return this.#conversations.get(`r ${ids.run}`) ?? this.#conversations.get(`s ${ids.session}`)
   }
 
-  #parentOf({ ids }: CoatEvent): string {
-    let { parent } = ids
+  #parentOf(event: CoatEvent): string {
+    let { parent } = event.ids
     // Bounded: a session in a session in a session is already strange.
     for (let depth = 0; depth < 4 && parent !== ''; depth += 1) {
-      const above = this.#sessions.get(keyOf(ids.trace, parent))
+      const above = this.#sessions.get(keyOf(event, parent))
       if (above === undefined) break
       parent = above
     }
@@ -322,6 +377,14 @@ export class SpanAssembler {
   }
 }
 
-function keyOf(trace: string, span: string): string {
+/**
+ * A span of one process. Another one that learnt its ids, as those that are called do, must not end it, or put words
+ * into it.
+ */
+function keyOf({ ids, envpod }: CoatEvent, span: string): string {
+  return `${idsOf(ids.trace, span)} ${number(envpod['pid'])} ${text(envpod['start_time']) ?? ''}`
+}
+
+function idsOf(trace: string, span: string): string {
   return `${bareId(trace)} ${bareId(span)}`
 }

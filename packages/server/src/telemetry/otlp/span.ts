@@ -1,6 +1,6 @@
 /** The two ends of a span, and what happened within it, as an OTLP span. */
 import type { AuditDecision, AuditRecord } from '../../audit/record.ts'
-import { Attributes } from './attributes.ts'
+import { type AttributeMessage, Attributes, MAX_NAME_BYTES, shortened } from './attributes.ts'
 import { type CoatEvent, count, members, number, type Payload, text } from './coat-event.ts'
 import { toldOf } from './content.ts'
 import { agentName, isClaimed, setCommon } from './event-attributes.ts'
@@ -24,6 +24,8 @@ import { measure } from './value.ts'
 
 /** Events of one span; a receiver is told how many more there were. */
 export const MAX_EVENTS = 128
+/** What they take together. */
+export const MAX_EVENT_BYTES = 262_144
 
 /** A span as it was put together. At least one of `start` and `end` is there. */
 export interface SpanParts {
@@ -38,13 +40,15 @@ export interface SpanParts {
   readonly lastSeenMs: number
 }
 
-export interface SpanEvent {
+export interface SpanEvent extends AttributeMessage {
   readonly atMs: number
   readonly name: string
-  readonly attributes: Attributes
 }
 
 const FRAME_BYTES = 256
+const EVENT_FRAME_BYTES = 64
+/** Ten years: longer than anything that runs here. */
+const LONGEST_MS = 315_360_000_000
 const OK = 1
 const FAILED = 2
 
@@ -74,41 +78,43 @@ export function spanOf(
   const events = [...parts.events, ...exceptions(end, endMs, rules)]
   const { name, spanKind } = FAMILIES[family]
   const { ids } = first
+  const { fields, bytes: own } = into.message()
   const message: Message = {
     traceId: traceIdOf(ids.trace).hex,
     spanId: spanIdOf(ids.span, ids.trace).hex,
-    parentSpanId: spanIdOf(parts.parent, ids.trace).hex,
-    name: name(facts, agentName(first)),
+    parentSpanId: parts.parent === ids.span ? '' : spanIdOf(parts.parent, ids.trace).hex,
+    name: shortened(name(facts, agentName(first)), MAX_NAME_BYTES),
     kind: spanKind(facts),
     startTimeUnixNano: nanos(startMs),
     endTimeUnixNano: nanos(endMs),
-    ...into.message(),
-    events: events.map(({ atMs, name, attributes }) => ({
+    ...fields,
+    events: events.map(({ atMs, name, fields }) => ({
       timeUnixNano: nanos(atMs),
       name,
-      ...attributes.message(),
+      ...fields,
     })),
     droppedEventsCount: parts.droppedEvents,
     links: linksOf(ids.trace, facts),
     status: { code: statusOf(end) },
     flags: 1,
   }
-  const bytes = events.reduce((sum, { attributes }) => sum + attributes.bytes + 64, into.bytes)
-  return { message, bytes: bytes + FRAME_BYTES, version: versionOf(first), seq: first.seq }
+  const bytes = events.reduce((sum, event) => sum + event.bytes + EVENT_FRAME_BYTES, own)
+  const frame = FRAME_BYTES + Buffer.byteLength(String(message['name']))
+  return { message, bytes: bytes + frame, version: versionOf(first), seq: first.seq }
 }
 
 /** Durations come from a steady clock; two timestamps are never subtracted. */
 function timesOf({ start, end, lastSeenMs }: SpanParts): { startMs: number; endMs: number } {
-  const lasted = Math.max(0, number(end?.payload['duration_ms']) ?? 0)
+  const duration = number(end?.payload['duration_ms'])
+  const lasted = Math.min(Math.max(0, duration ?? 0), LONGEST_MS)
   if (start === undefined) {
     const endMs = end?.tsMs ?? lastSeenMs
     return { startMs: endMs - lasted, endMs }
   }
   if (end === undefined) return { startMs: start.tsMs, endMs: Math.max(start.tsMs, lastSeenMs) }
-  const told = number(end.payload['duration_ms']) !== undefined
   return {
     startMs: start.tsMs,
-    endMs: told ? start.tsMs + lasted : Math.max(start.tsMs, end.tsMs),
+    endMs: duration !== undefined ? start.tsMs + lasted : Math.max(start.tsMs, end.tsMs),
   }
 }
 
@@ -124,7 +130,7 @@ function exceptions(end: CoatEvent | undefined, endMs: number, rules: ExportRule
   if (told.length === 0) return []
   const attributes = new Attributes(rules)
   for (const [name, value] of told) attributes.set(name, value)
-  return [{ atMs: endMs, name: OTEL.exception, attributes }]
+  return [{ atMs: endMs, name: OTEL.exception, ...attributes.message() }]
 }
 
 /** A subagent that works in a trace of its own. */
@@ -146,7 +152,7 @@ function linksOf(trace: string, facts: Payload): Message[] {
 export function tieEvent(event: CoatEvent, rules: ExportRules): SpanEvent {
   const attributes = new Attributes(rules)
   setTie(attributes, event, rules)
-  return { atMs: event.tsMs, name: TIE, attributes }
+  return { atMs: event.tsMs, name: TIE, ...attributes.message() }
 }
 
 /** Facts of a record that say what it was about. Names and numbers; paths and free text stay on the host. */
@@ -172,5 +178,5 @@ export function recordEvent(
     const fact = text(data?.[name]) ?? count(data?.[name])
     attributes.set(`envpod.${record.source === 'dns' ? 'dns' : 'data'}.${name}`, fact)
   }
-  return { atMs: Date.parse(record.timestamp), name: record.action, attributes }
+  return { atMs: Date.parse(record.timestamp), name: record.action, ...attributes.message() }
 }

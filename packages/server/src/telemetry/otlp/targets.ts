@@ -4,12 +4,12 @@ import type { OtelSettings } from '../settings.ts'
 import type { Target } from './delivery.ts'
 import type { Signal } from './request.ts'
 
-export interface PlannedTarget extends Target {
-  /** As written: a value of `vault:PATH` stands for a credential. */
-  readonly headers: Readonly<Record<string, string>>
-}
+export type ExportPlan = Readonly<Record<Signal, Target | undefined>>
 
-export type ExportPlan = Readonly<Record<Signal, PlannedTarget | undefined>>
+/** A value of this form stands for a credential. */
+export const VAULT = 'vault:'
+/** Said by the request itself. */
+const OWN_HEADERS = /^(?:content-.*|host|connection|transfer-encoding)$/i
 
 const PATHS: Readonly<Record<Signal, string>> = { logs: 'v1/logs', spans: 'v1/traces' }
 
@@ -25,23 +25,44 @@ export function exportPlan(settings: OtelSettings): ExportPlan {
   })
 }
 
-function targetOf(signal: Signal, settings: OtelSettings): PlannedTarget | undefined {
+function targetOf(signal: Signal, settings: OtelSettings): Target | undefined {
   if (!settings.signals.includes(signal)) return undefined
   const own = (signal === 'logs' ? settings.logs : settings.traces) ?? {}
   const url = own.endpoint ?? (settings.endpoint && below(settings.endpoint, PATHS[signal]))
   if (url === undefined) return undefined
-  const { username, password } = new URL(url)
+  const { username, password, origin, pathname } = new URL(url)
   if (username !== '' || password !== '') {
     throw new VestryError('CONFIG_INVALID', 'the address of the export carries a login', {
       hint: 'Store the login as a credential and name it in telemetry.otel.headers as vault:PATH',
     })
   }
+  const headers = own.headers ?? settings.headers
+  for (const [name, value] of Object.entries(headers)) assertSendable(name, value)
   return {
     url,
+    shown: origin + pathname,
+    headers,
     protocol: own.protocol ?? settings.protocol,
-    headers: own.headers ?? settings.headers,
     timeoutMs: own.timeout_ms ?? settings.timeout_ms,
   }
+}
+
+/** At the start, and not when the first request fails. Values of the vault are looked at when they are read. */
+function assertSendable(name: string, value: string): void {
+  if (OWN_HEADERS.test(name)) {
+    throw new VestryError('CONFIG_INVALID', `header "${name}" of the export is not yours to set`, {
+      hint: 'Remove it from telemetry.otel.headers; telemetry.otel.protocol chooses the encoding',
+    })
+  }
+  if (!value.startsWith(VAULT) && !isHeaderText(value)) {
+    throw new VestryError('CONFIG_INVALID', `the value of header "${name}" cannot be sent`, {
+      hint: 'It must be one line of ASCII text',
+    })
+  }
+}
+
+export function isHeaderText(value: string): boolean {
+  return /^[\t\x20-\x7e]*$/.test(value)
 }
 
 function below(base: string, path: string): string {

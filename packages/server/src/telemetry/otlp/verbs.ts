@@ -24,8 +24,8 @@ export function exportVerbs({ plan, exporter }: ExportVerbDeps): AdminVerb[] {
         if (plan === undefined || running === undefined) return { configured: false }
         return {
           configured: true,
-          logs: plan.logs?.url ?? null,
-          traces: plan.spans?.url ?? null,
+          logs: plan.logs?.shown ?? null,
+          traces: plan.spans?.shown ?? null,
           ...running.status,
         }
       },
