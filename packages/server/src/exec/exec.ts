@@ -13,7 +13,6 @@ import {
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
-import { closeInherited } from './descriptors.ts'
 import { environmentOf, type Variables } from './environment.ts'
 import { type Launched, launch } from './launch.ts'
 import { listeningSockets } from './listening-sockets.ts'
@@ -55,7 +54,6 @@ const VAULT_MOUNT = '.sanctum'
 
 /** @returns The command's exit code. @throws VestryError when it could not be started. */
 export async function execAgent(plan: ExecPlan): Promise<number> {
-  closeInherited()
   const [command = ''] = plan.command
   const path = plan.extra['PATH'] ?? plan.own['PATH'] ?? ''
   const program = findProgram(command, path)

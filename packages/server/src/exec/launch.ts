@@ -7,6 +7,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VestryError } from '@vestry/contract/errors'
+import { covered, passedOn } from './descriptors.ts'
 import type { Variables } from './environment.ts'
 import { type Sandbox, STATUS_FD } from './sandbox.ts'
 
@@ -28,6 +29,8 @@ export interface Launched {
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'] as const
 const SIGNALLED = 128
+/** At the process of the command, each after 10 ms: a busy machine takes seconds to get there. */
+const MAX_LOOKS = 1_000
 
 /** @returns The exit code, 128 + n after signal n. */
 export async function launch({
@@ -40,26 +43,38 @@ export async function launch({
 }: Launch): Promise<number> {
   const [program = '', ...args] = [...sandbox.prefix, ...command]
   const hasView = sandbox.kind === 'bubblewrap'
-  const filter = openSync(filterFile, 'r')
-  let child: ChildProcess
+  let pass = (_signal: NodeJS.Signals): void => undefined
+  // Before there is an agent: it may run, and speak, before we are on the processor again.
+  const release = takeSignals((signal) => pass(signal))
   try {
-    child = spawn(program, args, {
-      env: { ...environment },
-      cwd: directory,
-      // A session of its own: a terminal's interrupt reaches the sandbox through us alone.
-      detached: true,
-      stdio: ['inherit', 'inherit', 'inherit', ...(hasView ? [filter, 'pipe' as const] : [])],
-    })
-  } finally {
-    closeSync(filter)
-  }
-  const agent = hasView ? insideOf(child) : async () => child.pid
-  if (started !== undefined) void told(child, agent, started)
-  const release = takeSignals((signal) => void forward(signal, child, agent))
-  try {
+    const child = start()
+    const agent = hasView ? insideOf(child) : async () => child.pid
+    pass = (signal) => void forward(signal, child, agent)
+    if (started !== undefined) void told(child, agent, started)
     return await ended(child)
   } finally {
     release()
+  }
+
+  function start(): ChildProcess {
+    const filter = openSync(filterFile, 'r')
+    const nothing = openSync('/dev/null', 'r+')
+    try {
+      const given = [
+        ...(['inherit', 'inherit', 'inherit'] as const),
+        ...(hasView ? [filter, 'pipe' as const] : []),
+      ]
+      return spawn(program, args, {
+        env: { ...environment },
+        cwd: directory,
+        // A session of its own: a terminal's interrupt reaches the sandbox through us alone.
+        detached: true,
+        stdio: covered(given, passedOn(), nothing),
+      })
+    } finally {
+      closeSync(filter)
+      closeSync(nothing)
+    }
   }
 }
 
@@ -126,7 +141,7 @@ function insideOf(child: ChildProcess): () => Promise<number | undefined> {
     status += bytes.toString('latin1')
   })
   return async () => {
-    for (let patience = 0; patience < 100 && child.exitCode === null; patience += 1) {
+    for (let patience = 0; patience < MAX_LOOKS && child.exitCode === null; patience += 1) {
       const head = /"child-pid":\s*(\d+)/.exec(status)?.[1]
       const pid = head === undefined ? undefined : firstChild(Number(head))
       if (pid !== undefined) return pid
