@@ -1,5 +1,6 @@
 /** Writes docs/benchmarks.md from bench/results/, so that the page quotes nothing that was not committed. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { type CoatResult, type TelemetryResult, telemetrySection } from './coat-summary.ts'
 import type { LlmResult } from './llm-result.ts'
 import { llmSection } from './llm-summary.ts'
 
@@ -25,6 +26,10 @@ const gateway = json('gateway')
 const models = existsSync(new URL('bench/results/llm.json', root))
   ? llmSection(json('llm') as unknown as LlmResult) // what report() wrote
   : ''
+const telemetry = telemetrySection(
+  json('coat') as unknown as CoatResult, // what report() wrote
+  json('telemetry') as unknown as TelemetryResult,
+)
 const journal = json('journal')
 const one = gateway['one_connection'] as Record<string, Measured & number>[]
 const sixteen = gateway['sixteen_connections'] as Record<string, Measured>
@@ -118,7 +123,8 @@ ${['direct', 'relay', 'gateway', 'without_quota'].map((name) => gateway16(name))
 
 What dominates: [decisions/gateway-latency.md](decisions/gateway-latency.md).
 
-${models}## Jobs
+${models}
+${telemetry}## Jobs
 
 | what | bar | measured |
 |---|---|---|
