@@ -56,6 +56,7 @@ beforeAll(async () => {
   })
   vault = await vestry.agent(keys)
   queue = await QueueClient.connect(String(vestry.daemon.ready.queue_socket))
+  await pause() // or the login just before is put down to the run, as a guess
   await agentRun()
 })
 afterAll(async () => {
