@@ -144,6 +144,9 @@ eachStore('claims', (at) => {
     test('an unknown agent, and one that is disabled', async () => {
       await refusal('unknown_agent', world.desk.claim(peer, { agent: 'nobody' }))
       expect(world.records[0]?.data).toMatchObject({ asked: 'nobody' })
+      const pasted = 'sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123'
+      await refusal('unknown_agent', world.desk.claim(peer, { agent: pasted }))
+      expect(JSON.stringify(world.records)).not.toContain(pasted)
       await world.addAgent('auditor')
       await world.agents.disable('auditor')
       await refusal('unknown_agent', world.desk.claim(peer, { agent: 'auditor' }))

@@ -1,4 +1,5 @@
 /** What the log says of claims: who got which identity, until when, and who was refused. */
+import { redactText } from '@vestry/coat/redaction'
 import type { AuditEntry } from '../../audit/record.ts'
 import type { ClaimEnd } from './claim-book.ts'
 import type { Executable } from './executable.ts'
@@ -59,7 +60,8 @@ export function refusalRecord(
   { type, asked, code }: { type: string; asked: string | undefined; code: string },
   executable: Executable | undefined,
 ): AuditEntry {
-  const name = asked?.slice(0, MAX_ASKED_CHARS).toWellFormed()
+  // What was pasted by mistake may be a key; half of one would look like none.
+  const name = asked && redactText(asked).text.slice(0, MAX_ASKED_CHARS).toWellFormed()
   return {
     ...common('identity_reject', `${type} refused: ${code}`, false),
     actor: 'anonymous',
