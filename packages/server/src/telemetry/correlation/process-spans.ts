@@ -15,8 +15,6 @@ export interface IndexedSpan {
   readonly startMs: number
   /** Infinite while it is open. */
   endMs: number
-  /** Children of it ran at the same time: its own code may go on beside any of them. */
-  forked: boolean
   openChildren: number
   gone: boolean
   /** What it announced that it would do → when first, epoch ms. */
@@ -63,7 +61,7 @@ export class ProcessSpans {
   lastMs: number
   /** It is over since then, or another process has its pid: what is still open ended with it. */
   exitedMs = Number.POSITIVE_INFINITY
-  /** A span began here while another one ran that is none of its ancestors. */
+  /** A span ran here while another one began that is not below it, or went on when its parent was over. */
   hasRunSideBySide = false
   /** It may have spans that are not known: its first events are not, or some were forgotten. */
   hasUnknown = false
@@ -98,6 +96,7 @@ export class ProcessSpans {
   }
 
   ended(span: IndexedSpan, endMs: number): void {
+    if (span.openChildren > 0) this.hasRunSideBySide = true
     this.#openCount -= 1
     span.endMs = endMs
     this.#toMs = Math.max(this.#toMs, endMs)

@@ -307,7 +307,7 @@ export class SpanIndex {
       !isComplete ||
       process.hasUnknown ||
       (isAnnounced && process.announces && process.hasRunSideBySide)
-    const isSole = !isDoubtful && this.#isSole(running, around, at)
+    const isSole = !isDoubtful && this.#isSole(process, running, around, at)
     return answer(isSole ? 'sole' : 'heuristic', best, around.spans)
   }
 
@@ -329,17 +329,25 @@ export class SpanIndex {
   }
 
   /**
-   * Whether only the innermost of the running spans can have caused it. Spans that have just ended count only where
-   * spans ran side by side: one after the other, the earlier one was over before the later one began.
+   * Whether only the innermost of the running spans can have caused it. That parents wait for their children, and that
+   * nothing goes on of a span that is over, holds where one thing is done after the other. Where several are done at
+   * once, each span around may have caused it: a parent beside its child, and one that is over by the time its doing
+   * is written down.
    */
-  #isSole(running: readonly IndexedSpan[], { spans: around, isAll }: Around, at: number): boolean {
+  #isSole(
+    process: ProcessSpans,
+    running: readonly IndexedSpan[],
+    { spans: around, isAll }: Around,
+    at: number,
+  ): boolean {
     if (!isAll) return false
     // What begins only later is shown for want of a better one: it cannot be promised.
-    if (running.length === 0) return around.length === 1 && hasBegun(around[0], at)
+    if (around.length === 1) return hasBegun(around[0], at)
+    if (process.hasRunSideBySide || running.some(({ startMs }) => startMs > at)) return false
     const innermost = this.#innermost(running)
     if (innermost === undefined) return false
     const line = this.#line(innermost)
-    if (running.some((span) => !line.has(span) || (span !== innermost && span.forked))) return false
+    if (running.some((span) => !line.has(span))) return false
     if (running.length === around.length) return true
     if (around.length > MAX_COMPARED) return false
     const lines = around.map((span) => this.#line(span))
@@ -463,7 +471,6 @@ export class SpanIndex {
       // Its beginning was lost, or stands before what was read.
       startMs: part === 'end' ? atMs - (facts.durationMs ?? 0) : atMs,
       endMs: Number.POSITIVE_INFINITY,
-      forked: false,
       openChildren: 0,
       gone: false,
       targets: new Map(),
@@ -475,10 +482,7 @@ export class SpanIndex {
     this.#size += 1
     process?.started(span, this.#openAbove(span))
     const parent = this.#above(span)
-    if (parent !== undefined) {
-      if (parent.openChildren > 0) parent.forked = true
-      parent.openChildren += 1
-    }
+    if (parent !== undefined) parent.openChildren += 1
     this.#trim()
     return span
   }
