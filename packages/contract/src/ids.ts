@@ -27,3 +27,21 @@ export const newApprovalId = (): string => `appr_${randomHex(12)}`
 /** W3C trace context: 16 and 8 bytes. */
 export const newTraceId = (): string => randomHex(16)
 export const newSpanId = (): string => randomHex(8)
+
+/** Crockford's digits without the look-alikes; in this order the text sorts as the number does. */
+const BASE32 = '0123456789abcdefghjkmnpqrstvwxyz'
+
+/**
+ * `<prefix>_` and 26 characters: 48 bits of milliseconds, then 80 random bits. Later ids sort after earlier ones,
+ * to the millisecond.
+ */
+export function newTimeOrderedId(prefix: string, nowMs: number = Date.now()): string {
+  let out = `${prefix}_`
+  for (let shift = 45; shift >= 0; shift -= 5)
+    out += BASE32[Math.floor(nowMs / 2 ** shift) % 32] as string
+  // Five bits of each of sixteen bytes.
+  const random = randomHex(16)
+  for (let at = 0; at < 32; at += 2)
+    out += BASE32[Number.parseInt(random.slice(at, at + 2), 16) & 31] as string
+  return out
+}

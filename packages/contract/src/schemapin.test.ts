@@ -112,6 +112,41 @@ test.each([
   expect(schemapinCanonical(value)).toBe(text)
 })
 
+/** As `JSON.rawJSON` makes it, on any Node. */
+const token = (rawJSON: string) => Object.freeze(Object.assign(Object.create(null), { rawJSON }))
+
+test.each([
+  ['1.0', '1.0'],
+  ['1e3', '1000.0'],
+  ['100.5', '100.5'],
+  ['1e15', '1000000000000000.0'],
+  ['1e16', '1e+16'],
+  ['1.5e16', '1.5e+16'],
+  ['1e21', '1e+21'],
+  ['1e100', '1e+100'],
+  ['0.0001', '0.0001'],
+  ['0.00001', '1e-05'],
+  ['1e-7', '1e-07'],
+  ['1.5E-7', '1.5e-07'],
+  ['-2.50', '-2.5'],
+  ['0.0', '0.0'],
+  ['-0.0', '-0.0'],
+  ['1e-999', '0.0'],
+  ['-0', '0'],
+  ['9007199254740993', '9007199254740993'],
+  ['-12345678901234567890', '-12345678901234567890'],
+])('the number token %s becomes %s, as Python writes it', (given, text) => {
+  expect(schemapinCanonical([token(given)])).toBe(`[${text}]`)
+})
+
+it('takes nothing for a number token but what is one', () => {
+  for (const given of ['', '01', '+1', '1.', '.5', '0x1', 'NaN', '1 ', '"a"', '1e309'])
+    expect(() => schemapinCanonical(token(given)), given).toThrow('no canonical')
+  // A document can hold a member of that name.
+  expect(canonicalOf('{"rawJSON":"1.0"}')).toBe('{"rawJSON":"1.0"}')
+  expect(schemapinCanonical(Object.freeze({ rawJSON: '1.0' }))).toBe('{"rawJSON":"1.0"}')
+})
+
 it('keeps a member named __proto__, which must not go unsigned', () => {
   expect(canonicalOf('{"__proto__":{"x":1},"a":2}')).toBe('{"__proto__":{"x":1},"a":2}')
 })

@@ -5,25 +5,35 @@
 import { canonicalString } from './canonical.ts'
 import { VestryError } from './errors.ts'
 
+/**
+ * One number token that is written as it came, as `JSON.rawJSON` makes it: frozen and without a prototype, so that
+ * no object that a parser made can pass for one.
+ */
+export interface NumberToken {
+  readonly rawJSON: string
+}
+
 export type JsonValue =
   | null
   | boolean
   | number
   | string
+  | NumberToken
   | readonly JsonValue[]
   | { readonly [name: string]: JsonValue }
 
 const MAX_DEPTH = 64
+const NUMBER = /^-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
 /**
- * A JavaScript number does not remember how it was written: `1.0` and `1` are the same value here and come out as
- * `1`, `-0.0` as `0`. Where documents of others are signed or verified, a reader that keeps number tokens has to
- * stand before; what Vestry defines itself has no such numbers.
+ * A JavaScript number does not remember how it was written: `1.0` and `1` are the same value and come out as `1`,
+ * `-0.0` as `0`. Where documents of others are signed or verified, a reader that keeps number tokens has to stand
+ * before; what Vestry defines itself has no such numbers.
  *
- * @param value Plain JSON data; nothing in it is `undefined`.
+ * @param value Plain JSON data; nothing in it is `undefined`. Whole numbers of any size may be number tokens.
  * @returns Text whose UTF-8 bytes are the canonical form.
- * @throws VestryError `INVALID_PARAMS` for what has no such form: numbers that are not finite, whole numbers beyond
- *   2^53 (their last digits are lost already), unpaired surrogates, nesting deeper than 64.
+ * @throws VestryError `INVALID_PARAMS` for what has no such form: numbers that are not finite, JavaScript's whole
+ *   numbers beyond 2^53 (their last digits are lost already), unpaired surrogates, nesting deeper than 64.
  */
 export function schemapinCanonical(value: JsonValue): string {
   return write(value, 0)
@@ -43,6 +53,7 @@ function write(value: JsonValue, depth: number): string {
       throw noForm(`a ${typeof value}`)
   }
   if (value === null) return 'null'
+  if (isNumberToken(value)) return canonicalToken(value.rawJSON)
   if (depth >= MAX_DEPTH) throw noForm(`nesting deeper than ${MAX_DEPTH}`)
   if (isList(value)) return `[${Array.from(value, (item) => write(item, depth + 1)).join(',')}]`
   const members = Object.entries(value).sort(([one], [other]) => byCodePoint(one, other))
@@ -53,16 +64,40 @@ function isList(value: object): value is readonly JsonValue[] {
   return Array.isArray(value)
 }
 
+function isNumberToken(value: object): value is NumberToken {
+  if (Object.getPrototypeOf(value) !== null || !Object.isFrozen(value)) return false
+  const keys = Object.keys(value)
+  return (
+    keys.length === 1 && keys[0] === 'rawJSON' && typeof Reflect.get(value, 'rawJSON') === 'string'
+  )
+}
+
+function canonicalToken(token: string): string {
+  const parts = NUMBER.exec(token)
+  if (parts === null) throw noForm('a number that is not written as JSON writes numbers')
+  const [, fraction, exponent] = parts
+  if (fraction === undefined && exponent === undefined) return token === '-0' ? '0' : token
+  return canonicalFloat(Number(token))
+}
+
 function canonicalNumber(value: number): string {
-  if (Number.isInteger(value)) {
-    if (Number.isSafeInteger(value)) return value === 0 ? '0' : String(value)
-    throw noForm('a whole number beyond 2^53')
-  }
+  if (!Number.isInteger(value)) return canonicalFloat(value)
+  if (Number.isSafeInteger(value)) return value === 0 ? '0' : String(value)
+  throw noForm('a whole number beyond 2^53')
+}
+
+/** As Python writes a float: it always shows that it is one, and its exponents have a sign and two digits. */
+function canonicalFloat(value: number): string {
   if (!Number.isFinite(value)) throw noForm('a number that is not finite')
-  // A fraction is below 2^53, so only small ones take the exponent form; JavaScript starts it later and pads it less.
+  if (value === 0) return Object.is(value, -0) ? '-0.0' : '0.0'
   const [digits = '', power = ''] = value.toExponential().split('e')
   const exponent = Number(power)
-  return exponent < -4 ? `${digits}e-${String(-exponent).padStart(2, '0')}` : String(value)
+  if (exponent >= -4 && exponent < 16) {
+    const text = String(value)
+    return Number.isInteger(value) ? `${text}.0` : text
+  }
+  const size = String(Math.abs(exponent)).padStart(2, '0')
+  return `${digits}e${exponent < 0 ? '-' : '+'}${size}`
 }
 
 /** Order of code points, which is the order of UTF-8 bytes; comparing UTF-16 units puts U+1F600 before U+FFFF. */

@@ -11,7 +11,7 @@ import { aad } from '../seal/aad.ts'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
 
-/** Those with the triggers of migrations 2, 6, 7 and 8. */
+/** Those with the triggers of migrations 2, 6, 7, 8 and 9. */
 const GUARDED = [
   'agent',
   'operator',
@@ -22,6 +22,16 @@ const GUARDED = [
   'tool',
   'run',
   'claim_terms',
+  'review',
+  'signing_key',
+  'tool_signature',
+  'key_pin',
+  'sealed_setting',
+  'mcp_server',
+  'mcp_tool_pin',
+  'runtime_agent',
+  'http_input',
+  'http_endpoint',
 ] as const satisfies readonly (keyof Tables)[]
 type Guarded = (typeof GUARDED)[number]
 type Sums = Record<Guarded, bigint>

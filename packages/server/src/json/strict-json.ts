@@ -64,8 +64,8 @@ function parse(text: string): unknown {
   }
 }
 
-/** The colons outside of strings. For what turns out not to be JSON the number means nothing. */
-function countMembers(bytes: Uint8Array, maxDepth: number): number {
+/** The colons outside of strings. For what turns out not to be JSON the number means nothing. @throws JsonRefused */
+export function countMembers(bytes: Uint8Array, maxDepth: number): number {
   const { length } = bytes
   let depth = 0
   let members = 0
@@ -132,7 +132,7 @@ function checkMembers(object: object, forbidden: ReadonlySet<string>): number {
   return members
 }
 
-/** The bytes are UTF-8, so only an escape can have put half a pair there. */
-function checkText(text: string): void {
+/** The bytes are UTF-8, so only an escape can have put half a pair there. @throws JsonRefused */
+export function checkText(text: string): void {
   if (!text.isWellFormed()) throw new JsonRefused('surrogate', 'holds an unpaired surrogate')
 }

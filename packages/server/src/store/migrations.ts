@@ -3,6 +3,8 @@
  * alters what it made. Columns follow schema.ts; every name is quoted because some are reserved words.
  */
 
+import { reviewTables, sharedRuntimeTables } from './runtime-tables.ts'
+
 /** What differs between the engines in a table definition. */
 export interface Dialect {
   readonly engine: 'sqlite' | 'postgres'
@@ -48,6 +50,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'gateway and journal', statements: gatewayTables },
   { version: 7, name: 'runs', statements: runTables },
   { version: 8, name: 'claims', statements: claimTables },
+  { version: 9, name: 'runtime', statements: runtimeTables },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -421,6 +424,27 @@ function claimTables({ engine, integer, bytes, table }: Dialect): readonly strin
     `create index "claim_node" on "claim" ("node")`,
     `create index "claim_agent" on "claim" ("agent_id", "expires_at")`,
     `create index "claim_expiry" on "claim" ("expires_at")`,
+  ]
+}
+
+/** What the runtime keeps: reviews and signatures, secrets' settings, MCP servers, agents' definitions, HTTP inputs. */
+function runtimeTables(dialect: Dialect): readonly string[] {
+  const triggers = dialect.engine === 'sqlite' ? sqliteTriggers : postgresTriggers
+  return [
+    ...reviewTables(dialect),
+    ...sharedRuntimeTables(dialect),
+    ...triggers([
+      'review',
+      'signing_key',
+      'tool_signature',
+      'key_pin',
+      'sealed_setting',
+      'mcp_server',
+      'mcp_tool_pin',
+      'runtime_agent',
+      'http_input',
+      'http_endpoint',
+    ]),
   ]
 }
 

@@ -276,6 +276,178 @@ export interface Tables {
     expires_at: number
     mac: Uint8Array
   }
+  /** A tool's way through review. `tool_json` is canonical schemapin-v1 text. The MAC covers the row. */
+  review: {
+    id: string
+    tool_json: string
+    tool_name: string
+    provider_name: string
+    schema_hash: string
+    submitted_by: string
+    /** In lower case, to be found by. */
+    submitted_by_key: string
+    /** Id of the agent whose key submitted it; empty where administrators alone may see it. */
+    owner: string
+    /** 0 urgent, 1 high, 2 normal, 3 low. */
+    priority: number
+    status: string
+    state_json: string
+    /** Canonical text of what was seen or signed before, where the submitter knew it. */
+    before_json: string | null
+    /** Raised by each change; a change names the one it saw. */
+    version: number
+    submitted_at: number
+    updated_at: number
+    /** When the analysis it has now ended. */
+    analysed_at: number | null
+    /** When a person decided it. */
+    decided_at: number | null
+    mac: Uint8Array
+  }
+  review_analysis: {
+    id: string
+    review_id: string
+    risk_score: number
+    result_json: string
+    duration_ms: number
+    completed_at: number
+    mac: Uint8Array
+  }
+  /** Hash-chained per review. */
+  review_transition: {
+    review_id: string
+    seq: number
+    at: number
+    from_status: string
+    to_status: string
+    actor: string
+    detail_json: string
+    prev_hash: string
+    hash: string
+  }
+  signing_key: {
+    id: string
+    domain: string
+    developer_name: string
+    public_key_pem: string
+    fingerprint: string
+    /** SNCR record of seal/record.ts: PKCS #8. */
+    private_key: Uint8Array
+    status: 'active' | 'revoked'
+    revoked_at: number | null
+    revoked_reason: string | null
+    created_at: number
+    mac: Uint8Array
+  }
+  /** `id` is that of the review. */
+  tool_signature: {
+    id: string
+    tool_name: string
+    provider_name: string
+    /** The exact text that was signed. */
+    canonical_json: string
+    schema_hash: string
+    signature: string
+    profile: string
+    signing_key_id: string
+    key_fingerprint: string
+    signer_id: string
+    signed_at: number
+    /** Digest of the tool of that name and provider which was signed before and differs. */
+    previous_hash: string | null
+    mac: Uint8Array
+  }
+  /** Keys of others, trusted on first use; `id` is `tool_id@domain`. */
+  key_pin: { id: string; pins_json: string; updated_at: number; mac: Uint8Array }
+  /** Settings that hold secrets, such as the back end of secrets; `record` is an SNCR record. */
+  sealed_setting: {
+    id: string
+    record: Uint8Array
+    version: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** `id` is the server's name; `record` seals its whole configuration. */
+  mcp_server: {
+    id: string
+    transport: string
+    record: Uint8Array
+    version: number
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** What a server's tool looked like when it was first seen; `id` is `server/tool`. */
+  mcp_tool_pin: {
+    id: string
+    server: string
+    tool: string
+    digest: string
+    definition_json: string
+    first_seen_at: number
+    changed_at: number | null
+    /** The last other definition that was reported. */
+    seen_digest: string | null
+    review_id: string | null
+    mac: Uint8Array
+  }
+  /** What the runtime knows of an agent beyond its identity; `id` is the agent's. */
+  runtime_agent: {
+    id: string
+    definition_json: string
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** Executions of agents. `id` is also the execution's in the journal, and its transaction. */
+  agent_run: {
+    id: string
+    agent_id: string
+    status: string
+    trigger: string
+    /** Names and numbers only. */
+    facts_json: string
+    /** SNCR record of what was asked and what was answered. */
+    content: Uint8Array
+    created_at: number
+    started_at: number | null
+    finished_at: number | null
+  }
+  /** What was sent to agents. */
+  agent_message: {
+    id: string
+    /** Who gets it. */
+    agent_id: string
+    status: string
+    /** SNCR record. */
+    record: Uint8Array
+    bytes: number
+    created_at: number
+    expires_at: number
+  }
+  /** Listeners for requests of others; `record` seals the configuration, which may hold a password. */
+  http_input: {
+    id: string
+    record: Uint8Array
+    version: number
+    enabled: number
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  http_endpoint: {
+    id: string
+    method: string
+    path: string
+    config_json: string
+    status: string
+    created_by: string
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** Counters that outlive a restart; written behind. */
+  runtime_stat: { id: string; stats_json: string; updated_at: number }
   /** Query index over the audit log; can be rebuilt from it. */
   audit_index: {
     /** Each node writes a chain of its own; empty where only one node exists. */
@@ -325,6 +497,21 @@ const NAMES: Record<keyof Tables, true> = {
   run_key: true,
   claim_terms: true,
   claim: true,
+  review: true,
+  review_analysis: true,
+  review_transition: true,
+  signing_key: true,
+  tool_signature: true,
+  key_pin: true,
+  sealed_setting: true,
+  mcp_server: true,
+  mcp_tool_pin: true,
+  runtime_agent: true,
+  agent_run: true,
+  agent_message: true,
+  http_input: true,
+  http_endpoint: true,
+  runtime_stat: true,
   audit_index: true,
 }
 export const TABLE_NAMES: readonly string[] = Object.keys(NAMES).sort()
