@@ -11,6 +11,7 @@ import { StoreHeads } from './store-heads.ts'
 const keys = { vaultId: 'v', rowKey: createSecretKey(Buffer.alloc(32, 7)) }
 
 const policySet = async (): Promise<string> => 'p'
+const areThoseOf = async (): Promise<boolean> => false
 
 async function logIn(dir: string): Promise<AuditLog> {
   return AuditLog.open({ dir, podName: 'node', now: Date.now })
@@ -20,7 +21,14 @@ eachStore('heads', (at) => {
   test('a log the store has seen passes; a shorter, another or an older one does not', async () => {
     using dir = temporary()
     await using audit = await logIn(join(dir.path, 'a'))
-    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n', policySet })
+    const heads = new StoreHeads({
+      store: at.store,
+      keys: () => keys,
+      audit,
+      node: 'n',
+      policySet,
+      areThoseOf,
+    })
     await heads.compare() // nothing is known yet
     await audit.append(note('x', 'one'), 'synced')
     await heads.keep(audit.head())
@@ -37,7 +45,14 @@ eachStore('heads', (at) => {
 
     await using other = await logIn(join(dir.path, 'b'))
     const others = (node: string) =>
-      new StoreHeads({ store: at.store, keys: () => keys, audit: other, node, policySet })
+      new StoreHeads({
+        store: at.store,
+        keys: () => keys,
+        audit: other,
+        node,
+        policySet,
+        areThoseOf,
+      })
     await expect(others('n').compare()).rejects.toEqual(expect.anything())
     if (at.engine === 'postgres') await others('another node').compare()
     await others('n').adopt()
@@ -47,7 +62,14 @@ eachStore('heads', (at) => {
   test('the generation is repeated before its newest mention lies too far back', async () => {
     using dir = temporary()
     await using audit = await logIn(dir.path)
-    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n', policySet })
+    const heads = new StoreHeads({
+      store: at.store,
+      keys: () => keys,
+      audit,
+      node: 'n',
+      policySet,
+      areThoseOf,
+    })
     const mentions = async () => {
       await audit.flush()
       const log = readFileSync(join(dir.path, 'audit.jsonl'), 'utf8')
@@ -71,7 +93,14 @@ eachStore('heads', (at) => {
       if (changes-- > 0) await at.store.change(async () => undefined)
       return seen
     }
-    const heads = new StoreHeads({ store: at.store, keys: () => keys, audit, node: 'n', policySet })
+    const heads = new StoreHeads({
+      store: at.store,
+      keys: () => keys,
+      audit,
+      node: 'n',
+      policySet,
+      areThoseOf,
+    })
     const before = await at.store.generation()
     const generation = before + 1
     expect(await heads.state()).toEqual({ generation, policy_set: `set of ${generation}` })
@@ -81,6 +110,7 @@ eachStore('heads', (at) => {
 
   test('policies that are not those of the newest record are refused', async () => {
     let stored = 'recorded'
+    let known = (_: string): boolean | undefined => false
     using dir = temporary()
     await using audit = await logIn(dir.path)
     const heads = new StoreHeads({
@@ -89,6 +119,7 @@ eachStore('heads', (at) => {
       audit,
       node: 'n',
       policySet: async () => stored,
+      areThoseOf: async (recorded) => known(recorded),
     })
     const generation = await at.store.generation()
     const change = { ...note('policy.update', 'x'), data: { generation, policy_set: 'recorded' } }
@@ -96,6 +127,12 @@ eachStore('heads', (at) => {
     await heads.compare()
     stored = 'another'
     await expect(heads.compare()).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+    // The same policies under another version's built-in ones, and a set of which nothing is known.
+    for (const answer of [true, undefined]) {
+      known = () => answer
+      await heads.compare()
+    }
+    known = () => false
     // Another node changed them since: the fingerprint of the rows answers for that.
     await at.store.change(async () => undefined)
     await heads.compare()

@@ -30,6 +30,7 @@ export class StoreHeads {
   readonly #audit: AuditLog
   readonly #node: string
   readonly #policySet: () => Promise<string>
+  readonly #areThoseOf: (policySet: string) => Promise<boolean | undefined>
   #mentionedAt: number
 
   constructor(deps: {
@@ -39,12 +40,15 @@ export class StoreHeads {
     node: string
     /** Digest of the stored policies. */
     policySet: () => Promise<string>
+    /** Whether the stored policies are those of another set, whatever is built in; undefined: it was not kept. */
+    areThoseOf: (policySet: string) => Promise<boolean | undefined>
   }) {
     this.#store = deps.store
     this.#keys = deps.keys
     this.#audit = deps.audit
     this.#node = deps.node
     this.#policySet = deps.policySet
+    this.#areThoseOf = deps.areThoseOf
     this.#mentionedAt = deps.audit.head().seq
   }
 
@@ -123,7 +127,8 @@ export class StoreHeads {
     const { policySet: recorded } = audited
     if (generation !== audited.generation || recorded === undefined || policySet === undefined)
       return
-    if (recorded !== policySet) {
+    // Of a set that was not kept nothing can be said here; the fingerprint of the rows answers for it.
+    if (recorded !== policySet && (await this.#areThoseOf(recorded)) === false) {
       throw new VestryError('STORE_CORRUPT', 'the stored policies are not the ones last recorded', {
         hint: HINT,
         context: { recorded, stored: policySet },

@@ -23,6 +23,7 @@ function describe({ action, event, context, resource }: Summed): string {
   if (resource.kind === 'tool') return toolSummary(`${resource.tool}:${resource.action}`, context)
   if (resource.kind === 'model')
     return modelSummary(`${resource.provider}:${resource.model}`, context)
+  if (resource.kind === 'agent') return `run ${resource.name}`
   const { algorithm, dataBytes } = context
   const name = action.replace(/^vault:(?:use:)?/, '')
   if (event === 'lease.renew') return 'renew a lease'

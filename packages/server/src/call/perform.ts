@@ -253,6 +253,7 @@ function resourceName(
   if (resource.kind === 'tool') return { joint: '', text: `${resource.tool}:${resource.action}` }
   if (resource.kind === 'model')
     return { joint: '', text: `${resource.provider}:${resource.model}` }
+  if (resource.kind === 'agent') return { joint: '', text: resource.name }
   return undefined
 }
 
@@ -265,6 +266,7 @@ function deniedContext<T>(
     ...(resource.kind === 'credential' && { path: resource.path }),
     ...(resource.kind === 'tool' && { tool: `${resource.tool}:${resource.action}` }),
     ...(resource.kind === 'model' && { model: `${resource.provider}:${resource.model}` }),
+    ...(resource.kind === 'agent' && { agent: resource.name }),
     reason_code: reasonCode,
     legacy_code: 'POLICY_DENIED',
   }

@@ -23,6 +23,12 @@ export const OPERATION_ALIASES: Readonly<Record<string, string>> = { sign_payloa
 /** The one action on tools; which one, and what of it, is the resource. */
 export const TOOL_CALL = 'tool:call'
 
+/** The one action on tools of MCP servers; a tool there is `mcp/<server>:<tool>`. */
+export const MCP_CALL = 'mcp:call'
+
+/** Starting an agent; which one is the resource. */
+export const AGENT_RUN = 'agent:run'
+
 /** The actions on models. */
 export const LLM_ACTIONS = ['llm:chat', 'llm:embed'] as const
 
@@ -34,6 +40,8 @@ export const ACTION_GROUPS: ReadonlyMap<string, string> = new Map([
   ...SAFE_OPERATIONS.map((op) => `vault:use:${op}`).map(inGroup('vault:use')),
   ...REVEALING_OPERATIONS.map((op) => `vault:use:${op}`).map(inGroup('vault:use:*')),
   ...[TOOL_CALL].map(inGroup('tool:*')),
+  ...[MCP_CALL].map(inGroup('mcp:*')),
+  ...[AGENT_RUN].map(inGroup('agent:*')),
   ...LLM_ACTIONS.map(inGroup('llm:*')),
   ...['admin:read', 'admin:write', 'admin:approve', 'admin:seal'].map(inGroup('admin:*')),
 ])

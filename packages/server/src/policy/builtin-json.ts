@@ -197,6 +197,119 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
     },
   },
   {
+    id: 'builtin:owner-runs',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'owner',
+          },
+        },
+      },
+      action: {
+        op: 'in',
+        entities: [
+          {
+            type: 'Action',
+            id: 'mcp:*',
+          },
+          {
+            type: 'Action',
+            id: 'agent:*',
+          },
+        ],
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:owner-runs',
+      },
+    },
+  },
+  {
+    id: 'builtin:admin-runs',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'admin',
+          },
+        },
+      },
+      action: {
+        op: 'in',
+        entities: [
+          {
+            type: 'Action',
+            id: 'mcp:*',
+          },
+          {
+            type: 'Action',
+            id: 'agent:*',
+          },
+        ],
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:admin-runs',
+      },
+    },
+  },
+  {
+    id: 'builtin:run-itself',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Agent',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'agent:run',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Agent',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '==': {
+              left: {
+                Var: 'principal',
+              },
+              right: {
+                Var: 'resource',
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'itself',
+        description: 'the key of an agent starts that agent',
+        id: 'builtin:run-itself',
+      },
+    },
+  },
+  {
     id: 'builtin:token-tools',
     json: {
       effect: 'forbid',
@@ -204,14 +317,21 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         op: 'All',
       },
       action: {
-        op: '==',
-        entity: {
-          type: 'Action',
-          id: 'tool:call',
-        },
+        op: 'in',
+        entities: [
+          {
+            type: 'Action',
+            id: 'tool:call',
+          },
+          {
+            type: 'Action',
+            id: 'mcp:call',
+          },
+        ],
       },
       resource: {
-        op: 'All',
+        op: 'is',
+        entity_type: 'Tool',
       },
       conditions: [
         {
@@ -290,14 +410,21 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         op: 'All',
       },
       action: {
-        op: '==',
-        entity: {
-          type: 'Action',
-          id: 'tool:call',
-        },
+        op: 'in',
+        entities: [
+          {
+            type: 'Action',
+            id: 'tool:call',
+          },
+          {
+            type: 'Action',
+            id: 'mcp:call',
+          },
+        ],
       },
       resource: {
-        op: 'All',
+        op: 'is',
+        entity_type: 'Tool',
       },
       conditions: [
         {
@@ -1743,6 +1870,142 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         clauses: 'scope',
         description: 'the presented key or token does not cover this action',
         id: 'builtin:scope:tool:call',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:mcp:call',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'mcp:call',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'mcp:call',
+                          },
+                          {
+                            Value: 'mcp:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:mcp:call',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:agent:run',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'agent:run',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'agent:run',
+                          },
+                          {
+                            Value: 'agent:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:agent:run',
         reason: 'outside_scope',
       },
     },

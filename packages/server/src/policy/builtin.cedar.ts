@@ -1,10 +1,10 @@
 /**
  * Policies that are always in force. Operators are permitted by role; what a proof carries only ever
  * narrows; a credential's own host list binds whatever the rules say, and so does the operator's list of
- * domains for fetching. The one permit for agents is what a registered run was granted.
+ * domains for fetching. Agents are permitted what a registered run was granted, and to run themselves.
  * `builtin-json.ts` holds the compiled form; a test keeps the two equal.
  */
-import { ACTIONS, TOOL_CALL, withGroups } from './actions.ts'
+import { ACTIONS, AGENT_RUN, MCP_CALL, TOOL_CALL, withGroups } from './actions.ts'
 import { MODEL_RANKS } from './model-ranks.ts'
 import { TOOL_RANKS } from './tool-ranks.ts'
 
@@ -36,6 +36,26 @@ permit (
 @description("the credential lists the hosts it may be sent to, and this is none of them")
 forbid (principal, action == Action::"vault:use:http_request", resource)
 when { context has credential_hosts && context.credential_hosts == "mismatch" };
+`
+
+/** Whoever administers may try out what they set up. */
+function operatorsRun(role: string): string {
+  return `
+@id("builtin:${role}-runs")
+permit (
+  principal is Operator in Role::"${role}",
+  action in [Action::"mcp:*", Action::"agent:*"],
+  resource
+);
+`
+}
+
+const RUN_ITSELF = `
+@id("builtin:run-itself")
+@description("the key of an agent starts that agent")
+@clauses("itself")
+permit (principal is Agent, action == Action::"${AGENT_RUN}", resource is Agent)
+when { principal == resource };
 `
 
 /** Stands in a decision as `run:<id>`: registering the run was the grant. */
@@ -88,7 +108,7 @@ interface Forbid {
   when: string
 }
 
-const TOOL_FORBIDS: readonly Forbid[] = [
+const TOKEN_FORBIDS: readonly Forbid[] = [
   {
     name: 'token-tools',
     rank: TOOL_RANKS.tokenTools,
@@ -103,6 +123,9 @@ const TOOL_FORBIDS: readonly Forbid[] = [
     description: 'the presented token does not carry a permission for this action',
     when: 'context has token_permissions && !context.token_permissions.containsAny(resource.permissions)',
   },
+]
+
+const TOOL_FORBIDS: readonly Forbid[] = [
   {
     name: 'intent-conflict',
     rank: TOOL_RANKS.intentMismatch,
@@ -120,6 +143,8 @@ const TOOL_FORBIDS: readonly Forbid[] = [
 ]
 
 const ON_TOOLS = `action == Action::"${TOOL_CALL}", resource`
+/** What a token covers binds wherever it is shown. */
+const ON_ALL_TOOLS = `action in [Action::"${TOOL_CALL}", Action::"${MCP_CALL}"], resource is Tool`
 const ON_MODELS = 'action in Action::"llm:*", resource is Model'
 
 function forbidOn(scope: string): (forbid: Forbid) => string {
@@ -149,6 +174,9 @@ when { context has scope && !context.scope.containsAny([${covered.join(', ')}]) 
 
 export const BUILTIN_CEDAR = [
   ROLES_AND_HOSTS,
+  ...['owner', 'admin'].map(operatorsRun),
+  RUN_ITSELF,
+  ...TOKEN_FORBIDS.map(forbidOn(ON_ALL_TOOLS)),
   ...TOOL_FORBIDS.map(forbidOn(ON_TOOLS)),
   RUNS,
   ...MODEL_FORBIDS.map(forbidOn(ON_MODELS)),

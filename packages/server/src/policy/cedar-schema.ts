@@ -15,7 +15,7 @@ entity Operator in [Role] { id: String };
 // What is acted on.
 entity PathGlob, System;
 entity Credential in [PathGlob] { path: String, "type"?: String, tags: Set<String> };
-// Tool::"serpapi:search" in Tool::"serpapi".
+// Tool::"serpapi:search" in Tool::"serpapi"; of an MCP server, Tool::"mcp/notes:append" in Tool::"mcp/notes".
 entity Tool in [Tool] {
   tool: String,
   action: String,
@@ -89,6 +89,14 @@ action "vault:use:http_request", "vault:use:sign", "vault:use:verify", "vault:us
 action "tool:*";
 action "tool:call" in ["tool:*"]
   appliesTo { principal: [Agent], resource: [Tool], context: Call };
+
+action "mcp:*";
+action "mcp:call" in ["mcp:*"]
+  appliesTo { principal: [Agent, Operator], resource: [Tool], context: Call };
+
+action "agent:*";
+action "agent:run" in ["agent:*"]
+  appliesTo { principal: [Agent, Operator], resource: [Agent], context: Call };
 
 action "llm:*";
 action "llm:chat", "llm:embed" in ["llm:*"]

@@ -23,7 +23,17 @@ export type PolicyResource =
   | { kind: 'credential'; path: string; type: string | null; tags: readonly string[] }
   | ToolResource
   | ModelResource
+  | AgentResource
   | { kind: 'system' }
+
+/** An agent that somebody starts. */
+export interface AgentResource {
+  kind: 'agent'
+  id: string
+  name: string
+  role: string
+  meta: Record<string, string>
+}
 
 export interface ModelResource {
   kind: 'model'

@@ -47,6 +47,25 @@ export async function recordedSet(db: Kysely<Tables>, digest: string): Promise<R
   })
 }
 
+/**
+ * Whether a set that was in force had these policies of operators. A newer version has other built-in policies, and so
+ * another digest for the same ones.
+ *
+ * @returns undefined for a set that was not kept.
+ * @throws VestryError `STORE_CORRUPT`
+ */
+export async function hadPolicies(
+  db: Kysely<Tables>,
+  digest: string,
+  enabled: readonly { id: string; digest: string }[],
+): Promise<boolean | undefined> {
+  const [manifest] = await kept(db, [digest])
+  if (manifest === undefined) return undefined
+  if (hash('sha256', manifest.json) !== digest) throw altered(digest)
+  const { policies } = JSON.parse(manifest.json) as Manifest // its digest is right, so we wrote it
+  return canonicalJson(policies) === canonicalJson(setManifest(enabled).policies)
+}
+
 /** The set's list of digests, and each policy once under its own: a change writes what is new. */
 export async function keepSet(
   trx: Kysely<Tables>,

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import { mkdtempDisposableSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { canonicalJson } from '@vestry/contract/canonical'
@@ -222,3 +222,28 @@ test('a set that was in force can be read back by its digest after it changed', 
       expect.objectContaining({ code: 'STORE_CORRUPT' }),
     )
   }))
+
+test('policies are recognised under another version’s built-in ones, and their sets are kept at each opening', async () => {
+  await withStore(async (policies, store) => {
+    const { digest } = await policies.add([CEDAR])
+    const { json } = await store.db
+      .selectFrom('policy_set')
+      .select('json')
+      .where('digest', '=', digest)
+      .executeTakeFirstOrThrow()
+    const manifest = JSON.parse(json) as { builtin: string; policies: [string, string][] }
+    const keep = async (changed: object): Promise<string> => {
+      const text = canonicalJson({ ...manifest, ...changed })
+      const kept = { digest: hash('sha256', text), json: text, created_at: 1 }
+      await store.write((trx) => trx.insertInto('policy_set').values(kept).execute())
+      return kept.digest
+    }
+    expect(await policies.areThoseOf(digest)).toBe(true)
+    expect(await policies.areThoseOf(await keep({ builtin: 'of an older version' }))).toBe(true)
+    expect(await policies.areThoseOf(await keep({ policies: [] }))).toBe(false)
+    expect(await policies.areThoseOf('f'.repeat(64))).toBe(undefined)
+    await store.write((trx) => trx.deleteFrom('policy_set').execute())
+    await policies.keepCurrent()
+    expect((await policies.policySet(digest)).map(({ id }) => id)).toEqual(['builtin', 'mine'])
+  })
+})

@@ -16,13 +16,13 @@ import { gatewayRow, readGatewayRow, sameOwner } from './gateway-row.ts'
 import type { GatewayDocument } from './gateway-spec.ts'
 import { GlobFamily } from './glob-index.ts'
 import { type NewPolicy, type PolicyFile, readPolicyFiles } from './policy-file.ts'
-import { keepSet, type RecordedPolicy, recordedSet } from './policy-set-store.ts'
+import { hadPolicies, keepSet, type RecordedPolicy, recordedSet } from './policy-set-store.ts'
 import { VAULT_PREFIX } from './vault-import.ts'
 
 export type StoredPolicyRow = Selectable<Tables['policy']>
 
 export interface PolicyStoreDeps {
-  store: Pick<Store, 'db' | 'change'>
+  store: Pick<Store, 'db' | 'change' | 'write'>
   /** Row MACs (seal/row-mac.ts); `check` throws STORE_CORRUPT. */
   mac(table: string, id: string, row: Readonly<Record<string, unknown>>): Uint8Array
   check(table: string, id: string, row: Readonly<Record<string, unknown>>, mac: Uint8Array): void
@@ -143,6 +143,20 @@ export class PolicyStore {
    */
   policySet(digest: string): Promise<RecordedPolicy[]> {
     return recordedSet(this.#deps.store.db, digest)
+  }
+
+  /** What is in force can be explained later, also after a start with other built-in policies. */
+  async keepCurrent(): Promise<void> {
+    const { store, now } = this.#deps
+    const rows = inForce(await allRows(store.db))
+    await store.write((trx) => keepSet(trx, setDigest(rows), rows, now()))
+  }
+
+  /** Whether the policies in force are those of a set that was recorded; undefined when that cannot be told. */
+  async areThoseOf(digest: string): Promise<boolean | undefined> {
+    const { db } = this.#deps.store
+    const rows = inForce(await allRows(db))
+    return setDigest(rows) === digest ? true : hadPolicies(db, digest, rows)
   }
 
   async #change(

@@ -159,6 +159,8 @@ export class Vocabulary {
         return this.#tool(given)
       case 'model':
         return this.#model(given)
+      case 'agent':
+        return this.#principal(given).entity
       case 'credential':
         return this.#credential(principal, given)
     }
