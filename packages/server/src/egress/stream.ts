@@ -1,5 +1,5 @@
 /**
- * One outbound POST whose answer is passed on as it comes: authorised, vetted, pinned and injected as {@link send}
+ * One outbound request whose answer is passed on as it comes: authorised, vetted, pinned and injected as {@link send}
  * does it, scrubbed of the secret also where it is split over chunks, bounded in bytes and in time. It follows no
  * redirect, and holds back only what may be the beginning of a secret: whole lines of text pass at once.
  */
@@ -19,6 +19,8 @@ export interface StreamRequest
   extends StreamTimes,
     Omit<Outbound, 'method' | 'followRedirects' | 'maxRedirects'>,
     Pick<EgressRequest, 'responseHeadersAllow'> {
+  /** POST unless told. */
+  method?: 'GET' | 'POST' | 'DELETE'
   /** Of the body, over the wire and decoded; more ends it with `RESPONSE_TOO_LARGE`. */
   maxBytes: number
 }
@@ -52,7 +54,8 @@ async function open(
   const signal =
     request.signal === undefined ? clock.signal : AbortSignal.any([request.signal, clock.signal])
   try {
-    const journey = depart({ ...request, method: 'POST', followRedirects: false }, deps, {
+    const { method = 'POST' } = request
+    const journey = depart({ ...request, method, followRedirects: false }, deps, {
       signal,
       progress,
       acceptEncoding: 'identity',
@@ -101,7 +104,7 @@ export class EgressStream implements Disposable {
     this.#source = reply.body
     this.#clock = clock
     this.#startedMs = startedMs
-    this.#coding = codingFor(reply, 'POST')
+    this.#coding = codingFor(reply, request.method ?? 'POST')
     this.status = reply.status
     const { headers } = responseHeaders(reply.headers, scrubber, request.responseHeadersAllow ?? [])
     delete headers['content-length']
