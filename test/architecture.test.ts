@@ -12,8 +12,10 @@ const ORDER = [
   ['egress'],
   ['vault'],
   ['admin'],
-  ['gateway', 'llm'],
+  ['gateway', 'llm', 'review', 'secrets'],
   ['telemetry'],
+  ['mcp'],
+  ['runtime'],
   ['app'],
   ['forward'],
   ['exec'],
@@ -65,7 +67,7 @@ test('the contract imports nothing but zod and itself, the SDK nothing but Node,
   const allowed = {
     contract: /^(?:zod|\.\/)/,
     coat: /^(?:node:|\.{1,2}\/)/,
-    sdk: /^(?:node:|\.{1,2}\/|@vestry\/coat(?:\/traceparent)?$|@vestry\/contract\/(?:claim|errors|ids|version)$|@noble\/ciphers\/|@langchain\/core\/)/,
+    sdk: /^(?:node:|\.{1,2}\/|@vestry\/coat(?:\/traceparent)?$|@vestry\/contract\/(?:claim|errors|ids|runtime|version)$|@noble\/ciphers\/|@langchain\/core\/)/,
   }
   const wrong: string[] = []
   for (const [name, pattern] of Object.entries(allowed)) {

@@ -21,6 +21,10 @@ import { acceptGateway, GatewayDocument } from '../packages/server/src/policy/ga
 import { parseDuties } from '../packages/server/src/policy/obligations.ts'
 import { readPolicyFiles } from '../packages/server/src/policy/policy-file.ts'
 import { VaultRuleInput } from '../packages/server/src/policy/vault-rule.ts'
+import { VERIFICATION_CODES } from '../packages/server/src/review/pins/unverified.ts'
+import { readInputConfig } from '../packages/server/src/runtime/http-input/input-config.ts'
+import { problemOf } from '../packages/server/src/runtime/wire/problem.ts'
+import { readBackendConfig } from '../packages/server/src/secrets/backend-config.ts'
 import {
   CREDENTIAL_TYPES,
   CredentialSettings,
@@ -32,6 +36,7 @@ import {
 } from '../packages/server/src/vault/vault-limits.ts'
 import { MAX_REPLY_BYTES } from '../packages/server/src/vault/wire/reply.ts'
 import { DEFAULT_WIRE_LIMITS } from '../packages/server/src/vault/wire/wire-limits.ts'
+import { rulesTable } from './docs/rules-table.ts'
 import { settings, settingsTable } from './docs/settings-table.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -50,6 +55,10 @@ test('every policy in the documentation is accepted, every configuration read', 
         const found = await readPolicyFiles([file], { maxTtl: 86_400, understood: false })
         expect(found.warnings, text).toEqual([])
         policies += 1
+      } else if (isBackend(data)) {
+        readBackendConfig(data, { dataDir: '/home', hasMasterKey: false })
+      } else if (isInput(data)) {
+        readInputConfig(data)
       } else expect(Config.safeParse(data).error?.issues ?? [], `${page}:\n${text}`).toEqual([])
     }
     for (const text of fences(read(page), 'cedar')) {
@@ -110,6 +119,17 @@ test('the table of settings is the schema’s', () => {
   else expect(text).toBe(wanted)
 })
 
+test('the table of review rules is the rules’', () => {
+  const page = 'docs/review-rules.md'
+  const text = read(page)
+  const [all = '', opening = '', , closing = ''] =
+    /(<!-- rules:[^>]*-->\n)([\s\S]*?)(<!-- \/rules -->)/.exec(text) ?? []
+  expect(opening).not.toBe('')
+  const wanted = text.replace(all, () => `${opening}\n${rulesTable()}\n\n${closing}`)
+  if (process.env['UPDATE_DOCS'] === '1') writeFileSync(join(ROOT, page), wanted)
+  else expect(text).toBe(wanted)
+})
+
 test('settings that pages name exist, and defaults beside them are the schema’s', () => {
   const known = new Map(settings().map((setting) => [setting.key, setting.default]))
   const sections = new Set([...known.keys()].map((key) => key.split('.')[0]))
@@ -160,7 +180,10 @@ test('the limits that vault.md names are the code’s', () => {
 
 /** In capitals like a code, and none. */
 const OTHER_WORDS =
-  /^(?:OK|INTERRUPTED|UNKNOWN|POST|PATCH|DELETE|PORT|POLICY_|SIGNING_SECRET|SECRETS_BACKEND|KEK_BASE64|GATEWAY_URL|AGENT_ID|AGENT_PRIVATE_KEY|(?:RUN|ORG)_ID|REPO_[A-Z]+|OUTPUT_PATH|WORK_DIR|SAGE_.*|SCAN_MAX_FILES|SPIFFE_JWT_PATH|TRAT_FILE|AUTH_SIDECAR_SOCKET|LLM_GATEWAY_SOCKET|ENVPOD_.*|(?:OPENAI|ANTHROPIC|GOOGLE)_(?:API_KEY|BASE_URL|MODEL)|INTACT|BROKEN|TRUNCATED|UNREADABLE|REDACTED|VESTRY_.*|NODE_.*|UPDATE_DOCS|GET|NAME|KEYID|TXN|ID|FILE|DIR|HOST|PATH|TE|COMMIT|ROLLBACK)$/
+  /^(?:OK|SYMBIONT_.*|INTERRUPTED|UNKNOWN|POST|PATCH|DELETE|PORT|POLICY_|SIGNING_SECRET|SECRETS_BACKEND|KEK_BASE64|GATEWAY_URL|AGENT_ID|AGENT_PRIVATE_KEY|(?:RUN|ORG)_ID|REPO_[A-Z]+|OUTPUT_PATH|WORK_DIR|SAGE_.*|SCAN_MAX_FILES|SPIFFE_JWT_PATH|TRAT_FILE|AUTH_SIDECAR_SOCKET|LLM_GATEWAY_SOCKET|ENVPOD_.*|(?:OPENAI|ANTHROPIC|GOOGLE)_(?:API_KEY|BASE_URL|MODEL)|INTACT|BROKEN|TRUNCATED|UNREADABLE|REDACTED|VESTRY_.*|NODE_.*|AWS_.*|UPDATE_DOCS|GET|NAME|KEYID|TXN|ID|FILE|DIR|HOST|PATH|TE|COMMIT|ROLLBACK)$/
+
+/** What is wrong with a signature; an answer, not an error. */
+const VERDICTS: ReadonlySet<string> = new Set(VERIFICATION_CODES)
 
 /** A reason of the gateway's refusals, with or without what the wire puts before it. */
 function isRefusal(word: string): boolean {
@@ -211,6 +234,20 @@ test('the table of errors of models says what the wire answers and what the clie
   }
 })
 
+test('the runtime’s table of errors says what the wire answers', () => {
+  const rows = [...section(read('docs/runtime.md'), 'Errors').matchAll(/^\| (\d{3}) \| (.+) \|$/gm)]
+  expect(rows.length).toBeGreaterThan(10)
+  for (const [, status = '', codes = ''] of rows) {
+    for (const [, code = ''] of codes.matchAll(/`([A-Z][A-Z_]+[A-Z])`/g)) {
+      const problem = problemOf(new VestryError(code as ErrorCode), 'r-1')
+      expect({ status: problem.status, code: problem.body['code'] }).toEqual({
+        status: Number(status),
+        code,
+      })
+    }
+  }
+})
+
 test('the exit codes in agents.md are the classes’', () => {
   const rows = [
     ...section(read('docs/agents.md'), 'Exit codes').matchAll(/^\| (\d+) \| `(\w+)`/gm),
@@ -232,19 +269,20 @@ test('gateway policies in the documentation are accepted', () => {
 
 test('every error code that pages name exists, and every code is explained', () => {
   const named = new Set<string>()
+  const verdicts = new Set<string>()
   const unknown: string[] = []
   for (const page of PAGES) {
     for (const [, word = ''] of read(page).matchAll(/`([A-Z][A-Z_]+[A-Z])`/g)) {
       if (Object.hasOwn(ERRORS, word)) named.add(word)
+      else if (page === 'docs/signing.md' && VERDICTS.has(word)) verdicts.add(word)
       else if (OURS.includes(page) && !OTHER_WORDS.test(word) && !isRefusal(word))
         unknown.push(`${page}: ${word}`)
     }
   }
   expect(unknown).toEqual([])
+  expect(verdicts).toEqual(VERDICTS)
   const silent = Object.keys(ERRORS).filter((code) => !named.has(code))
-  expect(silent).toEqual([
-    'BACKEND_UNAVAILABLE', // of back ends that are not there yet
-  ])
+  expect(silent).toEqual([])
 })
 
 test('every field of a rule, operation, type and setting of a credential is described', () => {
@@ -315,6 +353,15 @@ function yamlBlocks(text: string): string[] {
     [...block.matchAll(/<<'YAML'\n([\s\S]*?)^YAML$/gm)].map((match) => match[1] ?? ''),
   )
   return [...fences(text, 'yaml'), ...written]
+}
+
+/** What `vestry secret backend set` takes. */
+function isInput(data: unknown): boolean {
+  return typeof data === 'object' && data !== null && 'agent_id' in data
+}
+
+function isBackend(data: unknown): boolean {
+  return typeof data === 'object' && data !== null && 'backend_type' in data
 }
 
 function isPolicy(data: unknown): boolean {

@@ -10,7 +10,7 @@ import { Secret, unpooled } from '../seal/secret.ts'
 import type { RevokeReason } from '../vault/lease.ts'
 import { type AdminCall, type AdminVerb, verb } from './verb.ts'
 
-const Name = z.string().min(1).max(64)
+const Name = z.string().min(1).max(128)
 const PublicKey = z.string().regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hexadecimal digits')
 const Meta = z.record(z.string(), z.string())
 

@@ -2,11 +2,11 @@
 
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
-import { principalOf } from '../call/perform.ts'
-import { newCaller } from '../identity/caller.ts'
-import { TOOL_CALL } from '../policy/actions.ts'
-import type { PolicyPrincipal, PolicyRequest } from '../policy/engine.ts'
+import { AGENT_RUN, MCP_CALL, TOOL_CALL } from '../policy/actions.ts'
+import type { PolicyRequest } from '../policy/engine.ts'
 import { readGatewayRow } from '../policy/gateway-row.ts'
+import { isMcpGroup } from '../policy/mcp-resource.ts'
+import type { AgentResource } from '../policy/policy-request.ts'
 import type { StoredPolicyRow } from '../policy/policy-store.ts'
 import { grantTtl } from '../vault/lease.ts'
 import { resourceOf } from '../vault/methods/context.ts'
@@ -99,11 +99,13 @@ export const policyVerbs: readonly AdminVerb[] = [
     event: 'policy.test',
     params: z.strictObject({
       agent: z.string().min(1).max(64),
-      /** Of a credential; or a tool. */
+      /** Of a credential; or a tool; or an agent that is started. */
       path: z.string().min(1).max(512).optional(),
-      tool: z.string().min(1).max(64).optional(),
+      /** `mcp/<server>` for the tools of an MCP server. */
+      tool: z.string().min(1).max(256).optional(),
+      runs: z.string().min(1).max(64).optional(),
       /** `retrieve`, `list`, `use:http_request` …; of a tool, its action. */
-      action: z.string().min(1).max(64),
+      action: z.string().min(1).max(256).default('run'),
       params: z.record(z.string(), z.unknown()).default({}),
       /** What a call of a tool says it is for. */
       intent: z.string().min(1).max(128).optional(),
@@ -112,17 +114,18 @@ export const policyVerbs: readonly AdminVerb[] = [
       transport: z.enum(['unix', 'tcp', 'http']).default('unix'),
       reason: z.boolean().default(false),
     }),
-    data: ({ agent, path, tool, action }) => ({
+    data: ({ agent, path, tool, runs, action }) => ({
       agent,
       ...(path !== undefined && { path }),
       ...(tool !== undefined && { tool }),
+      ...(runs !== undefined && { runs }),
       operation: action,
     }),
     run: async ({ deps, params }) => {
       const { vault } = deps
       const asked = await askedOf(deps, params)
       const { decision, policies } = vault.stations.policy.explain({
-        principal: await principalNamed(deps, params.agent),
+        principal: await agentNamed(deps, params.agent),
         action: asked.action,
         resource: asked.resource,
         context: {
@@ -157,25 +160,30 @@ export const policyVerbs: readonly AdminVerb[] = [
 interface Asked {
   path?: string | undefined
   tool?: string | undefined
+  runs?: string | undefined
   action: string
   params: Record<string, unknown>
   intent?: string | undefined
 }
 
 async function askedOf(
-  { vault }: AdminDeps,
-  { path, tool, action, params, intent }: Asked,
+  deps: AdminDeps,
+  { path, tool, runs, action, params, intent }: Asked,
 ): Promise<Pick<PolicyRequest, 'action' | 'resource'> & { context: object; exists: boolean }> {
-  if (tool !== undefined && path === undefined) {
+  if (tool !== undefined && path === undefined && runs === undefined) {
     const question = toolQuestion({ tool, action, params, intent })
-    return { ...question, action: TOOL_CALL, exists: false }
+    return { ...question, action: isMcpGroup(tool) ? MCP_CALL : TOOL_CALL, exists: false }
   }
-  if (path === undefined || tool !== undefined || intent !== undefined) {
-    throw new VestryError('INVALID_PARAMS', 'ask about a path, or about a tool', {
-      hint: 'Give path and action, or tool, action and perhaps intent',
+  if (runs !== undefined && path === undefined && tool === undefined && intent === undefined) {
+    const resource = await agentNamed(deps, runs)
+    return { action: AGENT_RUN, resource, context: {}, exists: resource.id !== '' }
+  }
+  if (path === undefined || runs !== undefined || tool !== undefined || intent !== undefined) {
+    throw new VestryError('INVALID_PARAMS', 'ask about a path, about a tool, or about an agent', {
+      hint: 'Give path and action; or tool, action and perhaps intent; or runs',
     })
   }
-  const found = await vault.credentials.find(path)
+  const found = await deps.vault.credentials.find(path)
   const operation = action.startsWith('use:') ? action.slice('use:'.length) : undefined
   if (operation !== undefined) findOperation(operation)
   return {
@@ -198,9 +206,9 @@ async function nameAndOwner(
 }
 
 /** The agent as it is, or as one of that name would be: rules can be tried before the agent exists. */
-async function principalNamed({ vault }: AdminDeps, name: string): Promise<PolicyPrincipal> {
+async function agentNamed({ vault }: AdminDeps, name: string): Promise<AgentResource> {
   const agent = await vault.agents.byName(name)
   if (agent === undefined) return { kind: 'agent', id: '', name, role: 'agent', meta: {} }
-  const principal = { kind: 'agent' as const, agent }
-  return principalOf(newCaller({ principal, peer: { transport: 'unix' }, txn: '' }))
+  const { id, role, meta } = agent
+  return { kind: 'agent', id, name, role, meta: { ...meta } }
 }

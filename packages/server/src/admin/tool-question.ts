@@ -1,6 +1,7 @@
 /** The question whether an agent may call a tool, made of what an operator writes to try it out. */
 import { parseTarget } from '../egress/url.ts'
 import type { PolicyContext, ToolResource } from '../policy/engine.ts'
+import { isMcpGroup } from '../policy/mcp-resource.ts'
 import { permissionWords } from '../policy/permission-words.ts'
 
 export interface AskedTool {
@@ -19,11 +20,12 @@ export function toolQuestion({ tool, action, params, intent }: AskedTool): {
   resource: ToolResource
   context: Omit<PolicyContext, 'nowMs'>
 } {
-  const { url } = params
+  // What a parameter of somebody else's tool is for nobody knows.
+  const { url, to, cc, bcc } = isMcpGroup(tool) ? ({} as AskedTool['params']) : params
   const entries = Object.entries(params)
   const texts = entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string')
   const numbers = entries.filter((entry): entry is [string, number] => typeof entry[1] === 'number')
-  const recipients = [params['to'], params['cc'], params['bcc']].flat().flatMap(domainOf)
+  const recipients = [to, cc, bcc].flat().flatMap(domainOf)
   return {
     resource: {
       kind: 'tool',

@@ -340,7 +340,7 @@ export function requestRate(
   return dev ? undefined : standard
 }
 
-function caPem({ egress }: Config): string | undefined {
+export function caPem({ egress }: Config): string | undefined {
   if (egress.ca_file === undefined) return undefined
   try {
     return readFileSync(egress.ca_file, 'utf8')

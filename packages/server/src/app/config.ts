@@ -12,6 +12,7 @@ import { MAX_SVID_TTL } from '../identity/runs/svid.ts'
 import { readYaml } from '../json/yaml.ts'
 import { LlmSettings } from '../llm/settings.ts'
 import { nearest } from '../policy/nearest.ts'
+import { RuntimeSettings } from '../runtime/settings.ts'
 import { TelemetrySettings } from '../telemetry/settings.ts'
 import { withOtelSources } from './otel-sources.ts'
 
@@ -124,6 +125,7 @@ export const Config = z.strictObject({
   gateway: GatewaySettings.prefault({}),
   llm: LlmSettings.prefault({}),
   telemetry: TelemetrySettings.prefault({}),
+  runtime: RuntimeSettings.prefault({}),
   audit: z
     .strictObject({
       rotate_bytes: z.int().min(1_048_576).default(268_435_456),

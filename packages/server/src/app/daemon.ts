@@ -26,6 +26,7 @@ import { type Ready, removeReady, writeReady } from './ready.ts'
 import { runPaths } from './run-files.ts'
 import { runRoutes } from './run-routes.ts'
 import { assembleRuns, type RunsPart } from './runs-part.ts'
+import { assembleRuntime } from './runtime-part.ts'
 import { onSessionEnd } from './session-end.ts'
 import { assertHttpHost, closeHttp, isLoopback, listenHttp, vaultTcp } from './tcp-listening.ts'
 import { assembleTelemetry, assertTelemetrySockets } from './telemetry-part.ts'
@@ -135,6 +136,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     podDirectory: options.podDirectory,
     warn,
   })
+  const runtime = assembleRuntime(parts, {
+    gateway,
+    runs,
+    llm,
+    registry,
+    startedAtMs,
+    draining,
+    warn,
+    env: options.env,
+  })
+  undo.use(runtime)
   const autoSeal = new AutoSeal({
     idleSeconds: config.vault.auto_seal_idle,
     now: () => performance.now(),
@@ -145,6 +157,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     runs,
     llm,
     telemetry,
+    runtime,
     acceptRollback: options.acceptRollback,
     describe: async () => ({
       version: VERSION,
@@ -182,6 +195,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...runs.verbs,
     ...llm.verbs,
     ...telemetry.verbs,
+    ...runtime.verbs,
     ...correlationVerbs(parts.podName),
   ]
   const listeners = createListeners(parts, lifecycle, {
@@ -217,6 +231,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     { prefix: '/api' },
   )
   http.register(async (api) => llm.routes(api), { prefix: '/v1' })
+  runtime.mount(http, { deps: parts.adminDeps(lifecycle), verbs })
   http.register(async (api) => runRoutes(api, runs, parts.adminDeps(lifecycle), warn))
   undo.defer(async () => {
     // Together, so that all drain within the one budget.
@@ -224,8 +239,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       listeners.close(DRAIN_MS),
       runs.drain(DRAIN_MS),
       telemetry.drain(DRAIN_MS),
-      Promise.all([gateway.drain(DRAIN_MS), llm.drain(DRAIN_MS)]).then(() =>
-        closeHttp(http, DRAIN_MS),
+      Promise.all([gateway.drain(DRAIN_MS), llm.drain(DRAIN_MS), runtime.drain(DRAIN_MS)]).then(
+        () => closeHttp(http, DRAIN_MS),
       ),
     ])
   })
@@ -254,6 +269,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   ready = withState(opened, parts.seal.state !== 'unsealed')
   undo.defer(() => removeReady(home.ready))
   const openRuns = parts.seal.state === 'unsealed' ? await runs.runs.countOpen() : undefined
+  runtime.started()
   writeReady(home.ready, ready)
   const all = undo.move()
   return {

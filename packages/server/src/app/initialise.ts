@@ -6,6 +6,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } fro
 import { dirname } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import { AgentStore } from '../identity/agent-store.ts'
+import { FIRST_KEY_NAME } from '../identity/api-key.ts'
 import { ApiKeyStore } from '../identity/api-key-store.ts'
 import { writeKeyFiles } from '../identity/key-file.ts'
 import { OperatorStore } from '../identity/operator-store.ts'
@@ -110,7 +111,7 @@ export async function initialise(deps: {
     using apiKeys = new ApiKeyStore({ store, guard, agents, hashKey: () => seal.keys.hashKey, now })
     const { keyFile, publicKey } = await writeKeyFiles(home.keys, 'operator')
     await operators.add({ name: FIRST_OPERATOR, role: 'owner', publicKey })
-    const { token } = await apiKeys.add({ name: 'first admin key', role: 'owner' })
+    const { token } = await apiKeys.add({ name: FIRST_KEY_NAME, role: 'owner' })
     using key = token
     writeFileSync(home.adminKey, key.bytes, { mode: 0o600, flag: 'wx' })
     if (deps.defaultPolicies) {

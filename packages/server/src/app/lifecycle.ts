@@ -12,6 +12,7 @@ import { note } from './note.ts'
 import { PolicyReload } from './policy-reload.ts'
 import { checkRestored, forgetRestored } from './restored.ts'
 import type { RunsPart } from './runs-part.ts'
+import type { RuntimePart } from './runtime-part.ts'
 import { keepServerKey } from './server-key.ts'
 import { StoreHeads } from './store-heads.ts'
 import type { TelemetryPart } from './telemetry-part.ts'
@@ -30,6 +31,7 @@ export function createLifecycle(
     runs: RunsPart
     llm: LlmPart
     telemetry: TelemetryPart
+    runtime: RuntimePart
     acceptRollback: boolean
     describe: () => Promise<Record<string, unknown>>
     /** Called when the vault was opened or sealed. */
@@ -45,12 +47,14 @@ export function createLifecycle(
     audit,
     node: `${parts.podName}:${parts.home.dir}`,
     policySet: async () => setDigest(inForce(await policies.list())),
+    areThoseOf: (digest) => policies.areThoseOf(digest),
   })
   const reload = new PolicyReload(policy, policies)
   const terms = new TermRotation(parts)
   const workers = new Workers(parts, heads, terms, async () => {
     await options.gateway.prune()
     await options.runs.prune()
+    await options.runtime.prune()
   })
   let acceptRollback = options.acceptRollback
   let leftOversClosed = false
@@ -107,9 +111,11 @@ export function createLifecycle(
       if (!leftOversClosed) await closeLeftOvers(parts)
       leftOversClosed = true
       await reload.load()
+      await policies.keepCurrent()
       await options.runs.open()
       await options.gateway.open()
       await options.telemetry.open()
+      await options.runtime.open()
       const state = await heads.state()
       assertSame()
       await audit.append({ ...note('vault.unseal', 'the vault is open'), data: state }, 'synced')
@@ -119,7 +125,7 @@ export function createLifecycle(
     } catch (error) {
       reload.stop('the vault was not opened')
       options.runs.close()
-      await Promise.all([options.gateway.close(), options.llm.close(), options.telemetry.close()])
+      await closeWires()
       await seal.seal('refused')
       dropKeys()
       throw error
@@ -134,6 +140,14 @@ export function createLifecycle(
     await sealing?.catch(() => undefined)
     await openUp()
   }
+
+  const closeWires = () =>
+    Promise.all([
+      options.gateway.close(),
+      options.llm.close(),
+      options.telemetry.close(),
+      options.runtime.close(),
+    ])
 
   const dropKeys = (): void => {
     audit.setSigner(undefined)
@@ -161,11 +175,7 @@ export function createLifecycle(
     vault.wraps.clear()
     options.runs.close()
     reload.stop('the vault is sealed')
-    const wiresClosed = Promise.all([
-      options.gateway.close(),
-      options.llm.close(),
-      options.telemetry.close(),
-    ])
+    const wiresClosed = closeWires()
     const flushed = parts.leaseRows.flush().catch(() => undefined)
     try {
       // From this call on everybody else gets VAULT_LOCKED.
@@ -199,6 +209,7 @@ export function createLifecycle(
     options.runs.onChange(tables)
     options.llm.onChange(tables)
     options.telemetry.onChange(tables)
+    options.runtime.onChange(tables)
     // What another node changed must hold here from the next request on.
     if (tables.includes('policy')) reload.load().catch(() => undefined) // closed, and retried
     if (tables.includes('agent')) void recheckAgents(parts)

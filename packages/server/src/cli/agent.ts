@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { agentClaimsCommand } from './agent-claims.ts'
 import { printAgentEnvironment } from './agent-env.ts'
 import { mayHaveHappened, setAside, withNewKeyFiles } from './agent-keys.ts'
+import { agentRunCommands } from './agent-run.ts'
 import { type Row, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
@@ -148,6 +149,7 @@ export function agentCommands(program: Command, run: Run): void {
     )
 
   agentClaimsCommand(agent, run)
+  agentRunCommands(agent, run)
 }
 
 function withKeyOptions(command: Command): Command {

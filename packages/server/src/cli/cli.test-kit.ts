@@ -59,7 +59,11 @@ export class CliHome {
   spawn(argv: readonly string[], home = this.home): ChildProcess {
     const place = home === DEFAULT_HOME ? [] : ['--home', home]
     const args = ['--conditions=source', MAIN, ...argv, ...place]
-    const env = { PATH: process.env['PATH'], HOME: join(this.base, 'user') }
+    const env = {
+      PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      HOME: join(this.base, 'user'),
+    }
     const child = spawn(process.execPath, args, { env, stdio: 'pipe' })
     this.#children.push(child)
     return child

@@ -318,6 +318,17 @@ describe('policies, and what agents do under them', () => {
     expect(no.out).toContain('DOMAIN_NOT_ALLOWED')
     const both = await cli.json([...question, 'get', '--path', 'openai/key'])
     expect(both.json.error.code).toBe('USAGE')
+    const mcp = ['policy', 'test', '--agent', 'scout', '--tool', 'mcp/notes', '--action', 'append']
+    expect((await cli.json([...mcp, '--params', '{"url":"no url"}'])).json).toMatchObject({
+      allowed: false,
+      reason: 'no rule allows mcp:call here',
+    })
+    const runs = (whom: string) => cli.json(['policy', 'test', '--agent', 'scout', '--runs', whom])
+    expect(await runs('scout')).toMatchObject({
+      exitCode: 0,
+      json: { permits: ['builtin:run-itself'] },
+    })
+    expect((await runs('somebody-else')).exitCode).toBe(3)
     expect((await cli.json(['policy', 'template', 'nope'])).json.error.code).toBe('NOT_FOUND')
     expect((await cli.json(['policy', 'rm', 'Trying'])).json.removed).toEqual(created)
   })

@@ -12,13 +12,13 @@ const MARKS: Readonly<Record<string, { mark: string; style: Style }>> = {
 
 export function explanation(
   reply: Row,
-  asked: { agent: string; action: string; path?: string; tool?: string },
+  asked: { agent: string; action?: string; path?: string; tool?: string; runs?: string },
   paint: Paint,
 ): string {
   const allowed = reply['allowed'] === true
   const answer = allowed ? paint('green', 'ALLOW') : paint('red', 'DENY')
-  const on = asked.path ?? asked.tool ?? ''
-  const what = `${asked.agent}  ${asked.action}  ${on}`
+  const on = asked.path ?? asked.tool ?? asked.runs ?? ''
+  const what = `${asked.agent}  ${asked.action ?? 'run'}  ${on}`
   const { granted_ttl: ttl, exists } = reply
   const closest = rowOf(reply, 'closest')
   const nearest =

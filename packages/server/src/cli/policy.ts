@@ -29,7 +29,8 @@ interface TestOptions {
   agent: string
   path?: string
   tool?: string
-  action: string
+  runs?: string
+  action?: string
   intent?: string
   params?: Record<string, unknown>
   opParams?: Record<string, unknown>
@@ -171,8 +172,9 @@ export function policyCommands(program: Command, run: Run): void {
     .description('ask what would be decided, and why; exit code 3 when it is no')
     .requiredOption('--agent <name>', 'who asks')
     .option('--path <path>', 'for which credential')
-    .option('--tool <tool>', 'or for which tool')
-    .requiredOption('--action <action>', 'list, retrieve, use:http_request …; or the tool’s')
+    .option('--tool <tool>', 'or for which tool; mcp/<server> for one of an MCP server')
+    .option('--runs <agent>', 'or for starting which agent')
+    .option('--action <action>', 'list, retrieve, use:http_request …; or the tool’s')
     .option('--params <json>', 'parameters of the tool call', jsonObject('--params'))
     .option('--intent <intent>', 'what the tool call is said to be for')
     .option('--op-params <json>', 'parameters of the operation', jsonObject('--op-params'))
@@ -185,9 +187,11 @@ export function policyCommands(program: Command, run: Run): void {
     .option('--reason', 'as if a reason had been given')
     .action(
       run(async (io, { opParams, params = opParams, ...rest }: TestOptions) => {
-        if ((rest.path === undefined) === (rest.tool === undefined)) {
-          throw new VestryError('USAGE', 'exactly one of --path and --tool is needed')
-        }
+        const { path, tool, runs, action } = rest
+        if ([path, tool, runs].filter((one) => one !== undefined).length !== 1)
+          throw new VestryError('USAGE', 'exactly one of --path, --tool and --runs is needed')
+        if (action === undefined && runs === undefined)
+          throw new VestryError('USAGE', '--action is needed with --path and --tool')
         const reply = await io.call('policy.test', { ...question(rest), params })
         if (reply['allowed'] !== true) io.exitCode = EXIT.denied
         io.print(reply, (paint) => explanation(reply, rest, paint))
@@ -197,12 +201,13 @@ export function policyCommands(program: Command, run: Run): void {
 
 /** `--action use --path p` with an operation reads well too: `vault:` in front is taken off. */
 function question(asked: Omit<TestOptions, 'params' | 'opParams'>) {
-  const { agent, path, tool, action, intent, at, transport, reason } = asked
+  const { agent, path, tool, runs, action, intent, at, transport, reason } = asked
   return {
     agent,
     path,
     tool,
-    action: action.replace(/^vault:/, ''),
+    runs,
+    action: action?.replace(/^vault:/, ''),
     intent,
     at,
     transport,

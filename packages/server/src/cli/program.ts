@@ -16,14 +16,19 @@ import { EXIT, exitCodeFor } from './exit-code.ts'
 import { failureLine, failureOf } from './failure.ts'
 import { forwardCommand } from './forward.ts'
 import { initCommand } from './init.ts'
+import { inputCommands } from './input.ts'
 import { jobCommands } from './job.ts'
 import { keyCommands } from './key.ts'
 import { leaseCommands } from './lease.ts'
 import { llmCommands } from './llm.ts'
+import { mcpCommands } from './mcp.ts'
 import { operatorCommands } from './operator.ts'
 import { policyCommands } from './policy.ts'
+import { reviewCommands } from './review.ts'
+import { reviewCorpusCommand } from './review-corpus.ts'
 import { runCommands } from './run.ts'
 import { sealCommands } from './seal.ts'
+import { secretCommands } from './secret.ts'
 import { sessionCommands } from './session.ts'
 import { slotCommands } from './slot.ts'
 import { statusCommand } from './status.ts'
@@ -94,13 +99,17 @@ export function createProgram(
     doctorCommand,
     agentCommands,
     credentialCommands,
+    secretCommands,
     policyCommands,
     toolCommands,
+    reviewCommands,
     tokenCommands,
     runCommands,
     jobCommands,
     leaseCommands,
     llmCommands,
+    mcpCommands,
+    inputCommands,
     sessionCommands,
     claimCommands,
     approvalCommands,
@@ -114,6 +123,7 @@ export function createProgram(
     forwardCommand,
     backupCommands,
     versionCommand,
+    reviewCorpusCommand,
   ]) {
     register(program, run)
   }

@@ -8,8 +8,12 @@ import { jsonObject } from './option-value.ts'
 import { table } from './table.ts'
 import { safeText } from './terminal-text.ts'
 import { readTextFile } from './text-file.ts'
+import { toolKeyCommands } from './tool-key.ts'
+import { toolPinCommands } from './tool-pin.ts'
+import { toolSignCommand } from './tool-sign.ts'
 import { toolState, toolStyle, toolText } from './tool-text.ts'
 import { trialText } from './tool-trial.ts'
+import { toolVerifyCommand } from './tool-verify.ts'
 
 /** What the daemon accepts. */
 const MAX_FILE_BYTES = 262_144
@@ -21,7 +25,7 @@ interface TestOptions {
 }
 
 export function toolCommands(program: Command, run: Run): void {
-  const tool = program.command('tool').description('tools of the gateway')
+  const tool = program.command('tool').description('tools: of the gateway, and their signatures')
 
   tool
     .command('list')
@@ -101,6 +105,11 @@ export function toolCommands(program: Command, run: Run): void {
         io.print(reply, (paint) => trialText(reply, agent, paint))
       }),
     )
+
+  toolSignCommand(tool, run)
+  toolVerifyCommand(tool, run)
+  toolKeyCommands(tool, run)
+  toolPinCommands(tool, run)
 }
 
 /** Whether the call would have been made. */

@@ -26,6 +26,12 @@ export function toolLines(span: Row): string[] {
   const data = rowOf(span, 'data')
   const outcome = rowOf(span, 'outcome')
   const { tool, action, digest, intent, cost_micros: cost } = data
+  if (
+    typeof data['server'] === 'string' &&
+    typeof tool === 'string' &&
+    span['action'] === 'mcp.call'
+  )
+    return mcpLines(data, outcome)
   if (typeof tool !== 'string' || typeof action !== 'string') return []
   return [
     line('tool', [
@@ -41,6 +47,24 @@ export function toolLines(span: Row): string[] {
     line('credential', [shown(outcome['credential']), shown(outcome['version'], 'version')]),
     line('upstream', upstream(outcome)),
     line('answer', [answeredFrom(span, outcome), shown(outcome['filtered'], 'filtered')]),
+  ].filter((text) => text !== '')
+}
+
+/** A tool of an MCP server: which one, exactly, and whether that is what somebody reviewed. */
+function mcpLines(
+  { server, tool, digest, reviewed, review_id: review }: Row,
+  outcome: Row,
+): string[] {
+  return [
+    line('tool', [
+      `mcp/${cellText(server)}:${cellText(tool)}`,
+      typeof digest === 'string' ? cellText(shortDigest(digest)) : undefined,
+      reviewed === true ? shown(review, 'reviewed as') : 'not reviewed',
+    ]),
+    line('answer', [
+      outcome['is_error'] === true ? 'the tool says that it failed' : undefined,
+      shown(outcome['filtered'], 'filtered'),
+    ]),
   ].filter((text) => text !== '')
 }
 

@@ -35,6 +35,8 @@ const REQUEST_TIMEOUT_MS = 25_000
 const SWEEP_MS = 1_000
 /** What clients that read HTTP by hand ask for (sage contract §4.3). */
 const RUN_WIRES = /^(?:https?:\/\/[^/]*)?\/(?:v1|token|runs|\.well-known)(?:[/?]|$)/i
+/** Ids that cannot be decoded name nothing there. */
+const RUNTIME = /^(?:https?:\/\/[^/]*)?\/api\/v1(?:[/?]|$)/i
 
 export function createHttp(deps: HttpDeps): FastifyInstance {
   const app = fastify({
@@ -168,6 +170,18 @@ function malformedPath(request: FastifyRequest, nowMs: number): NestedError {
   if (RUN_WIRES.test(request.url)) {
     const { headers, ...told } = nestedError(new VestryError('ROUTE_NOT_FOUND'), id)
     return { ...told, headers: { ...headers, 'x-request-id': id, connection: 'close' } }
+  }
+  if (RUNTIME.test(request.url)) {
+    const { message, code } = new VestryError('ROUTE_NOT_FOUND')
+    return {
+      status: 404,
+      headers: {
+        'x-request-id': id,
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+      },
+      body: { error: message, code, details: null, request_id: id },
+    }
   }
   // A job's id is a capability: whatever is no id of one is answered alike.
   const isJob = request.url.startsWith('/api/jobs/')

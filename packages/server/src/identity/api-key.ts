@@ -19,10 +19,13 @@ export interface ApiKey {
   readonly expiresAt?: number
 }
 
+/** Of the key that is made on first start. */
+export const FIRST_KEY_NAME = 'first admin key'
 /** 256 random bits as base64url. */
 const SECRET_CHARS = 43
 const TOKEN = /^(key_[0-9a-f]{16})\.([A-Za-z0-9_-]{43})$/
-const SCHEME = /^Bearer +(\S{1,256})$/i
+const SCHEME = /^Bearer +(\S+)$/i
+const MAX_TOKEN = 256
 const NAME = /^[^\p{C}]{1,128}$/u
 
 export interface MintedKey {
@@ -51,9 +54,10 @@ export function splitToken(token: string): { id: string; secret: string } | unde
   return id === undefined || secret === undefined ? undefined : { id, secret }
 }
 
-/** The token of an `Authorization` header, or undefined for another scheme. */
-export function bearerToken(header: string | undefined): string | undefined {
-  return header === undefined ? undefined : SCHEME.exec(header)?.[1]
+/** The token of an `Authorization` header, or undefined for another scheme or a longer one. */
+export function bearerToken(header: string | undefined, maxChars = MAX_TOKEN): string | undefined {
+  const token = header === undefined ? undefined : SCHEME.exec(header)?.[1]
+  return token !== undefined && token.length <= maxChars ? token : undefined
 }
 
 /** @throws VestryError `INVALID_PARAMS` */

@@ -61,6 +61,14 @@ export class Buckets {
     return ((cost - bucket.tokens) / limit.perSecond) * 1000
   }
 
+  /** How many tokens there are, for who tells clients. */
+  tokens(limit: BucketLimit): number {
+    const bucket = this.#buckets.get(limit.key)
+    if (bucket === undefined) return limit.burst
+    refill(bucket, this.#now())
+    return bucket.tokens
+  }
+
   /** Undoes one `take` that succeeded. */
   giveBack(limit: BucketLimit): void {
     const bucket = this.#buckets.get(limit.key) ?? this.#buckets.get(overflowKey(limit))

@@ -17,7 +17,7 @@ export interface RunProof {
   readonly run: Run
   readonly claims: TratClaims
   readonly spiffeId: string
-  /** The first 16 hex digits of the transaction token's SHA-256, for the record. */
+  /** The first 16 hex digits of the transaction token's SHA-256, for the record; `none` without a token. */
   readonly tokenHash: string
   /** Epoch ms at which the first of the two tokens expires. */
   readonly expiresAtMs: number
@@ -37,6 +37,8 @@ export interface RunGateDeps {
 
 /** Hex digits of a token's hash that records show. */
 export const SHOWN_HASH_CHARS = 16
+/** What they show where there was none. */
+const NO_TOKEN = 'none'
 
 export class RunGate {
   readonly #deps: RunGateDeps
@@ -70,6 +72,31 @@ export class RunGate {
       tokenHash: trat.tokenHash.slice(0, SHOWN_HASH_CHARS),
       expiresAtMs: Math.min(expiresAtMs, trat.claims.exp * 1_000),
     }
+  }
+
+  /**
+   * For work of this process itself, which carries no token: all that the registration of an open run grants. Asked
+   * again for each call, it ends with the run and with its agent.
+   *
+   * @throws VestryError `RUN_CLOSED`, `IDENTITY_INVALID`; `VAULT_LOCKED`, `STORE_UNAVAILABLE`
+   */
+  async ownProof(runId: string): Promise<RunProof> {
+    const { runs, now } = this.#deps
+    const run = await runs.byId(runId)
+    if (run === undefined || !isOpen(run, now())) throw new VestryError('RUN_CLOSED')
+    const { sub, scope, spiffeId, tctx, rctx, expiresAt } = run
+    const claims = {
+      txn: run.id,
+      sub,
+      scope: scope.join(' '),
+      req_wl: spiffeId,
+      iat: Math.floor(now() / 1_000),
+      exp: Math.floor(expiresAt / 1_000),
+      tctx,
+      rctx,
+    }
+    const agent = await this.#agentOf(run)
+    return { agent, run, claims, spiffeId, tokenHash: NO_TOKEN, expiresAtMs: expiresAt }
   }
 
   /**

@@ -164,7 +164,7 @@ function outbound(
   key: ProviderKey,
   { path, body, headers = [] }: Sending,
   { signal, onSend, onLookup }: Work,
-): Outbound {
+): Outbound & { method: 'POST' } {
   return {
     url: `${known.baseUrl}${path}`,
     method: 'POST',

@@ -1,0 +1,356 @@
+/**
+ * Executions of agents: accepted, kept, run a few at a time, waited for and stopped. The journal says which of them
+ * somebody works on; what a dead process left behind is told as interrupted, and is never done twice.
+ */
+import { hash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
+import { newTimeOrderedId } from '@vestry/contract/ids'
+import { perform, type Stations } from '../../call/perform.ts'
+import type { Agent } from '../../identity/agent.ts'
+import { actorOf, type Caller } from '../../identity/caller.ts'
+import { formatTraceparent } from '../../identity/traceparent.ts'
+import { hasEnded as workHasEnded } from '../../journal/execution.ts'
+import type { Held } from '../../journal/held.ts'
+import type { Journal } from '../../journal/journal.ts'
+import { AGENT_RUN } from '../../policy/actions.ts'
+import type { DefinitionStore } from './definition-store.ts'
+import {
+  type Ending,
+  type Execution,
+  type ExecutionContent,
+  hasEnded,
+  INTERRUPTED,
+} from './execution.ts'
+import type { ExecutionStore } from './execution-store.ts'
+import type { Step } from './loop.ts'
+import { ProgressBook } from './progress.ts'
+import { agentResource, type RunnerDeps } from './runner.ts'
+import { workOff } from './work-off.ts'
+
+export interface ExecutionsDeps {
+  readonly stations: Stations
+  readonly journal: Journal
+  readonly agents: { byId(id: string): Promise<Agent | undefined> }
+  readonly definitions: Pick<DefinitionStore, 'get'>
+  readonly store: ExecutionStore
+  readonly runner: RunnerDeps
+  readonly settings: {
+    readonly agent_concurrency: number
+    readonly agent_queue_max: number
+    readonly agent_timeout_seconds: number
+  }
+  /** No other process uses this store. */
+  readonly alone: boolean
+  readonly warn: (line: string) => void
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
+export interface AskedExecution {
+  readonly agent: Agent
+  readonly input: string
+  /** `api`, `cli`, `http_input:<id>` … */
+  readonly trigger: string
+  readonly caller: Caller
+  readonly requestId: string
+}
+
+export interface Ended {
+  readonly execution: Execution
+  readonly content: ExecutionContent | undefined
+}
+
+const JOURNAL_KIND = 'agent'
+/** Its row says all there is to say; the journal only has to remember that it was begun. */
+const JOURNAL_KEPT_MS = 3_600_000
+const MAX_INPUT_BYTES = 1_048_576
+const NOTHING = new Uint8Array()
+/** One that was accepted a moment ago may not be in the journal yet. */
+const ACCEPTING_MS = 60_000
+
+export class Executions {
+  readonly #deps: ExecutionsDeps
+  readonly #progress = new ProgressBook()
+  #registered = false
+  #opened = Promise.withResolvers<void>()
+
+  constructor(deps: ExecutionsDeps) {
+    this.#deps = deps
+  }
+
+  /** The vault is open, and so is everything that agents use. */
+  async open(): Promise<void> {
+    const { journal, settings, alone } = this.#deps
+    await this.recover(alone ? 0 : ACCEPTING_MS)
+    if (!this.#registered) {
+      this.#registered = true
+      journal.register(JOURNAL_KIND, {
+        concurrency: settings.agent_concurrency,
+        queueMax: settings.agent_queue_max,
+        cancellable: true,
+        run: (held, signal) => this.#run(held, signal),
+      })
+    }
+    this.#opened.resolve()
+  }
+
+  /** Sealed: what the journal still begins waits for the next opening. */
+  close(): void {
+    this.#opened = Promise.withResolvers()
+  }
+
+  /**
+   * Resolves once it is certain to be run, or to be told as interrupted.
+   *
+   * @throws VestryError ACCESS_DENIED, INVALID_STATE_TRANSITION, BODY_TOO_LARGE, QUEUE_FULL, SHUTTING_DOWN …
+   */
+  async start(asked: AskedExecution): Promise<Execution> {
+    const { stations, definitions, now } = this.#deps
+    const { agent, caller, trigger } = asked
+    if (Buffer.byteLength(asked.input) > MAX_INPUT_BYTES)
+      throw new VestryError('BODY_TOO_LARGE', `The input may take ${MAX_INPUT_BYTES} bytes`)
+    const nowMs = now()
+    const id = newTimeOrderedId('exe', nowMs)
+    const actor = actorOf(caller.principal)
+    return perform<Execution>(stations, {
+      caller: { ...caller, txn: id },
+      requestId: asked.requestId,
+      action: AGENT_RUN,
+      event: 'agent.start',
+      source: 'runtime',
+      resource: agentResource(agent),
+      context: {
+        nowMs,
+        transport: caller.peer.transport,
+        ...(caller.peer.address !== undefined && { sourceIp: caller.peer.address }),
+        requestBytes: Buffer.byteLength(asked.input),
+      },
+      detail: `agent.start ${agent.name}`,
+      data: { agent: agent.name, execution: id, trigger },
+      approvalParams: { agent: agent.id, input: hash('sha256', asked.input, 'base64url') },
+      exists: async () => {
+        if (agent.status !== 'enabled') throw unable(agent, 'is disabled', 'Enable it first')
+        if ((await definitions.get(agent.id)) !== undefined) return
+        throw unable(
+          agent,
+          'has no definition: nobody said which model it uses',
+          `Define it with PUT agents/${agent.name}`,
+        )
+      },
+      settle: () => ({
+        effect: () =>
+          this.#accept(
+            {
+              id,
+              agentId: agent.id,
+              status: 'pending',
+              trigger,
+              facts: {
+                actor,
+                requestId: asked.requestId,
+                traceparent: formatTraceparent(caller.trace),
+              },
+              createdAt: nowMs,
+              startedAt: undefined,
+              finishedAt: undefined,
+            },
+            asked,
+          ),
+      }),
+    })
+  }
+
+  get(id: string): Promise<Execution | undefined> {
+    return this.#deps.store.get(id)
+  }
+
+  /** Newest first. */
+  history(agentId: string, limit: number): Promise<Execution[]> {
+    return this.#deps.store.list(agentId, limit)
+  }
+
+  /** What the newest execution was asked. */
+  async lastInput(agentId: string): Promise<string | undefined> {
+    const [last] = await this.#deps.store.list(agentId, 1)
+    return last && (await this.#deps.store.content(last.id))?.input
+  }
+
+  content(id: string): Promise<ExecutionContent | undefined> {
+    return this.#deps.store.content(id)
+  }
+
+  /** Of one that runs here; undefined for any other. */
+  steps(id: string): readonly Step[] | undefined {
+    return this.#progress.steps(id)
+  }
+
+  /** Resolves at its end. @throws the signal's reason */
+  async ended(id: string, signal: AbortSignal): Promise<Ended> {
+    const { journal, store } = this.#deps
+    const before = await store.get(id)
+    if (before === undefined) throw noSuchExecution(id)
+    if (!hasEnded(before)) {
+      await journal.wait(id, signal).catch((error: unknown) => {
+        signal.throwIfAborted()
+        // It has ended and the journal has forgotten it.
+        if (asVestryError(error).code !== 'JOB_NOT_FOUND') throw error
+      })
+      await this.#settle(id)
+    }
+    const execution = await store.get(id)
+    if (execution === undefined) throw noSuchExecution(id)
+    return { execution, content: await store.content(id) }
+  }
+
+  /**
+   * Waits until it has ended or has more than `seen` steps, but no longer than told. Only of one that runs here the
+   * steps are known; of others the end.
+   */
+  async moved(id: string, seen: number, ms: number, signal: AbortSignal): Promise<void> {
+    const own = new AbortController()
+    const both = AbortSignal.any([signal, own.signal])
+    using watch = this.#progress.watch(id, seen)
+    // One that waits for its turn has no steps yet: it is looked at again.
+    const longest = this.#progress.has(id) ? ms : Math.min(ms, LOOK_AGAIN_MS)
+    const ended = this.ended(id, both).then(
+      () => undefined,
+      (error: unknown) => {
+        if (!both.aborted) throw error
+      },
+    )
+    const late = delay(longest, undefined, { signal: both }).catch(() => undefined)
+    try {
+      await Promise.race([watch.moved, ended, late])
+    } finally {
+      own.abort()
+    }
+  }
+
+  /** Ends one. @returns false where it has ended before. */
+  async cancel(execution: Execution): Promise<boolean> {
+    const { journal, store, runner } = this.#deps
+    if (hasEnded(execution)) return false
+    const { id } = execution
+    // First what keeps it from going on, wherever it runs.
+    await runner.closeRun(id).catch(() => undefined)
+    const stopped = await journal.cancel(id)
+    if (stopped && this.#progress.has(id)) {
+      const late = AbortSignal.timeout(CANCEL_WAIT_MS)
+      await this.ended(id, late).catch(() => undefined)
+    }
+    // One that waited for its turn has nobody else to say so.
+    const now = await store.get(id)
+    if (now?.status === 'pending') await this.#deps.store.end(now, CANCELLED, now.facts)
+    return true
+  }
+
+  /** Ends all of one agent. @returns how many. */
+  async cancelAll(agentId: string): Promise<number> {
+    const open = await this.#deps.store.open(agentId)
+    const done = await Promise.all(open.map((execution) => this.cancel(execution)))
+    return done.filter(Boolean).length
+  }
+
+  /** Tells what nobody works on any more as interrupted. @param youngMs Younger ones may be on their way. */
+  async recover(youngMs = ACCEPTING_MS): Promise<void> {
+    const { store, now } = this.#deps
+    for (const execution of await store.open()) {
+      if (now() - execution.createdAt < youngMs) continue
+      await this.#settle(execution.id)
+    }
+  }
+
+  async #accept(execution: Execution, { input }: AskedExecution): Promise<Execution> {
+    const { store, journal } = this.#deps
+    await store.add(execution, { input })
+    try {
+      await journal.reserve({
+        id: execution.id,
+        kind: JOURNAL_KIND,
+        agentId: execution.agentId,
+        subject: 'agent:run',
+        mode: 'queued',
+        repeatable: false,
+        retainMs: JOURNAL_KEPT_MS,
+      })
+    } catch (error) {
+      await store.drop(execution.id).catch(() => undefined) // else it is told as interrupted
+      throw error
+    }
+    return execution
+  }
+
+  /** The journal has given it up, or never had it: then so do we. */
+  async #settle(id: string): Promise<void> {
+    const { store, journal, runner } = this.#deps
+    const execution = await store.get(id)
+    if (execution === undefined || hasEnded(execution) || this.#progress.has(id)) return
+    const work = await journal.get(id)
+    if (work !== undefined && !workHasEnded(work)) return
+    const ending = work?.errorCode === 'CANCELLED' ? CANCELLED : INTERRUPTED
+    await store.end(execution, ending, execution.facts)
+    await runner.closeRun(id).catch(() => undefined)
+  }
+
+  async #run(held: Held, signal: AbortSignal): Promise<void> {
+    await before(this.#opened.promise, signal)
+    const { store, agents, definitions, now } = this.#deps
+    const execution = await store.get(held.id)
+    const content = await store.content(held.id)
+    if (execution === undefined || content === undefined || execution.status !== 'pending') {
+      await held.fail({ code: 'CANCELLED', reached: false })
+      return
+    }
+    await held.sent()
+    const agent = await agents.byId(execution.agentId)
+    const definition = await definitions.get(execution.agentId)
+    const facts = {
+      ...execution.facts,
+      ...(definition !== undefined && { model: definition.model }),
+    }
+    if (!(await store.begin(held.id, facts))) {
+      await held.finish(NOTHING)
+      return
+    }
+    const startedAt = now()
+    const begun = { ...execution, facts, startedAt }
+    if (agent?.status !== 'enabled' || definition === undefined) {
+      await store.end(begun, CANCELLED, facts)
+      await held.finish(NOTHING)
+      return
+    }
+    const { input } = content
+    using progress = this.#progress.begin(held.id)
+    await workOff(this.#deps, { execution: begun, agent, definition, input }, progress, signal)
+    await held.finish(NOTHING)
+  }
+}
+
+const LOOK_AGAIN_MS = 250
+const CANCEL_WAIT_MS = 5_000
+
+const CANCELLED: Ending = {
+  status: 'cancelled',
+  error: { code: 'CANCELLED', message: 'It was stopped' },
+}
+
+export function noSuchExecution(id: string): VestryError {
+  return new VestryError('JOB_NOT_FOUND', `There is no execution "${id.slice(0, 64)}"`)
+}
+
+function unable({ name }: Agent, why: string, hint: string): VestryError {
+  return new VestryError('INVALID_STATE_TRANSITION', `Agent "${name}" ${why}`, { hint })
+}
+
+async function before(opened: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const { promise: ended, reject } = Promise.withResolvers<never>()
+  const onAbort = () => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([opened, ended])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

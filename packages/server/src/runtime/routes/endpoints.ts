@@ -1,0 +1,91 @@
+/** `endpoints/…` and what they serve, `ep/…` (runtime contract §14.5). */
+
+import { SERVED_METHODS } from '../endpoints/endpoint.ts'
+import type { Endpoints } from '../endpoints/endpoints.ts'
+import type { RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
+import type { VerbDoor } from '../wire/verb-door.ts'
+
+const PREFIX = 'ep/'
+
+export function endpointRoutes({
+  endpoints,
+  verbs,
+}: {
+  endpoints: Endpoints
+  verbs: VerbDoor
+}): RuntimeRoute[] {
+  const byVerb = async (
+    request: RuntimeRequest,
+    name: string,
+    given: Record<string, unknown>,
+    status = 200,
+  ): Promise<RuntimeReply> => {
+    const { result } = await verbs(request, name, given)
+    return { status, body: result as Record<string, unknown> } // these verbs answer with objects
+  }
+  const onOne = (method: RuntimeRoute['method'], tail: string, name: string): RuntimeRoute => ({
+    method,
+    path: `endpoints/:id${tail}`,
+    access: 'admin',
+    handle: (request) => byVerb(request, name, { endpoint_id: idOf(request) }),
+  })
+  return [
+    {
+      method: 'POST',
+      path: 'endpoints',
+      access: 'admin',
+      handle: (request) => byVerb(request, 'endpoint.add', { config: request.json() }, 201),
+    },
+    {
+      method: 'GET',
+      path: 'endpoints',
+      access: 'key',
+      handle: ({ scope }) => ({ body: endpoints.list(scope?.agentName) }),
+    },
+    {
+      method: 'GET',
+      path: 'endpoints/:id',
+      access: 'key',
+      handle: (request) => ({ body: endpoints.info(idOf(request), request.scope?.agentName) }),
+    },
+    {
+      method: 'GET',
+      path: 'endpoints/:id/metrics',
+      access: 'key',
+      handle: (request) => ({ body: endpoints.metrics(idOf(request), request.scope?.agentName) }),
+    },
+    {
+      method: 'PUT',
+      path: 'endpoints/:id',
+      access: 'admin',
+      handle: (request) =>
+        byVerb(request, 'endpoint.update', { endpoint_id: idOf(request), config: request.json() }),
+    },
+    onOne('POST', '/enable', 'endpoint.enable'),
+    onOne('POST', '/disable', 'endpoint.disable'),
+    onOne('DELETE', '', 'endpoint.rm'),
+    ...SERVED_METHODS.map(
+      (method): RuntimeRoute => ({
+        method,
+        path: `${PREFIX}*`,
+        access: 'key',
+        isPublic: (rest) => !endpoints.needsKey(method, rest),
+        handle: (request) => {
+          const path = request.params['*'] ?? ''
+          const asked = {
+            query: request.query,
+            body: request.raw.length === 0 ? null : request.json(),
+            requestId: request.requestId,
+            traceparent: request.header('traceparent'),
+            remoteAddress: request.remoteAddress,
+          }
+          return endpoints.serve(method, path, asked, request.scope?.agentName)
+        },
+      }),
+    ),
+  ]
+}
+
+function idOf({ params }: RuntimeRequest): string {
+  return params['id'] ?? ''
+}

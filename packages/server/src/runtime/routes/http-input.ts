@@ -1,0 +1,102 @@
+/** `http-input/…`: listeners whose requests start agents (runtime contract §13). */
+import { VestryError } from '@vestry/contract/errors'
+import type { HttpInputs } from '../http-input/inputs.ts'
+import type { RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
+import type { VerbDoor } from '../wire/verb-door.ts'
+
+export function httpInputRoutes({
+  inputs,
+  verbs,
+}: {
+  inputs: HttpInputs
+  verbs: VerbDoor
+}): RuntimeRoute[] {
+  const byVerb = async (
+    request: RuntimeRequest,
+    name: string,
+    given: Record<string, unknown>,
+    status = 200,
+  ): Promise<RuntimeReply> => {
+    const { result } = await verbs(request, name, given)
+    return { status, body: result as Record<string, unknown> } // these verbs answer with objects
+  }
+  const onOne = (method: RuntimeRoute['method'], tail: string, name: string): RuntimeRoute => ({
+    method,
+    path: `http-input/servers/:id${tail}`,
+    access: 'admin',
+    handle: (request) => byVerb(request, name, { server_id: idOf(request) }),
+  })
+  return [
+    {
+      method: 'POST',
+      path: 'http-input/servers',
+      access: 'admin',
+      handle: (request) => byVerb(request, 'input.add', { config: configOf(request) }, 201),
+    },
+    {
+      method: 'GET',
+      path: 'http-input/servers',
+      access: 'key',
+      handle: ({ scope }) => ({ body: inputs.list(scope?.agentName) }),
+    },
+    {
+      method: 'GET',
+      path: 'http-input/servers/:id',
+      access: 'key',
+      handle: (request) => ({ body: inputs.info(idOf(request), request.scope?.agentName) }),
+    },
+    {
+      method: 'GET',
+      path: 'http-input/servers/:id/metrics',
+      access: 'key',
+      handle: (request) => ({ body: inputs.metrics(idOf(request), request.scope?.agentName) }),
+    },
+    {
+      method: 'PUT',
+      path: 'http-input/servers/:id',
+      access: 'admin',
+      handle: (request) => {
+        assertSameId(request)
+        return byVerb(request, 'input.update', {
+          server_id: idOf(request),
+          config: configOf(request),
+        })
+      },
+    },
+    onOne('POST', '/start', 'input.start'),
+    onOne('POST', '/stop', 'input.stop'),
+    onOne('DELETE', '', 'input.rm'),
+    {
+      method: 'POST',
+      path: 'http-input/servers/:id/trigger',
+      access: 'admin',
+      handle: (request) => {
+        assertSameId(request)
+        const { payload, headers } = request.json()
+        return byVerb(request, 'input.trigger', {
+          server_id: idOf(request),
+          payload,
+          ...(headers !== undefined && { headers }),
+        })
+      },
+    },
+  ]
+}
+
+function idOf({ params }: RuntimeRequest): string {
+  return params['id'] ?? ''
+}
+
+function configOf(request: RuntimeRequest): unknown {
+  const { config } = request.json()
+  if (config === undefined || config === null)
+    throw new VestryError('INVALID_PARAMS', 'config: is required')
+  return config
+}
+
+/** The body repeats the id of the path. */
+function assertSameId(request: RuntimeRequest): void {
+  const { server_id: named } = request.json()
+  if (named !== undefined && named !== null && named !== idOf(request))
+    throw new VestryError('INVALID_PARAMS', 'server_id: is not the one of the path')
+}

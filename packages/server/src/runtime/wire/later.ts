@@ -1,0 +1,117 @@
+/**
+ * Operations that clients know and this version does not serve yet. They are real routes: who may not ask is told
+ * that first, and who may learns that the operation is known and not there.
+ */
+import { VestryError } from '@vestry/contract/errors'
+import type { RuntimeMethod, RuntimeRoute } from './route.ts'
+
+export type Area =
+  | 'workflows'
+  | 'knowledge'
+  | 'DSL'
+  | 'deployments'
+  | 'memory'
+  | 'vectors'
+  | 'schedules'
+  | 'channels'
+  | 'tool manifests'
+  | 'communication rules'
+  | 'reasoning'
+  | 'export of metrics'
+
+type Row = readonly [area: Area, method: RuntimeMethod, path: string]
+
+const ROWS: readonly Row[] = [
+  ['workflows', 'POST', 'workflows'],
+  ['workflows', 'POST', 'workflows/execute'],
+  ['knowledge', 'POST', 'knowledge'],
+  ['knowledge', 'POST', 'knowledge/search'],
+  ['knowledge', 'DELETE', 'knowledge/:id'],
+  ['knowledge', 'POST', 'rag/context'],
+  ['DSL', 'POST', 'dsl/compile'],
+  ['deployments', 'POST', 'agents/deploy'],
+  ['deployments', 'GET', 'agents/deployments'],
+  ['deployments', 'GET', 'agents/deployments/:id'],
+  ['deployments', 'POST', 'agents/deployments/:id/stop'],
+  ['deployments', 'POST', 'invoke/:id'],
+  ['memory', 'POST', 'memory'],
+  ['memory', 'GET', 'memory'],
+  ['memory', 'POST', 'memory/search'],
+  ['memory', 'POST', 'memory/consolidate/:agent_id'],
+  ['memory', 'GET', 'memory/conversation'],
+  ['memory', 'GET', 'memory/agent'],
+  ['memory', 'DELETE', 'memory/:id'],
+  ['vectors', 'POST', 'vectors/collections'],
+  ['vectors', 'GET', 'vectors/collections'],
+  ['vectors', 'GET', 'vectors/collections/:name'],
+  ['vectors', 'DELETE', 'vectors/collections/:name'],
+  ['vectors', 'GET', 'vectors/collections/:name/count'],
+  ['vectors', 'POST', 'vectors/upsert'],
+  ['vectors', 'GET', 'vectors/retrieve'],
+  ['vectors', 'POST', 'vectors/search'],
+  ['vectors', 'DELETE', 'vectors/delete'],
+  ['schedules', 'GET', 'schedules'],
+  ['schedules', 'POST', 'schedules'],
+  ['schedules', 'GET', 'schedules/:id'],
+  ['schedules', 'PUT', 'schedules/:id'],
+  ['schedules', 'DELETE', 'schedules/:id'],
+  ['schedules', 'POST', 'schedules/:id/pause'],
+  ['schedules', 'POST', 'schedules/:id/resume'],
+  ['schedules', 'POST', 'schedules/:id/trigger'],
+  ['schedules', 'GET', 'schedules/:id/history'],
+  ['schedules', 'GET', 'schedules/:id/next-runs'],
+  ['schedules', 'GET', 'health/scheduler'],
+  ['schedules', 'GET', 'metrics/scheduler'],
+  ['export of metrics', 'POST', 'metrics/export'],
+  ['channels', 'GET', 'channels'],
+  ['channels', 'POST', 'channels'],
+  ['channels', 'GET', 'channels/:id'],
+  ['channels', 'PUT', 'channels/:id'],
+  ['channels', 'DELETE', 'channels/:id'],
+  ['channels', 'POST', 'channels/:id/start'],
+  ['channels', 'POST', 'channels/:id/stop'],
+  ['channels', 'GET', 'channels/:id/health'],
+  ['channels', 'GET', 'channels/:id/mappings'],
+  ['channels', 'POST', 'channels/:id/mappings'],
+  ['channels', 'DELETE', 'channels/:id/mappings/:user'],
+  ['channels', 'GET', 'channels/:id/audit'],
+  ['tool manifests', 'GET', 'tools'],
+  ['tool manifests', 'GET', 'tools/:name'],
+  ['tool manifests', 'GET', 'tools/:name/schema'],
+  ['tool manifests', 'POST', 'tools/validate'],
+  ['tool manifests', 'POST', 'tools/reload'],
+  ['tool manifests', 'POST', 'tools/:name/test'],
+  ['tool manifests', 'POST', 'tools/:name/execute'],
+  ['communication rules', 'GET', 'communication/rules'],
+  ['communication rules', 'POST', 'communication/rules'],
+  ['communication rules', 'DELETE', 'communication/rules/:id'],
+  ['communication rules', 'POST', 'communication/evaluate'],
+  ['reasoning', 'GET', 'agents/:id/reasoning/*'],
+  ['reasoning', 'POST', 'agents/:id/reasoning/*'],
+]
+
+/** Those that none of the routes serves. */
+export function laterRoutes(served: readonly RuntimeRoute[]): RuntimeRoute[] {
+  const shapes = new Set(served.map(({ method, path }) => shape(method, path)))
+  return ROWS.filter(([, method, path]) => !shapes.has(shape(method, path))).map(
+    ([area, method, path]) => ({
+      method,
+      path,
+      access: 'key',
+      handle: () => {
+        throw new VestryError(
+          'NOT_IMPLEMENTED',
+          `${method} ${path} is not served by this version`,
+          {
+            context: { details: { area } },
+          },
+        )
+      },
+    }),
+  )
+}
+
+/** Two paths that differ in the names of their parameters are one. */
+function shape(method: RuntimeMethod, path: string): string {
+  return `${method} ${path.replaceAll(/:[^/]+/g, ':')}`
+}
