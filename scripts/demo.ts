@@ -1,6 +1,6 @@
 /**
  * The main job, end to end, on a throw-away home: a daemon, an HTTP API that demands a key, tools that demand
- * others, models, and agent processes that use all of them without ever holding a key. Exits 0 only if every claim held.
+ * others, models, a tool that changes, and agent processes that use all of them without ever holding a key. Exits 0 only if every claim held.
  */
 import { randomBytes } from 'node:crypto'
 import { styleText } from 'node:util'
@@ -8,6 +8,7 @@ import { agentChapter } from './demo/agent-chapter.ts'
 import { coatChapter } from './demo/coat-chapter.ts'
 import { gatewayChapter } from './demo/gateway-chapter.ts'
 import { startProviders } from './demo/providers.ts'
+import { reviewChapter } from './demo/review-chapter.ts'
 import { dim, holds, must, Stage, say, title } from './demo/stage.ts'
 import { startInvoices, vaultChapter } from './demo/vault-chapter.ts'
 
@@ -27,12 +28,16 @@ try {
     ...(await agentChapter(stage)),
     ...(await coatChapter(stage, api.port)),
   ]
+  const reviewed = await reviewChapter(stage)
+  told.push(...reviewed.told)
 
   title('Proof')
   const log = stage.read('audit/audit.jsonl')
   const answers = Buffer.from(JSON.stringify(told))
   must(
-    [secret, keys.search, keys.mail].every((one) => !holds(log, one) && !holds(answers, one)),
+    [secret, keys.search, keys.mail, reviewed.key].every(
+      (one) => !holds(log, one) && !holds(answers, one),
+    ),
     'no key is in what the agents were told, nor in the audit log',
   )
   const { status, entries } = await stage.vestryJson<{ status: string; entries: number }>([

@@ -79,7 +79,10 @@ export class Stage implements AsyncDisposable {
   }
 
   vestry(args: string[], input?: string): Promise<string> {
-    return run([VESTRY, ...args, '--home', this.home], { input })
+    // What comes after -- is of another program.
+    const own = args.indexOf('--')
+    const at = own < 0 ? args.length : own
+    return run([VESTRY, ...args.toSpliced(at, 0, '--home', this.home)], { input })
   }
 
   async vestryJson<T>(args: string[], input?: string): Promise<T> {
