@@ -5,7 +5,7 @@ export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'] } },
   test: {
-    globalSetup: ['test/postgres.setup.ts'],
+    globalSetup: ['test/compile-cache.setup.ts', 'test/postgres.setup.ts'],
     include: ['test/deep/**/*.test.ts', '**/*.slow.test.ts'],
     exclude: ['**/node_modules/**'],
     reporters: ['default', './test/reporter.ts'],

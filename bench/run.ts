@@ -14,6 +14,8 @@ const ALL = [
   'gateway',
   'llm',
   'journal',
+  'review',
+  'mcp',
   'coat',
   'telemetry',
 ]

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type CoatResult, type TelemetryResult, telemetrySection } from './coat-summary.ts'
 import type { LlmResult } from './llm-result.ts'
 import { llmSection } from './llm-summary.ts'
+import { type ReviewResult, reviewSection } from './review-summary.ts'
 
 type Json = Record<string, unknown>
 type Measured = { perSecond: number; p50: number; p99: number }
@@ -25,6 +26,9 @@ const part = (name: string): Record<string, number> => targets[name] as Record<s
 const gateway = json('gateway')
 const models = existsSync(new URL('bench/results/llm.json', root))
   ? llmSection(json('llm') as unknown as LlmResult) // what report() wrote
+  : ''
+const review = existsSync(new URL('bench/results/review.json', root))
+  ? reviewSection(json('review') as unknown as ReviewResult) // what report() wrote
   : ''
 const telemetry = telemetrySection(
   json('coat') as unknown as CoatResult, // what report() wrote
@@ -124,7 +128,7 @@ ${['direct', 'relay', 'gateway', 'without_quota'].map((name) => gateway16(name))
 What dominates: [decisions/gateway-latency.md](decisions/gateway-latency.md).
 
 ${models}
-${telemetry}## Jobs
+${telemetry}${review}## Jobs
 
 | what | bar | measured |
 |---|---|---|

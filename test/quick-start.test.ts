@@ -28,6 +28,7 @@ test('every command of the README’s quick start works as written', async () =>
       {
         env: {
           PATH: process.env['PATH'],
+          NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
           HOME: folder,
           // The sources, so that nothing depends on when they were built last.
           NODE_OPTIONS: '--conditions=source',

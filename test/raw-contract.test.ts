@@ -218,7 +218,13 @@ async function vestry(words: string[], input?: string): Promise<string> {
   const running = promisify(execFile)(
     process.execPath,
     ['--conditions=source', join(ROOT, 'packages/server/src/cli/main.ts'), ...words],
-    { env: { PATH: process.env['PATH'], VESTRY_HOME: home } },
+    {
+      env: {
+        PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        VESTRY_HOME: home,
+      },
+    },
   )
   running.child.stdin?.end(input)
   return (await running).stdout
@@ -247,7 +253,10 @@ beforeAll(async () => {
       ...['--conditions=source', join(ROOT, 'packages/server/src/cli/main.ts')],
       ...['up', '--home', home, '--dev', '--port', '0'],
     ],
-    { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'ignore', 'pipe'] },
+    {
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
   )
   let said = ''
   daemon.stderr?.on('data', (chunk: Buffer) => {

@@ -68,7 +68,11 @@ describe('gateway §19.35: the examples, with a daemon and its default policies'
 
   test('they run as programs', async () => {
     const run = async (name: string, role: string) => {
-      const env = { PATH: process.env['PATH'] ?? '', ...agents[role] }
+      const env = {
+        PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        ...agents[role],
+      }
       const child = spawn(
         process.execPath,
         ['--conditions=source', '--no-warnings', join(FOLDER, name)],

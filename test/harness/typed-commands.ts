@@ -70,6 +70,7 @@ exec '${process.execPath}' '${MAIN}' "$@"
   return {
     PATH: `${bin}:${process.env['PATH']}`,
     HOME: folder,
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
     // The sources, so that nothing depends on when they were built last.
     NODE_OPTIONS: '--conditions=source',
   }

@@ -33,7 +33,11 @@ let daemon: ChildProcess
 
 function vestry(args: readonly string[]): ChildProcess {
   return spawn(process.execPath, ['--conditions=source', '--no-warnings', main, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', HOME: home },
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      HOME: home,
+    },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
 }

@@ -1,5 +1,8 @@
 /** Agents that the daemon itself runs: through the runtime API, with a provider and tools that behave like real ones. */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { AgentMetrics, AgentStatusResponse } from '@vestry/contract/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fakeTerminal } from '../../packages/server/src/cli/fake-terminal.test-kit.ts'
@@ -14,6 +17,8 @@ type Json = Record<string, unknown>
 let at: TestDaemon
 let node: RuntimeNode
 let fakes: FakeProviders
+/** Takes requests and never answers. */
+const mute = createServer()
 
 const SORTER = {
   id: 'ticket_sorter',
@@ -33,11 +38,22 @@ const SLOW = { delayMs: 20_000, text: 'Too late.' }
 beforeAll(async () => {
   fakes = await startFakeProviders()
   const { openai, google } = fakes
+  await once(mute.listen(0, '127.0.0.1'), 'listening')
+  const mute_url = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`
   const providers = { openai: { base_url: openai.url }, google: { base_url: google.url } }
   at = await startTestDaemon({
     config: {
       egress: { allow_cidrs: ['127.0.0.1/32'] },
       llm: { providers },
+      gateway: {
+        tools: {
+          mute: {
+            description: 'never answers',
+            base_url: mute_url,
+            actions: { ask: { method: 'GET', path: '/', timeout_ms: 25_000 } },
+          },
+        },
+      },
       runtime: { agent_max_iterations: 4, agent_heartbeat_seconds: 1 },
     },
   })
@@ -47,6 +63,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await at.stop()
   await fakes.close()
+  mute.closeAllConnections()
+  mute.close()
 })
 
 function ask(method: string, path: string, body?: unknown, key?: string): Promise<Answer> {
@@ -341,6 +359,20 @@ test('runtime §20.28: an agent at work is busy and counted, until it is stopped
   expect((await ask('GET', 'agents/worker/history')).json).toEqual({ history: [] })
 })
 
+test('an agent that is stopped ends the call of a tool that is under way', async () => {
+  await define('patient', { model: 'gpt-4o', tools: ['mute'] })
+  await permit('patient', 'resource in Tool::"mute"')
+  fakes.openai.script({ tools: [{ name: 'mute', arguments: {} }] })
+  const arrived = once(mute, 'request')
+  const id = await begin('patient')
+  const [request] = await arrived
+  const gone = once(request.socket, 'close', { signal: AbortSignal.timeout(10_000) })
+  expect((await ask('POST', 'agents/patient/stop')).json).toMatchObject({ stopped: 1 })
+  await gone
+  const { spans } = await at.admin.call('admin.trace', { id })
+  expect(JSON.stringify(spans)).toMatch(/"action":"tool\.call".*"code":"CANCELLED"/)
+})
+
 test('what a sealing breaks off is told as interrupted and never done again', async () => {
   await define('sealed', { model: 'gpt-4o' })
   fakes.openai.script(SLOW)
@@ -409,6 +441,17 @@ test('agents elsewhere are known by their signs of life, and get messages', asyn
   expect(sent).toEqual({ message_id: expect.stringMatching(/^msg_/), status: 'pending' })
   const status = async () => (await ask('GET', `messages/${sent.message_id}/status`)).json.status
   expect(await status()).toBe('pending')
+  // Who may only look takes nothing away, starts nothing and stops nothing.
+  const { key: looks } = await at.admin.call('admin.key.add', { name: 'eye', role: 'auditor' })
+  for (const [method, path] of [
+    ['GET', 'messages'],
+    ['POST', 'execute'],
+    ['POST', 'stop'],
+  ] as const)
+    expect((await ask(method, `agents/remote/${path}`, undefined, String(looks))).json.code).toBe(
+      'ADMIN_REQUIRED',
+    )
+  expect((await ask('HEAD', 'agents/remote/messages', undefined, key)).status).toBe(405)
   const drain = async () =>
     (await ask('GET', 'agents/remote/messages', undefined, key)).json.messages
   expect(await drain()).toEqual([

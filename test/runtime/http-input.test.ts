@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { fakeTerminal } from '../../packages/server/src/cli/fake-terminal.test-kit.ts'
+import { runProgram } from '../../packages/server/src/cli/program.ts'
 import { startTestDaemon, type TestDaemon } from '../harness/daemon.ts'
 import { RuntimeNode } from './node.ts'
 
@@ -184,4 +186,38 @@ test('endpoints are served below ep/, by their status, their limit and who asks'
     status: 'deleted',
   })
   expect(await node.ask('GET', `endpoints/${id}`)).toMatchObject({ status: 404 })
+})
+
+test('runtime §20.30: while sealed no input listens, unsealed it does again; a trigger that failed is told by the exit code', async () => {
+  const made = await node.ask('POST', 'http-input/servers', { body: { config } })
+  const [id, port] = [String(made.json?.['server_id']), Number(made.json?.['bound_port'])]
+  await node.ask('PUT', `http-input/servers/${id}`, {
+    body: { server_id: id, config: { ...config, port } },
+  })
+  const send = () =>
+    fetch(`http://127.0.0.1:${port}/webhook`, { method: 'POST', body: '{}' }).then(
+      ({ status }) => status,
+      () => 'nobody is there',
+    )
+  expect(await send()).toBe(200)
+  for (const _ of [1, 2]) {
+    await at.seal()
+    expect(await send()).toBe('nobody is there')
+    await at.unseal()
+    expect(await send()).toBe(200)
+  }
+  expect((await node.ask('GET', `http-input/servers/${id}/metrics`)).json).toMatchObject({
+    requests_total: 3,
+  })
+  await node.ask('PUT', `http-input/servers/${id}`, {
+    body: { server_id: id, config: { ...config, port, max_body_bytes: 1 } },
+  })
+  const terminal = fakeTerminal()
+  const exitCode = await runProgram(
+    ['input', 'trigger', id, '--home', at.home.dir],
+    terminal,
+    new AbortController().signal,
+  )
+  expect([exitCode, terminal.out()]).toEqual([1, expect.stringContaining('413')])
+  await node.ask('DELETE', `http-input/servers/${id}`)
 })

@@ -6,7 +6,7 @@ import { newAgentKeys } from '../harness/keys.ts'
 import type { RawClient } from '../harness/raw-client.ts'
 import { answerOf, RuntimeNode } from './node.ts'
 
-const JWT_SECRET = 'a secret that clients sign with'
+const JWT_SECRET = 'a long secret that clients sign with'
 const STATIC_TOKEN = 'a-token-from-the-environment'
 const ORIGIN = 'https://board.example'
 

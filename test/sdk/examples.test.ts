@@ -47,7 +47,14 @@ async function runExample(
   const child = spawn(
     process.execPath,
     ['--conditions=source', '--no-warnings', join(folder, name), ...args],
-    { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    {
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
   )
   let out = ''
   let err = ''

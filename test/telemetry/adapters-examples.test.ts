@@ -19,7 +19,11 @@ async function run(example: string): Promise<{ out: string; events: Envelope[] }
     ],
     {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' },
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        HOME: '/nonexistent',
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: 60_000,
     },

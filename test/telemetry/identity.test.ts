@@ -347,6 +347,7 @@ describe.runIf(process.platform === 'linux')('identity', () => {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
         ENVPOD_POD_ID: daemon.ready.pod_id,
         ENVPOD_SOCKET: home.queueSocket,
         ENVPOD_IDENTITY_SOCKET: home.identitySocket,

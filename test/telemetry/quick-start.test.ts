@@ -16,7 +16,14 @@ async function example(
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
     ['--no-warnings', '--conditions=source', file],
-    { env: { PATH: process.env['PATH'], ...env }, timeout: 30_000 },
+    {
+      env: {
+        PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        ...env,
+      },
+      timeout: 30_000,
+    },
   )
   const lines = stderr.trimEnd().split('\n')
   expect(lines.filter((line) => !line.startsWith('[coat] {'))).toEqual([])

@@ -48,7 +48,15 @@ async function program(what: { file: string } | { code: string }, env: object): 
   const running = promisify(execFile)(
     process.execPath,
     ['--no-warnings', '--conditions=source', ...rest],
-    { cwd: ROOT, env: { PATH: process.env['PATH'], ...env }, timeout: 60_000 },
+    {
+      cwd: ROOT,
+      env: {
+        PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        ...env,
+      },
+      timeout: 60_000,
+    },
   )
   const { stdout, stderr } = await running
   return { pid: running.child.pid ?? -1, stdout, stderr }

@@ -29,7 +29,14 @@ export async function script(
     '--eval',
     code,
   ]
-  const options = { env: { PATH: process.env['PATH'], ...env }, timeout: 20_000 }
+  const options = {
+    env: {
+      PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      ...env,
+    },
+    timeout: 20_000,
+  }
   try {
     const { stdout, stderr } = await run(process.execPath, args, options)
     return { code: 0, stdout, stderr }

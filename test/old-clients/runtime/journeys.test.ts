@@ -9,7 +9,7 @@ import { noPython } from '../client-process.ts'
 import { agent, analysed, BY_ID, calculator, DECISION, LATER, OPERATIONS } from './operations.ts'
 import { type Attempt, type Call, given, type On, RuntimeProcess } from './runtime-process.ts'
 
-const JWT_SECRET = 'a secret that clients sign with'
+const JWT_SECRET = 'a secret that clients sign tokens with'
 /** Requests at once of one key, before it is told to wait. */
 const BURST = 250
 

@@ -18,7 +18,14 @@ function without(packages: readonly string[], body: string) {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     ['--no-warnings', '--conditions=source', '--input-type=module', '-e', program],
-    { encoding: 'utf8', timeout: 60_000, env: { PATH: process.env['PATH'] ?? '' } },
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      },
+    },
   )
   expect(status, stderr).toBe(0)
   return stdout
@@ -82,7 +89,14 @@ test('telemetry §16.44: what a query of the Claude Agent SDK has open is cancel
   const { stderr, status } = spawnSync(
     process.execPath,
     ['--no-warnings', '--input-type=module', '-e', program],
-    { encoding: 'utf8', timeout: 60_000, env: { PATH: process.env['PATH'] ?? '' } },
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      },
+    },
   )
   expect(status).toBe(3)
   const events = stderr

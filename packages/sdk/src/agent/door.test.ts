@@ -115,7 +115,10 @@ describe('sage §1.1: what the door exports', () => {
   test('no stub of an MCP gateway client, here or through any other door', async () => {
     expect(Object.keys(door).filter((name) => /mcp/i.test(name))).toEqual([])
     const { exports } = JSON.parse(await readFile(join(root, 'packages/sdk/package.json'), 'utf8'))
-    for (const { source: file } of Object.values(exports) as { source: string }[]) {
+    const doors = Object.entries(exports) as [string, { source: string }][]
+    // That door's client really manages MCP servers and calls their tools.
+    for (const [name, { source: file }] of doors) {
+      if (name === './runtime') continue
       expect(await readFile(join(root, 'packages/sdk', file), 'utf8')).not.toMatch(/mcp/i)
     }
   })

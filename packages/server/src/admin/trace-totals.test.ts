@@ -42,12 +42,16 @@ test('each call counts once, by what was called; reading the list of models is n
     record(refused('BAD_REQUEST')),
     record({ source: 'gateway', action: 'token.mint', phase: 'single' }),
     record({ source: 'gateway', action: 'tool.call', success: false }),
+    record({ source: 'mcp', action: 'mcp.call' }),
+    record({ source: 'mcp', action: 'mcp.call', ...refused('TOOL_NOT_VERIFIED') }),
+    record({ source: 'mcp', action: 'policy.deny', ...refused('ACCESS_DENIED') }),
+    record({ source: 'mcp', action: 'mcp.tool_changed', phase: 'single' }),
     record({ source: 'vault', action: 'credential.retrieve' }),
     record({ source: 'vault', action: 'session.end', phase: 'single' }),
     record({ source: 'admin', action: 'run.close' }),
   )
-  expect(calls).toEqual({ model: 5, tool: 1, credential: 1 })
-  expect([denied, failed]).toEqual([2, 2])
+  expect(calls).toEqual({ model: 5, tool: 4, credential: 1 })
+  expect([denied, failed]).toEqual([4, 2])
 })
 
 test('tokens and cost are added up; a failed call of a model may have cost, a failed or cached tool has not', () => {

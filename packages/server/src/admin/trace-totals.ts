@@ -8,7 +8,7 @@ export interface TraceTotals {
   readonly tokens: number
   /** Millionths of a dollar: what models cost, and what tools are said to cost. */
   readonly cost_micros: number
-  /** Refused by policy, for want of an approval, or because a budget was spent. */
+  /** Refused by policy, for want of an approval or of a review, or because a budget was spent. */
   readonly denied: number
   /** Whatever else had no success: mistakes of the caller, too. */
   readonly failed: number
@@ -19,14 +19,16 @@ type Called = 'model' | 'tool' | 'credential'
 const KINDS: Readonly<Record<string, { called: Called; action: RegExp }>> = {
   llm: { called: 'model', action: /^(?:llm\.(?!models$|health$)|policy\.deny$|approval\.)/ },
   gateway: { called: 'tool', action: /^(?:tool\.(?:call|replay)|policy\.deny|approval\.)/ },
+  mcp: { called: 'tool', action: /^(?:mcp\.call$|policy\.deny$|approval\.)/ },
   vault: { called: 'credential', action: /^(?:credential\.|policy\.deny$|approval\.)/ },
 }
 
-/** Answers of policy, of approvals, and of budgets. */
+/** Answers of policy, of approvals, of budgets, and of review. */
 const DENIED: ReadonlySet<string> = new Set([
   'ACCESS_DENIED',
   'APPROVAL_REQUIRED',
   'BUDGET_EXHAUSTED',
+  'TOOL_NOT_VERIFIED',
 ])
 
 export class TotalsCount {

@@ -33,29 +33,47 @@ import type { Store } from '../store/store.ts'
 import type { Parts } from './assemble.ts'
 import type { Home } from './home.ts'
 import { forgetRestored, rememberRestored } from './restored.ts'
+import type { GuardedTable } from './row-state.ts'
 
 /**
- * Everything that cannot be made anew. Counters, leases and the query index can. Tokens and the journal stay
+ * Everything that cannot be made anew, by table and its key. Counters, leases and the query index can. Tokens and the journal stay
  * behind on purpose: old ones would undo revocations and send again what was sent since. So do claims, whose processes
- * are elsewhere. Runs come along, since their rows are part of the signed fingerprint, and are closed when the restored
+ * are elsewhere, and what agents were running. Runs come along, since their rows are part of the signed fingerprint, and are closed when the restored
  * vault is opened.
  */
-const TABLES = [
-  'meta',
-  'slot',
-  'keyring',
-  'agent',
-  'operator',
-  'api_key',
-  'policy',
-  'policy_set',
-  'credential',
-  'credential_version',
-  'tool',
-  'run',
-  'run_key',
-  'claim_terms',
-] as const satisfies readonly (keyof Tables)[]
+const KEYS = {
+  meta: ['key'],
+  slot: ['id'],
+  keyring: ['id'],
+  agent: ['id'],
+  operator: ['id'],
+  api_key: ['id'],
+  policy: ['id'],
+  policy_set: ['digest'],
+  credential: ['path'],
+  credential_version: ['path', 'version'],
+  tool: ['id'],
+  run: ['id'],
+  run_key: ['id'],
+  claim_terms: ['id'],
+  review: ['id'],
+  review_analysis: ['id'],
+  review_transition: ['review_id', 'seq'],
+  signing_key: ['id'],
+  tool_signature: ['id'],
+  key_pin: ['id'],
+  sealed_setting: ['id'],
+  mcp_server: ['id'],
+  mcp_tool_pin: ['id'],
+  runtime_agent: ['id'],
+  http_input: ['id'],
+  http_endpoint: ['id'],
+  // A restored store without one of the guarded tables would not be opened.
+} as const satisfies Partial<Record<keyof Tables, readonly [string, ...string[]]>> &
+  Record<GuardedTable, readonly [string, ...string[]]>
+
+/** Parents before children. */
+const TABLES = Object.keys(KEYS) as (keyof typeof KEYS)[]
 
 const PAGE = 500
 
@@ -345,23 +363,6 @@ async function* pagesOf(
     last = rows.at(-1)
   }
 }
-
-const KEYS = {
-  meta: ['key'],
-  slot: ['id'],
-  keyring: ['id'],
-  agent: ['id'],
-  operator: ['id'],
-  api_key: ['id'],
-  policy: ['id'],
-  policy_set: ['digest'],
-  credential: ['path'],
-  credential_version: ['path', 'version'],
-  tool: ['id'],
-  run: ['id'],
-  run_key: ['id'],
-  claim_terms: ['id'],
-} as const satisfies Record<(typeof TABLES)[number], readonly [string, ...string[]]>
 
 function replaceBytes(_key: string, value: unknown): unknown {
   if (value instanceof Uint8Array) return { $base64: Buffer.from(value).toString('base64') }

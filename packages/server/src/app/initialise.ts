@@ -61,6 +61,7 @@ const BEGINNING = [
   'slot',
   'keyring',
   'run_key',
+  'signing_key',
   'row_change',
 ] as const
 

@@ -33,8 +33,8 @@ const GUARDED = [
   'http_input',
   'http_endpoint',
 ] as const satisfies readonly (keyof Tables)[]
-type Guarded = (typeof GUARDED)[number]
-type Sums = Record<Guarded, bigint>
+export type GuardedTable = (typeof GUARDED)[number]
+type Sums = Record<GuardedTable, bigint>
 
 const KEY = 'row_state'
 const PAGE = 2_000
@@ -170,7 +170,7 @@ async function sumRows(trx: Kysely<Tables>, keys: RowKeys): Promise<Sums> {
 }
 
 /** A page at a time, by key: an offset would read everything before it again and again. */
-async function* macsOf(trx: Kysely<Tables>, table: Guarded): AsyncGenerator<Uint8Array[]> {
+async function* macsOf(trx: Kysely<Tables>, table: GuardedTable): AsyncGenerator<Uint8Array[]> {
   let last: { readonly key: string; readonly version: number } | undefined
   for (;;) {
     const rows = await page(trx, table, last)
@@ -182,7 +182,7 @@ async function* macsOf(trx: Kysely<Tables>, table: Guarded): AsyncGenerator<Uint
 
 function page(
   trx: Kysely<Tables>,
-  table: Guarded,
+  table: GuardedTable,
   last: { readonly key: string; readonly version: number } | undefined,
 ): Promise<{ key: string; version: number; mac: Uint8Array }[]> {
   if (table === 'credential_version') {
@@ -219,7 +219,7 @@ function page(
 
 /** SHA-256(table key ‖ MAC): both halves are 32 bytes, so the key in front is as good as an HMAC and much quicker. */
 class RowHash implements Disposable {
-  readonly #inputs: Record<Guarded, Buffer>
+  readonly #inputs: Record<GuardedTable, Buffer>
 
   constructor(keys: RowKeys) {
     this.#inputs = mapTables((table) => {
@@ -231,7 +231,7 @@ class RowHash implements Disposable {
   }
 
   /** @throws VestryError STORE_CORRUPT for what cannot be a MAC. */
-  digest(table: Guarded, mac: Uint8Array): Buffer {
+  digest(table: GuardedTable, mac: Uint8Array): Buffer {
     if (mac.length !== HASH_BYTES) {
       throw new VestryError('STORE_CORRUPT', `A row of table ${table} was altered`, {
         hint: HINT,
@@ -243,7 +243,7 @@ class RowHash implements Disposable {
     return hash('sha256', input, 'buffer')
   }
 
-  of(table: Guarded, mac: Uint8Array): bigint {
+  of(table: GuardedTable, mac: Uint8Array): bigint {
     return BigInt(`0x${this.digest(table, mac).toString('hex')}`)
   }
 
@@ -280,16 +280,16 @@ class Lanes {
   }
 }
 
-function mapTables<T>(value: (table: Guarded) => T): Record<Guarded, T> {
+function mapTables<T>(value: (table: GuardedTable) => T): Record<GuardedTable, T> {
   const entries = GUARDED.map((table) => [table, value(table)] as const)
-  return Object.fromEntries(entries) as Record<Guarded, T> // one entry per name of the list
+  return Object.fromEntries(entries) as Record<GuardedTable, T> // one entry per name of the list
 }
 
 function wrap(sum: bigint): bigint {
   return BigInt.asUintN(MODULUS_BITS, sum)
 }
 
-function isGuarded(name: string): name is Guarded {
+function isGuarded(name: string): name is GuardedTable {
   return (GUARDED as readonly string[]).includes(name)
 }
 

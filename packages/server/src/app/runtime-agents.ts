@@ -3,7 +3,6 @@ import { newSpanId } from '@vestry/contract/ids'
 import { actorOf } from '../identity/caller.ts'
 import { rowGuard } from '../identity/row-guard.ts'
 import { chatInProcess } from '../llm/call/in-process.ts'
-import type { McpHub } from '../mcp/hub.ts'
 import { Agents } from '../runtime/agents/agents.ts'
 import { DefinitionStore } from '../runtime/agents/definition-store.ts'
 import { ExecutionStore } from '../runtime/agents/execution-store.ts'
@@ -11,7 +10,7 @@ import { Executions } from '../runtime/agents/executions.ts'
 import { gatewayTools } from '../runtime/agents/gateway-tools.ts'
 import { agentInvoker } from '../runtime/agents/invoker.ts'
 import { Mailbox } from '../runtime/agents/mailbox.ts'
-import { type McpCall, mcpTools } from '../runtime/agents/mcp-tools.ts'
+import { type McpToolDeps, mcpTools } from '../runtime/agents/mcp-tools.ts'
 import { modelProblem } from '../runtime/agents/model-problem.ts'
 import { ownRun } from '../runtime/agents/own-run.ts'
 import { ReportStore } from '../runtime/agents/report-store.ts'
@@ -48,7 +47,7 @@ export interface AgentsPieceDeps {
   readonly llm: LlmPart
   readonly runs: RunsPart
   /** Tools of MCP servers, and how they are called through the stations. */
-  readonly mcp: { readonly hub: Pick<McpHub, 'tools'>; readonly call: McpCall } | undefined
+  readonly mcp: McpToolDeps
   readonly warn: (line: string) => void
 }
 
@@ -66,10 +65,7 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
   const reports = new ReportStore({ store, now })
   const mailbox = new Mailbox({ store, keys, now })
   const { mcp } = deps
-  const tools: ToolSources = () => [
-    ...gatewayTools(gateway),
-    ...(mcp === undefined ? [] : mcpTools(mcp.hub, mcp.call)),
-  ]
+  const tools: ToolSources = () => [...gatewayTools(gateway), ...mcpTools(mcp)]
   const place = {
     trustDomain: config.identity.trust_domain,
     runPathPrefix: config.identity.run_path_prefix,
@@ -180,6 +176,7 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
       await executions.recover()
       await executionStore.prune()
       await mailbox.prune()
+      await reports.prune()
       await definitions.prune()
     },
   }

@@ -19,7 +19,7 @@ export function assembleEndpointsPiece(
     warn: (line: string) => void
   },
 ): RuntimePiece {
-  const { store, seal, vault } = parts
+  const { config, store, seal, vault } = parts
   const { now } = vault
   const endpoints = new Endpoints({
     store: new EndpointStore({ store, guard: rowGuard(() => seal.keys), now }),
@@ -28,7 +28,11 @@ export function assembleEndpointsPiece(
     now,
   })
   return {
-    routes: endpointRoutes({ endpoints, verbs: deps.door }),
+    routes: endpointRoutes({
+      endpoints,
+      verbs: deps.door,
+      corsOrigins: config.runtime.cors_origins,
+    }),
     verbs: endpointVerbs(endpoints),
     open: () => endpoints.open(),
     onChange: (tables) => {

@@ -10,6 +10,7 @@ import { Buckets } from '../limits/bucket.ts'
 import { BodyMemory } from '../llm/wire/request-body.ts'
 import type { Registry } from '../metrics/registry.ts'
 import { clientAddress } from '../runtime/wire/client-address.ts'
+import { clientSecret } from '../runtime/wire/client-secret.ts'
 import type { Wire } from '../runtime/wire/handler.ts'
 import { laterRoutes } from '../runtime/wire/later.ts'
 import { defineWireMetrics } from '../runtime/wire/metrics.ts'
@@ -122,12 +123,19 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     gateway: deps.gateway,
     llm: deps.llm,
     runs: deps.runs,
-    mcp: { hub: mcp.servers, call: mcp.call },
+    mcp: { hub: mcp.servers, known: mcp.known, call: mcp.call },
     warn,
   })
   const buckets = new Buckets({ now: monotonic })
   const invoked = { door, agents: hosted.invoker, warn }
-  const inputs = assembleInputsPiece(parts, { ...invoked, secrets: secrets.part.resolver })
+  const bodies = new BodyMemory(BODY_MEMORY_BYTES)
+  const addressOf = clientAddress(settings.trusted_proxies)
+  const inputs = assembleInputsPiece(parts, {
+    ...invoked,
+    secrets: secrets.part.resolver,
+    bodies,
+    clientAddress: addressOf,
+  })
   const endpoints = assembleEndpointsPiece(parts, { ...invoked, buckets })
   // In the order in which they open: later ones stand on earlier ones.
   const pieces: RuntimePiece[] = [secrets, review, mcp, hosted, inputs, endpoints]
@@ -162,19 +170,19 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
       clientSecret:
         secretPath === undefined
           ? undefined
-          : async () => (await credentials.open(secretPath)).secret,
+          : clientSecret(secretPath, async () => (await credentials.open(secretPath)).secret, warn),
       anonymous: settings.anonymous,
       corsOrigins: settings.cors_origins,
       now,
     },
     rate: new RequestRate({ buckets, now, settings, dev }),
-    clientAddress: clientAddress(settings.trusted_proxies),
+    clientAddress: addressOf,
     replies: new StoredReplies({
       journal: deps.gateway.gateway.journal,
       buckets,
       hashKey: () => seal.keys.hashKey,
     }),
-    bodies: new BodyMemory(BODY_MEMORY_BYTES),
+    bodies,
     corsOrigins: settings.cors_origins,
     sealed: () => seal.state !== 'unsealed',
     draining,

@@ -5,6 +5,7 @@ import { readYaml } from '../json/yaml.ts'
 import { type Row, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
 import type { CommandIo } from './command-io.ts'
+import { EXIT } from './exit-code.ts'
 import type { Style } from './style.ts'
 import { facts, table } from './table.ts'
 import { safeText } from './terminal-text.ts'
@@ -125,7 +126,7 @@ async function trigger(
       paint,
     ),
   )
-  if (reply['status'] === 'failed') process.exitCode = 1
+  if (reply['status'] === 'failed') io.exitCode = EXIT.failed
 }
 
 function print(io: CommandIo, reply: Row, done: string): void {

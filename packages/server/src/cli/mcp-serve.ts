@@ -75,7 +75,7 @@ function keyIn(file: string): string {
   } catch (cause) {
     if (cause instanceof VestryError) throw cause
     throw new VestryError('NOT_FOUND', `${file} cannot be read`, {
-      hint: 'Make a key with "vestry key add NAME --agent AGENT" and keep it in a file',
+      hint: 'Make a key with "vestry key add --agent AGENT" and keep it in a file',
       cause,
     })
   }

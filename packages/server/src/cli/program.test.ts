@@ -222,6 +222,7 @@ test('every command is either run without a daemon here, or known to work withou
     'doctor',
     'policy template',
     'review corpus',
+    'mcp serve',
     'audit verify',
     'forward',
     'restore',

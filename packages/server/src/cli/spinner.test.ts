@@ -5,7 +5,7 @@ import { fakeTerminal } from './fake-terminal.test-kit.ts'
 
 const never = new AbortController().signal
 
-test('what takes longer than a second is told on a terminal, and the line is taken away again', async () => {
+test.concurrent('what takes longer than a second is told on a terminal, and the line is taken away again', async () => {
   const terminal = fakeTerminal({ isTTY: true })
   const io = new CommandIo({}, terminal, never)
   const result = await io.busy('reading the record', async (busy) => {
@@ -26,14 +26,16 @@ test('what takes longer than a second is told on a terminal, and the line is tak
   expect(terminal.out()).toBe('')
 })
 
-test('nothing is drawn for what is quick, with --quiet, or without a terminal', async () => {
-  for (const [options, isTTY, ms] of [
+test.concurrent('nothing is drawn for what is quick, with --quiet, or without a terminal', async () => {
+  const cases = [
     [{}, true, 10],
     [{ quiet: true }, true, 1_200],
     [{}, false, 1_200],
-  ] as const) {
+  ] as const
+  const shown = cases.map(async ([options, isTTY, ms]) => {
     const terminal = fakeTerminal({ isTTY })
     await new CommandIo(options, terminal, never).busy('waiting', () => sleep(ms))
-    expect(terminal.err()).toBe('')
-  }
+    return terminal.err()
+  })
+  expect(await Promise.all(shown)).toEqual(['', '', ''])
 })

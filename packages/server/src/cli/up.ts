@@ -10,6 +10,7 @@ import { integer } from './option-value.ts'
 import { type ProofOptions, passphraseOf, withPassphraseOptions } from './proof.ts'
 import { type GivenSecret, hasSource, passphraseSource } from './secret-input.ts'
 import { safeText } from './terminal-text.ts'
+import { holdYoungMemory } from './young-memory.ts'
 
 interface UpOptions extends ProofOptions {
   dev?: boolean
@@ -35,6 +36,7 @@ export function upCommand(program: Command, run: Run): void {
 }
 
 async function up(io: CommandIo, options: UpOptions): Promise<void> {
+  const young = holdYoungMemory()
   const [{ startDaemon }, { loadConfig }] = await Promise.all([
     import('../app/daemon.ts'),
     import('../app/config.ts'),
@@ -60,6 +62,7 @@ async function up(io: CommandIo, options: UpOptions): Promise<void> {
   const daemon = await start(io, passphraseOf(options), (passphrase) =>
     io.busy('starting', () => startDaemon({ ...settings, passphrase: passphrase?.secret })),
   )
+  young[Symbol.dispose]()
   const stopListening = listenToSignals(io, daemon)
   io.print(daemon.ready, readyLine(daemon))
   await stopped

@@ -10,6 +10,7 @@ import { CONTENT_TYPE, type Registry } from '../metrics/registry.ts'
 import { correlationOf, correlationOfRequest } from './correlation.ts'
 import { drainBodies, drained, endRefused } from './drain.ts'
 import { type NestedError, nestedError } from './nested-error.ts'
+import { NO_SCHEMAS } from './no-schemas.ts'
 import { keepsOwnTime } from './own-time.ts'
 
 export interface HttpDeps {
@@ -40,6 +41,7 @@ const RUNTIME = /^(?:https?:\/\/[^/]*)?\/api\/v1(?:[/?]|$)/i
 
 export function createHttp(deps: HttpDeps): FastifyInstance {
   const app = fastify({
+    schemaController: NO_SCHEMAS,
     keepAliveTimeout: 65_000,
     requestTimeout: deps.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
     bodyLimit: deps.maxBodyBytes,

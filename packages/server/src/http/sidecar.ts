@@ -13,6 +13,7 @@ import { unixPeer } from '../identity/peer.ts'
 import type { IssuedToken } from '../identity/runs/svid.ts'
 import { drainBodies, endRefused } from './drain.ts'
 import { jsonBytes, nestedError } from './nested-error.ts'
+import { NO_SCHEMAS } from './no-schemas.ts'
 
 export interface SidecarDeps {
   /** @throws VestryError `RUN_CLOSED`, `VAULT_LOCKED` and whatever the token service throws. */
@@ -116,6 +117,7 @@ function createApp(
   addressOf: (request: FastifyRequest) => SidecarAddress,
 ): FastifyInstance {
   const app = fastify({
+    schemaController: NO_SCHEMAS,
     genReqId: newRequestId,
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,

@@ -140,14 +140,14 @@ test('when the commit itself fails, every write of the batch is refused and late
     const add = (digest, json) => store.write((trx) =>
       trx.insertInto('policy_set').values({ digest, json, created_at: 1 }).execute())
     await add('before', '{}')
-    const big = 'x'.repeat(300_000)
+    const big = 'x'.repeat(1_000_000)
     const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => add('big' + n, big)))
     const rows = await store.db.selectFrom('policy_set').select('digest').execute()
     let after = 'accepted'
     try { await add('after', '{}') } catch (error) { after = error.code }
     console.log(JSON.stringify({ codes: outcomes.map((o) => o.reason?.code ?? 'stored'), rows, after }))
     `,
-    { fileBlocks: 1024 }, // of 512 bytes
+    { fileBlocks: 4096 }, // of 512 bytes: room for the schema and not for the rest
   )
   expect(status).toBe(0)
   const seen = JSON.parse(stdout)

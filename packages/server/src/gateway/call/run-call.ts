@@ -16,11 +16,17 @@ import type { Answer } from './outcome.ts'
 import { type PreparedCall, requestLimit } from './tool-call.ts'
 import { notConfigured } from './tool-credential.ts'
 
-/** Walks the stations. @throws AlreadyReserved, and VestryError as the stations and the effect do. */
+/**
+ * Walks the stations.
+ *
+ * @param signal Ends what is under way; only for calls without a key, which nobody else may wait for.
+ * @throws AlreadyReserved, and VestryError as the stations and the effect do; the signal's reason.
+ */
 export async function runCall(
   gateway: Gateway,
   prepared: PreparedCall,
   identity: Identity,
+  signal?: AbortSignal,
 ): Promise<Answer> {
   const { call } = prepared
   const startedMs = gateway.now()
@@ -31,7 +37,12 @@ export async function runCall(
     data: { ...prepared.data, ...keyData(identity) },
     settle: async (decision) => {
       const held = await reserveInline(gateway, prepared, identity)
-      const effect = effectOf(gateway, prepared, { decision, held, startedMs })
+      const effect = effectOf(gateway, prepared, {
+        decision,
+        held,
+        startedMs,
+        ...(signal !== undefined && { signal }),
+      })
       const data = await usedCredential(gateway, prepared)
       if (held === undefined) return { ...effect, data }
       const kept = reserved(gateway, held, effect)

@@ -2,8 +2,8 @@
  * Checks params against a JSON Schema and fills in its defaults. Schemas are the operator's and trusted not to be
  * malicious; params are the caller's, so what they can make the check cost is bounded.
  */
-import { type AnySchema, Ajv as Draft7, type Options, type ValidateFunction } from 'ajv'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import type { AnySchema, Options, ValidateFunction } from 'ajv'
+import { schemaCompilers } from '../../json/schema-compilers.ts'
 import { type Naming, paramProblem } from './param-problem.ts'
 import { isJsonObject } from './plain-json.ts'
 import type { Json, JsonObject } from './tool.ts'
@@ -78,7 +78,8 @@ function compiled(schema: JsonObject): ValidateFunction {
   }
   if (mentions(schema, '$async')) throw new Error('$async is not supported')
   // One instance for each schema: the ids of two tools do not meet.
-  const ajv = is7 ? new Draft7(OPTIONS) : new Ajv2020(OPTIONS)
+  const { Draft7, Draft2020 } = schemaCompilers()
+  const ajv = is7 ? new Draft7(OPTIONS) : new Draft2020(OPTIONS)
   return ajv.compile(schema as AnySchema)
 }
 

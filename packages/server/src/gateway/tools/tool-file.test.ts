@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { httpTool } from './http-tool.ts'
 import { acceptTool, parseToolFile } from './tool-file.ts'
@@ -385,24 +384,21 @@ test('changing anything makes it another tool', () => {
       : [path]
   const all = leaves(read)
   const before = httpTool(read, 'operator').digest
-  fc.assert(
-    fc.property(fc.constantFrom(...all), (path) => {
-      const changed = structuredClone(read)
-      let at = changed as unknown as Record<string, unknown>
-      for (const step of path.slice(0, -1)) at = at[step] as Record<string, unknown>
-      const last = path.at(-1) ?? ''
-      const value = at[last]
-      // The digest is of the definition, whether or not such a tool could be added.
-      at[last] =
-        typeof value === 'number' ? value + 1 : typeof value === 'boolean' ? !value : `${value}x`
-      let digest: string
-      try {
-        digest = httpTool(changed, 'operator').digest
-      } catch {
-        return // no usable schema any more
-      }
-      expect(digest).not.toBe(before)
-    }),
-    { numRuns: 2 * all.length },
-  )
+  for (const path of all) {
+    const changed = structuredClone(read)
+    let at = changed as unknown as Record<string, unknown>
+    for (const step of path.slice(0, -1)) at = at[step] as Record<string, unknown>
+    const last = path.at(-1) ?? ''
+    const value = at[last]
+    // The digest is of the definition, whether or not such a tool could be added.
+    at[last] =
+      typeof value === 'number' ? value + 1 : typeof value === 'boolean' ? !value : `${value}x`
+    let digest: string
+    try {
+      digest = httpTool(changed, 'operator').digest
+    } catch {
+      continue // no usable schema any more
+    }
+    expect(digest, path.join('.')).not.toBe(before)
+  }
 })

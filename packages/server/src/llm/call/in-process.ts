@@ -6,7 +6,7 @@ import type { RunProof } from '../../identity/runs/run-gate.ts'
 import type { Llm } from '../llm.ts'
 import { wireError } from '../wire/error-body.ts'
 import { answerChat } from './answered.ts'
-import { type Arrival, runData } from './model-call.ts'
+import { type Arrival, IN_PROCESS, runData } from './model-call.ts'
 import { readChat } from './request.ts'
 import { recordRefusal } from './single-records.ts'
 
@@ -34,7 +34,7 @@ export async function chatInProcess(
   if (body.length > llm.settings.body_limit_bytes) throw new VestryError('REQUEST_TOO_LARGE')
   const arrival: Arrival = {
     requestId: chat.requestId,
-    route: 'in-process',
+    route: IN_PROCESS,
     peer: chat.peer,
     startedMs: performance.now(),
     traceparent: chat.traceparent,

@@ -3,7 +3,7 @@ import type { BucketLimit } from '../../limits/bucket.ts'
 import { budgetLimits, type LlmBudget } from '../budget.ts'
 import type { Llm } from '../llm.ts'
 import type { LlmSettings } from '../settings.ts'
-import type { ModelCall } from './model-call.ts'
+import { IN_PROCESS, type ModelCall } from './model-call.ts'
 
 const DEFAULTS = {
   requests_per_run_minute: 60,
@@ -13,9 +13,11 @@ const DEFAULTS = {
 
 export function requestLimits(
   { settings, dev }: Pick<Llm, 'settings' | 'dev'>,
-  { proof, target }: Pick<ModelCall, 'proof' | 'target'>,
+  { proof, target, arrival }: Pick<ModelCall, 'proof' | 'target' | 'arrival'>,
 ): BucketLimit[] {
-  const org = proof.claims.tctx.org_id
+  const { org_id } = proof.claims.tctx
+  // Agents that run here are all of one organisation: each has its requests for itself, or one could take all of them.
+  const org = arrival.route === IN_PROCESS ? `${org_id} ${proof.agent.id}` : org_id
   const limit = (name: keyof typeof DEFAULTS, key: string): BucketLimit[] => {
     const perMinute = rate(settings, name, dev)
     if (perMinute === undefined) return []

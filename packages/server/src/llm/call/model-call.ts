@@ -23,6 +23,9 @@ export interface Arrival {
   readonly idempotencyKey: string | undefined
 }
 
+/** The route of calls that agents make which this process runs itself. */
+export const IN_PROCESS = 'in-process'
+
 export interface ModelCall {
   readonly arrival: Arrival
   readonly proof: RunProof

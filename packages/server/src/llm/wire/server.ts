@@ -6,6 +6,7 @@ import { newRequestId } from '@vestry/contract/ids'
 import fastify, { type FastifyInstance } from 'fastify'
 import { endRefused } from '../../http/drain.ts'
 import { listenOnSocket } from '../../http/listen-on-socket.ts'
+import { NO_SCHEMAS } from '../../http/no-schemas.ts'
 import type { Llm } from '../llm.ts'
 import { errorText, type WireError, wireError } from './error-body.ts'
 import { handle, type Listening } from './handler.ts'
@@ -29,6 +30,7 @@ export function createLlmServer(llm: Llm): LlmServer {
   let open = 0
   const listening: Listening = { listener: 'unix', roomFor: () => open <= settings.connections }
   const app: FastifyInstance = fastify({
+    schemaController: NO_SCHEMAS,
     routerOptions: { maxParamLength: 512 },
     serverFactory: (handler) => {
       const server = createServer(

@@ -4,9 +4,10 @@
  */
 import { createContext, Script } from 'node:vm'
 import { VestryError } from '@vestry/contract/errors'
-import { type AnySchema, Ajv as Draft7, type Options, type ValidateFunction } from 'ajv'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import type { AnySchema, Options, ValidateFunction } from 'ajv'
+import { schemaCompilers } from '../../json/schema-compilers.ts'
 import type { LiveTool } from '../hub.ts'
+import { isPlainSchema } from './plain-schema.ts'
 
 /** For making the check, once, and for each use of it. Time on the wall: a busy machine takes its share of it. */
 const COMPILE_MS = 1_000
@@ -31,10 +32,12 @@ const OPTIONS: Options = {
 }
 
 type Check =
-  | { readonly validate: ValidateFunction; late: number }
+  | { readonly validate: ValidateFunction; readonly isPlain: boolean; late: number }
   | { readonly problem: VestryError }
 
 const checks = new WeakMap<LiveTool, Check>()
+/** What was found to fit: one call is checked when it is decided, and again where it is sent. */
+const fitting = new WeakMap<Readonly<Record<string, unknown>>, LiveTool>()
 
 /**
  * @throws VestryError INVALID_PARAMS for arguments that do not fit; MCP_PROTOCOL_ERROR for a schema that cannot be
@@ -45,21 +48,26 @@ export function checkArguments(
   given: Readonly<Record<string, unknown>>,
   checkMs = CHECK_MS,
 ): void {
+  if (fitting.get(given) === tool) return
   let check = checks.get(tool)
   if (check === undefined) {
     check = compiled(tool)
     checks.set(tool, check)
   }
   if ('problem' in check) throw check.problem
-  const { validate } = check
+  const { validate, isPlain } = check
   const late = () => unusable(tool, 'takes too long to check arguments against')
   if (check.late >= MAX_LATE) throw late()
-  const valid = checked(tool, () => within(checkMs, () => validate(given) === true))
+  const fits = () => validate(given) === true
+  const valid = checked(tool, () => (isPlain ? { value: fits() } : within(checkMs, fits)))
   if (valid === 'late') {
     check.late += 1
     throw late()
   }
-  if (valid.value) return
+  if (valid.value) {
+    fitting.set(given, tool)
+    return
+  }
   const [error] = validate.errors ?? []
   const { instancePath = '', message = 'is not valid' } = error ?? {}
   const at = instancePath === '' ? 'arguments' : `arguments${instancePath}`
@@ -86,12 +94,13 @@ function compiled(tool: LiveTool): Check {
     >
     const older = typeof dialect === 'string' && OLDER_DRAFT.test(dialect)
     // One instance for each schema: the ids of two tools do not meet.
+    const { Draft7, Draft2020 } = schemaCompilers()
     const made = within(COMPILE_MS, () => {
-      const ajv = older ? new Draft7(OPTIONS) : new Ajv2020(OPTIONS)
+      const ajv = older ? new Draft7(OPTIONS) : new Draft2020(OPTIONS)
       return ajv.compile({ ...schema, $async: false } as AnySchema)
     })
     if (made === 'late') return { problem: unusable(tool, 'takes too long to read') }
-    return { validate: made.value, late: 0 }
+    return { validate: made.value, isPlain: isPlainSchema(schema), late: 0 }
   } catch (error) {
     const reason = error instanceof Error ? error.message : 'unknown'
     return { problem: unusable(tool, `cannot be used: ${reason}`) }

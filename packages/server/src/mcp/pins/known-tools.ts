@@ -122,8 +122,11 @@ export class KnownTools {
     tools: readonly LiveTool[],
   ): Promise<{ digests: Record<string, string>; generation: number }> {
     const documents = tools.map((tool) => liveDocument(tool, this.#deps.publicKeyUrl(tool.server)))
-    const { value, generation } = await this.#deps.pins.rebind(documents)
-    for (const pin of value) this.#keep(pin)
+    const { value, generation } = await this.#inTurn(async () => {
+      const changed = await this.#deps.pins.rebind(documents)
+      for (const pin of changed.value) this.#keep(pin)
+      return changed
+    })
     return { digests: Object.fromEntries(value.map((pin) => [pin.tool, pin.digest])), generation }
   }
 
@@ -162,11 +165,16 @@ export class KnownTools {
     const { pin, verdict, hasDrift } = found
     const moved = pin.digest !== verdict.hash && (verdict.verified || !hasDrift)
     const isOther = !verdict.verified && (hasDrift || REOPENS.has(verdict.reason))
-    const key = `${pinId(pin.server, pin.tool)} ${verdict.hash}`
+    const id = pinId(pin.server, pin.tool)
+    const key = `${moved ? 'move' : 'tell'} ${id} ${verdict.hash}`
     if (!moved && !(isOther && pin.seenDigest !== verdict.hash)) return
     if (this.#telling.has(key)) return
     this.#telling.add(key)
-    this.#inTurn(() => (moved ? this.#move(found) : this.#tell(found)))
+    this.#inTurn(async () => {
+      // Accepted, or signed, before it was this one's turn.
+      if (this.#pins.get(id)?.digest !== pin.digest) return
+      await (moved ? this.#move(found) : this.#tell(found))
+    })
       .catch((error: unknown) => this.#warn(error, pin.server))
       .finally(() => this.#telling.delete(key))
   }
@@ -196,6 +204,7 @@ export class KnownTools {
     })
     const told = { seenDigest: verdict.hash, reviewId }
     const { value, generation } = await pins.report(pin, told)
+    if (value === undefined) return
     this.#keep(value)
     await this.#record('mcp.tool_changed', pin, {
       digest: verdict.hash,

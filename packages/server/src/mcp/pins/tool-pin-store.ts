@@ -90,20 +90,23 @@ export class ToolPinStore {
     })
   }
 
-  /** Another definition was seen and told of. */
-  report(pin: ToolPin, { seenDigest, reviewId }: Reported): Promise<Changed<ToolPin>> {
+  /**
+   * Another definition was seen and told of.
+   *
+   * @returns undefined where another one is bound by now.
+   */
+  report(pin: ToolPin, { seenDigest, reviewId }: Reported): Promise<Changed<ToolPin | undefined>> {
     const changedAtMs = this.#deps.now()
     return this.#deps.store.change(async (trx) => {
       const told = { ...pin, changedAtMs, seenDigest, reviewId }
       const row = this.#seal(told)
-      // One that was accepted meanwhile stays as it is.
-      await trx
+      const { numUpdatedRows } = await trx
         .updateTable('mcp_tool_pin')
         .set(row)
         .where('id', '=', row.id)
         .where('digest', '=', pin.digest)
-        .execute()
-      return told
+        .executeTakeFirst()
+      return numUpdatedRows === 0n ? undefined : told
     })
   }
 

@@ -56,7 +56,7 @@ export async function callGatewayTool(
   const { principal } = client
   if (principal.kind !== 'agent')
     throw new VestryError('ACCESS_DENIED', 'Tools of the gateway are for agents', {
-      hint: 'Use a key of an agent: vestry key add NAME --agent AGENT',
+      hint: 'Use a key of an agent: vestry key add --agent AGENT',
     })
   const { agent } = principal
   const params = args as JsonObject // parsed from JSON

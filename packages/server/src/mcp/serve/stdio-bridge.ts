@@ -254,7 +254,7 @@ function refusedBy({ statusCode = 0 }: IncomingMessage, text: string): VestryErr
   const what = typeof said === 'string' ? said.slice(0, MAX_SAID) : `answered ${statusCode}`
   if (statusCode === 401) {
     return new VestryError('UNAUTHORIZED', what, {
-      hint: 'Make a key for the agent: vestry key add NAME --agent AGENT',
+      hint: 'Make a key for the agent: vestry key add --agent AGENT',
     })
   }
   return new VestryError(statusCode === 429 ? 'RATE_LIMITED' : 'MCP_PROTOCOL_ERROR', what)

@@ -19,7 +19,7 @@ import type { Executions } from './executions.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { ReportStore } from './report-store.ts'
 import { type Standing, standingOf } from './state.ts'
-import { resolveTools } from './tool-names.ts'
+import { offeredTools } from './tool-names.ts'
 import type { ToolSources } from './tool-source.ts'
 
 export interface AgentsDeps {
@@ -74,7 +74,7 @@ export class Agents {
         throw asVestryError(error).code === 'CONFLICT' ? alreadyExists(id) : error
       })
     try {
-      const generation = await definitions.put(agent.id, definition)
+      const { generation } = await definitions.change(agent.id, () => definition)
       return { agent, generation, warnings: await this.warnings(definition) }
     } catch (error) {
       // Nobody was told that it is there, so its name is free again.
@@ -87,15 +87,16 @@ export class Agents {
   async update(id: string, body: Readonly<Record<string, unknown>>): Promise<Created> {
     const { records, definitions } = this.#deps
     const before = await this.named(id)
-    const { name, definition } = changeDefinition(
-      id,
-      { name: before.displayName, definition: await definitions.get(before.id) },
-      body,
-    )
+    const changed = (definition: AgentDefinition | undefined) =>
+      changeDefinition(id, { name: before.displayName, definition }, body)
+    const { name } = changed(await definitions.get(before.id))
     const changes = { displayName: name, ...roleOf(body) }
     const isSame = name === before.displayName && (changes.role ?? before.role) === before.role
     const agent = isSame ? before : (await records.amend(id, changes)).value
-    const generation = await definitions.put(agent.id, definition)
+    const { definition, generation } = await definitions.change(
+      agent.id,
+      (now) => changed(now).definition,
+    )
     return { agent, generation, warnings: await this.warnings(definition) }
   }
 
@@ -126,14 +127,13 @@ export class Agents {
 
   async metrics(agent: Agent): Promise<Record<string, unknown>> {
     const { store, now } = this.#deps
-    const { completed, failed, totalMs } = await store.totals(agent.id)
+    const { completed, failed, timed, totalMs } = await store.totals(agent.id)
     const { lastActivityMs, upSinceMs } = await this.standing(agent)
-    const tasks = completed + failed
     return {
       agent_id: agent.name,
       tasks_completed: completed,
       tasks_failed: failed,
-      average_response_time_ms: tasks === 0 ? 0 : Math.round((totalMs / tasks) * 10) / 10,
+      average_response_time_ms: timed === 0 ? 0 : Math.round((totalMs / timed) * 10) / 10,
       memory_usage_bytes: 0,
       cpu_usage_percent: 0,
       last_activity: iso(lastActivityMs),
@@ -169,7 +169,7 @@ export class Agents {
 
   /** What could not work if it were executed now; it may later. */
   async warnings({ tools, model }: AgentDefinition): Promise<readonly string[]> {
-    const { unresolved } = resolveTools(tools, this.#deps.tools())
+    const { unresolved } = await offeredTools(tools, this.#deps.tools())
     const problem = await this.#deps.modelProblem(model)
     return [
       ...unresolved.map(({ name, why }) => `tools: ${WORDS[why](name)}`),
@@ -190,6 +190,7 @@ const WORDS = {
   unknown: (name: string) => `no tool is called "${name}" now`,
   ambiguous: (name: string) => `"${name}" could be several tools: name its server, as server/tool`,
   too_many: (name: string) => `"${name}" is one too many`,
+  refused: (name: string) => `"${name}" may not be called: "vestry mcp tools" says why`,
 } as const
 
 export function agentNotFound(name: string): VestryError {

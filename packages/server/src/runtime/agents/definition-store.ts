@@ -21,17 +21,20 @@ export class DefinitionStore {
     this.#deps = deps
   }
 
-  /** Adds, or replaces. @returns the store's generation. */
-  async put(agentId: string, definition: AgentDefinition): Promise<number> {
+  /** Changes of one agent at once are made one after the other. */
+  async change(
+    agentId: string,
+    next: (before: AgentDefinition | undefined) => AgentDefinition,
+  ): Promise<{ readonly definition: AgentDefinition; readonly generation: number }> {
     const { store, guard, now } = this.#deps
-    const { generation } = await store.change(async (trx) => {
+    const { value, generation } = await store.change(async (trx) => {
       const old = await trx
         .selectFrom('runtime_agent')
         .selectAll()
         .where('id', '=', agentId)
         .executeTakeFirst()
       // A change must not sign over a row that somebody else has altered.
-      if (old !== undefined) openRow(old, guard)
+      const definition = next(old && openRow(old, guard))
       const row = {
         id: agentId,
         definition_json: canonicalJson(definition),
@@ -41,8 +44,9 @@ export class DefinitionStore {
       const sealed = { ...row, mac: guard.mac('runtime_agent', agentId, row) }
       const insert = trx.insertInto('runtime_agent').values(sealed)
       await insert.onConflict((clash) => clash.column('id').doUpdateSet(sealed)).execute()
+      return definition
     })
-    return generation
+    return { definition: value, generation }
   }
 
   /** @param agentId Of the agent's record. @throws VestryError `STORE_CORRUPT` */

@@ -24,6 +24,8 @@ export interface ExecutionStoreDeps {
 export interface AgentTotals {
   readonly completed: number
   readonly failed: number
+  /** Those of both of which it is known how long they took. */
+  readonly timed: number
   readonly totalMs: number
   /** Epoch ms; 0: never. */
   readonly lastActivityMs: number
@@ -39,6 +41,7 @@ const BATCH = 500
 export const NO_TOTALS: AgentTotals = {
   completed: 0,
   failed: 0,
+  timed: 0,
   totalMs: 0,
   lastActivityMs: 0,
   lastStatus: undefined,
@@ -59,7 +62,7 @@ export class ExecutionStore {
       status: execution.status,
       trigger: execution.trigger,
       facts_json: JSON.stringify(execution.facts),
-      content: this.#seal(execution.id, content),
+      content: this.#seal(execution, content),
       created_at: execution.createdAt,
       started_at: null,
       finished_at: null,
@@ -88,7 +91,7 @@ export class ExecutionStore {
     return done.numUpdatedRows === 1n
   }
 
-  /** The first end stands. @returns whether this was it. */
+  /** @param startedAt Undefined where nobody can say how long it ran. The first end stands. @returns whether this was it. */
   async end(
     { id, agentId, startedAt }: Pick<Execution, 'id' | 'agentId' | 'startedAt'>,
     { status, error }: Ending,
@@ -98,7 +101,7 @@ export class ExecutionStore {
     const { store, now } = this.#deps
     const nowMs = now()
     const told: ExecutionFacts = { ...facts, ...(error !== undefined && { error }) }
-    const sealed = content && this.#seal(id, content)
+    const sealed = content && this.#seal({ id, agentId }, content)
     return store.write(async (trx) => {
       const done = await trx
         .updateTable('agent_run')
@@ -134,12 +137,13 @@ export class ExecutionStore {
   async content(id: string): Promise<ExecutionContent | undefined> {
     const row = await this.#deps.store.db
       .selectFrom('agent_run')
-      .select('content')
+      .select(['agent_id', 'content'])
       .where('id', '=', id)
       .executeTakeFirst()
     if (row === undefined) return undefined
-    using secret = openRecord(this.#deps.keys(), place(id), row.content)
-    return JSON.parse(Buffer.from(secret.bytes).toString('utf8')) as ExecutionContent // sealed by us
+    using opened = openRecord(this.#deps.keys(), place(id, row.agent_id), row.content)
+    const text = Buffer.from(opened.bytes).toString('utf8')
+    return JSON.parse(text) as ExecutionContent // sealed by us
   }
 
   /** Newest first. */
@@ -165,6 +169,18 @@ export class ExecutionStore {
     return (await query.execute()).map(toExecution)
   }
 
+  /** Of one agent, how many wait for a place. */
+  async waiting(agentId: string): Promise<number> {
+    const { count } = await this.#deps.store.db
+      .selectFrom('agent_run')
+      .select((is) => is.fn.countAll<number>().as('count'))
+      .where('agent_id', '=', agentId)
+      .where('finished_at', 'is', null)
+      .where('status', '=', 'pending')
+      .executeTakeFirstOrThrow()
+    return Number(count) // PostgreSQL counts in bigint
+  }
+
   async totals(agentId: string): Promise<AgentTotals> {
     return readTotals(this.#deps.store.db, agentId)
   }
@@ -186,16 +202,19 @@ export class ExecutionStore {
   /** @returns how many were forgotten; what they add up to stays. */
   async prune(): Promise<number> {
     const { store, now } = this.#deps
-    const old = await store.db
-      .selectFrom('agent_run')
-      .select('id')
-      .where('finished_at', '<', now() - KEPT_MS)
-      .limit(BATCH)
-      .execute()
-    if (old.length === 0) return 0
-    const ids = old.map(({ id }) => id)
-    await store.write((trx) => trx.deleteFrom('agent_run').where('id', 'in', ids).execute())
-    return ids.length
+    for (let done = 0; ; ) {
+      const old = await store.db
+        .selectFrom('agent_run')
+        .select('id')
+        .where('finished_at', '<', now() - KEPT_MS)
+        .limit(BATCH)
+        .execute()
+      const ids = old.map(({ id }) => id)
+      if (ids.length > 0)
+        await store.write((trx) => trx.deleteFrom('agent_run').where('id', 'in', ids).execute())
+      done += ids.length
+      if (ids.length < BATCH) return done
+    }
   }
 
   async #add(
@@ -218,6 +237,7 @@ export class ExecutionStore {
     const after: AgentTotals = {
       completed: before.completed + (status === 'completed' ? 1 : 0),
       failed: before.failed + (isTask && status !== 'completed' ? 1 : 0),
+      timed: before.timed + (isTask && ms !== undefined ? 1 : 0),
       totalMs: before.totalMs + (isTask ? (ms ?? 0) : 0),
       lastActivityMs: Math.max(before.lastActivityMs, nowMs),
       lastStatus: status,
@@ -229,10 +249,10 @@ export class ExecutionStore {
       .execute()
   }
 
-  #seal(id: string, content: ExecutionContent): Uint8Array {
+  #seal({ id, agentId }: Pick<Execution, 'id' | 'agentId'>, content: ExecutionContent): Uint8Array {
     const bytes = Buffer.from(JSON.stringify(content))
     if (bytes.length > MAX_CONTENT_BYTES) throw new VestryError('BODY_TOO_LARGE')
-    return sealRecord(this.#deps.keys(), place(id), bytes)
+    return sealRecord(this.#deps.keys(), place(id, agentId), bytes)
   }
 }
 
@@ -249,8 +269,9 @@ const COLUMNS = [
   'finished_at',
 ] as const satisfies readonly (keyof Row)[]
 
-function place(id: string): { path: string; version: number; kind: string } {
-  return { path: id, version: 1, kind: KIND }
+/** What one agent was asked cannot be given to another one in the store. */
+function place(id: string, agentId: string): { path: string; version: number; kind: string } {
+  return { path: `${agentId}/${id}`, version: 1, kind: KIND }
 }
 
 const TOTALS = 'agent:'

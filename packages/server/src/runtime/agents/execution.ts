@@ -26,7 +26,7 @@ export interface Execution {
   readonly finishedAt: number | undefined
 }
 
-/** Names and numbers; what was asked and answered is kept apart, sealed. */
+/** Names and numbers; what was asked, done and answered is kept apart, sealed. */
 export interface ExecutionFacts {
   /** `operator:ada`, `agent:scout` */
   readonly actor: string
@@ -41,7 +41,6 @@ export interface ExecutionFacts {
   readonly promptTokens?: number
   readonly completionTokens?: number
   readonly finishReason?: string
-  readonly steps?: readonly Step[]
   readonly error?: ExecutionError
 }
 
@@ -53,6 +52,7 @@ export interface ExecutionError {
 export interface ExecutionContent {
   readonly input: string
   readonly output?: string
+  readonly steps?: readonly Step[]
 }
 
 export interface Ending {
@@ -99,7 +99,7 @@ export function executionBody(
   execution: Execution,
   agentName: string,
   content: ExecutionContent | undefined,
-  steps: readonly Step[] = execution.facts.steps ?? [],
+  steps: readonly Step[] = content?.steps ?? [],
 ): Record<string, unknown> {
   const { facts, createdAt, startedAt, finishedAt } = execution
   const output = content?.output

@@ -7,7 +7,9 @@ import { AuditLog } from '../../audit/log.ts'
 import { Approvals } from '../../call/approval.ts'
 import type { Stations } from '../../call/perform.ts'
 import type { Agent } from '../../identity/agent.ts'
+import { AgentStore } from '../../identity/agent-store.ts'
 import { newCaller } from '../../identity/caller.ts'
+import type { Run } from '../../identity/runs/run.ts'
 import type { RunProof } from '../../identity/runs/run-gate.ts'
 import { testGuard, testKeyring } from '../../identity/test-keys.ts'
 import type { Journal } from '../../journal/journal.ts'
@@ -51,6 +53,8 @@ const DEFINITION: AgentDefinition = readDefinition({
   max_tokens: 100,
 }).definition
 
+const OTHER = '018f3c5e-0000-7000-8000-000000000002'
+
 type Chat = (call: ChatCall, signal: AbortSignal) => Promise<ChatCompletion>
 
 const says =
@@ -76,6 +80,7 @@ eachStore('executions of agents', (at) => {
   let chat: Chat
   let nowMs: number
   const closed: string[] = []
+  const registered = new Map<string, Run>()
   const now = () => nowMs
 
   beforeEach(async () => {
@@ -99,7 +104,7 @@ eachStore('executions of agents', (at) => {
     }
     store = new ExecutionStore({ store: at.store, keys: () => keyring, now })
     const definitions = new DefinitionStore({ store: at.store, guard: testGuard(keyring), now })
-    await definitions.put(SCOUT.id, DEFINITION)
+    await definitions.change(SCOUT.id, () => DEFINITION)
   })
   afterEach(() => undo.disposeAsync())
 
@@ -137,9 +142,13 @@ eachStore('executions of agents', (at) => {
         stations,
         tools: () => [],
         chat: (call, signal) => chat(call, signal),
-        registerRun: async (asked) => ownRun(asked, place),
+        registerRun: async (asked) => {
+          const run = ownRun(asked, place)
+          registered.set(run.id, run)
+          return run
+        },
         closeRun: async (id) => void closed.push(id),
-        proofOf: async (id) => ({ run: { id } }) as RunProof, // nobody looks at it here
+        proofOf: async (id) => ({ run: registered.get(id) }) as RunProof, // nobody looks at the rest
         limits: { maxIterations: 3, toolTimeoutMs: 1_000 },
         now,
       },
@@ -181,11 +190,17 @@ eachStore('executions of agents', (at) => {
       status: 'completed',
       facts: { model: 'gpt-4o', iterations: 1, promptTokens: 3, completionTokens: 2 },
     })
-    expect(content).toEqual({ input: 'Look.', output: 'All quiet.' })
+    expect(content).toMatchObject({ input: 'Look.', output: 'All quiet.' })
+    expect(content?.steps).toMatchObject([{ kind: 'model', completion_tokens: 2 }])
     expect(asked[0]?.proof.run.id).toBe(started.id)
     expect(closed).toEqual([started.id])
+    // A process of the agent's own must not find this run among its runs, and get tokens of it.
+    const { spiffeId } = asked[0]?.proof.run ?? {}
+    expect(spiffeId).toBe(`spiffe://test.local/runtime/${started.id}`)
     const [row] = await at.store.db.selectFrom('agent_run').selectAll().execute()
     expect(Buffer.from(row?.content ?? []).includes('All quiet.')).toBe(false)
+    // Lists of executions do not carry each step of each.
+    expect(row?.facts_json).not.toContain('duration_ms')
     expect(await store.totals(SCOUT.id)).toMatchObject({
       completed: 1,
       failed: 0,
@@ -213,6 +228,70 @@ eachStore('executions of agents', (at) => {
       failed: 0,
       lastStatus: 'cancelled',
     })
+  })
+
+  test('an execution that is given to another agent in the store is not carried out', async () => {
+    const executions = await node({ concurrency: 1 })
+    chat = hangs
+    const first = await ask(executions)
+    await expect.poll(() => statusOf(first.id)).toBe('running')
+    const moved = await ask(executions, 'Give me all of it.')
+    await at.store.write((trx) =>
+      trx.updateTable('agent_run').set({ agent_id: OTHER }).where('id', '=', moved.id).execute(),
+    )
+    await expect(store.content(moved.id)).rejects.toMatchObject({ code: 'SEAL_BROKEN' })
+    await executions.cancel(first)
+    const told = async () => {
+      await executions.recover(0)
+      return statusOf(moved.id)
+    }
+    await expect.poll(told).toBe('failed')
+    expect((await store.get(moved.id))?.facts.error?.code).toBe('SEAL_BROKEN')
+    expect([...registered.keys()]).not.toContain(moved.id)
+  })
+
+  test('an agent that is asked without end leaves places in the queue to others', async () => {
+    const executions = await node({ concurrency: 1, queue: 4 })
+    chat = hangs
+    const first = await ask(executions)
+    await expect.poll(() => statusOf(first.id)).toBe('running')
+    for (let n = 0; n < 2; n += 1) await ask(executions)
+    await expect(ask(executions)).rejects.toMatchObject({
+      code: 'QUEUE_FULL',
+      message: expect.stringContaining('"scout"'),
+    })
+    const other = { ...SCOUT, id: OTHER, name: 'other' }
+    const definitions = new DefinitionStore({ store: at.store, guard: testGuard(keyring), now })
+    await definitions.change(OTHER, () => DEFINITION)
+    expect((await ask(executions, 'Look.', other)).status).toBe('pending')
+    expect(await executions.cancelAll(SCOUT.id)).toBe(3)
+  })
+
+  once('how it ended is kept, with its steps, also where the keys are gone meanwhile', async () => {
+    const executions = await node()
+    let sealed = false
+    store = new ExecutionStore({
+      store: at.store,
+      keys: () => {
+        if (sealed) throw new VestryError('VAULT_LOCKED')
+        return keyring
+      },
+      now,
+    })
+    chat = async () => {
+      throw new VestryError('PROVIDER_ERROR', 'Provider failed')
+    }
+    const { content } = await end(executions, await ask(executions))
+    expect(content).toEqual({ input: 'Look.', steps: [] })
+    const closing = await node()
+    chat = async () => {
+      sealed = true
+      throw new VestryError('VAULT_LOCKED')
+    }
+    const { id } = await ask(closing)
+    await expect.poll(() => statusOf(id)).toBe('failed')
+    sealed = false
+    expect(await store.content(id)).toEqual({ input: 'Look.' })
   })
 
   once('end when their time is over, or as what went wrong', async () => {
@@ -287,6 +366,9 @@ eachStore('executions of agents', (at) => {
       execution: { status: 'completed' },
       content: { output: 'Again.' },
     })
+    // Nobody knows how long it ran; how long the process was away is not it.
+    expect(await store.totals(SCOUT.id)).toMatchObject({ completed: 1, failed: 1, timed: 1 })
+    expect((await store.totals(SCOUT.id)).totalMs).toBeLessThan(3_600_000)
     await journal[Symbol.asyncDispose]()
     expect(await statusOf(begun.id)).toBe('failed')
   })
@@ -294,7 +376,7 @@ eachStore('executions of agents', (at) => {
   once('are not begun for an agent without a definition, or one that is disabled', async () => {
     const executions = await node()
     const refused = { code: 'INVALID_STATE_TRANSITION' }
-    const bare = { ...SCOUT, id: '018f3c5e-0000-7000-8000-000000000002' }
+    const bare = { ...SCOUT, id: OTHER }
     await expect(ask(executions, 'x', bare)).rejects.toMatchObject(refused)
     await expect(ask(executions, 'x', { ...SCOUT, status: 'disabled' })).rejects.toMatchObject(
       refused,
@@ -364,8 +446,22 @@ eachStore('executions of agents', (at) => {
       trx.updateTable('runtime_agent').set({ definition_json: altered }).execute(),
     )
     await expect(definitions.get(SCOUT.id)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
-    await expect(definitions.put(SCOUT.id, DEFINITION)).rejects.toMatchObject({
+    await expect(definitions.change(SCOUT.id, () => DEFINITION)).rejects.toMatchObject({
       code: 'STORE_CORRUPT',
+    })
+  })
+
+  test('changes of a definition at once are all kept', async () => {
+    const definitions = new DefinitionStore({ store: at.store, guard: testGuard(keyring), now })
+    const changes: ((before: AgentDefinition | undefined) => AgentDefinition)[] = [
+      (before) => ({ ...(before ?? DEFINITION), model: 'gpt-4o-mini' }),
+      (before) => ({ ...(before ?? DEFINITION), maxTokens: 7 }),
+    ]
+    await Promise.all(changes.map((next) => definitions.change(SCOUT.id, next)))
+    expect(await definitions.get(SCOUT.id)).toEqual({
+      ...DEFINITION,
+      model: 'gpt-4o-mini',
+      maxTokens: 7,
     })
   })
 
@@ -394,6 +490,10 @@ eachStore('executions of agents', (at) => {
     const [one, other] = await Promise.all([mailbox.drain(SCOUT.id), mailbox.drain(SCOUT.id)])
     expect([...one, ...other].map(({ payload }) => payload).sort()).toEqual(['one', 'two'])
     expect(await mailbox.drain(SCOUT.id)).toEqual([])
+    const left = await at.store.db.selectFrom('agent_message').selectAll().execute()
+    expect(
+      left.filter(({ status }) => status === 'delivered').map(({ record }) => record.length),
+    ).toEqual([0, 0])
     expect((await mailbox.status(first))?.status).toBe('delivered')
     expect((await mailbox.status(short))?.status).toBe('expired')
     expect(await mailbox.status('msg_nobody')).toBeUndefined()
@@ -423,6 +523,17 @@ eachStore('executions of agents', (at) => {
       await reports.addEvent(SCOUT.id, { event_type: 'RunStarted', payload: n, timestamp: '' })
     const events = await reports.events(SCOUT.id)
     expect([events.length, events[0]?.payload, events.at(-1)?.payload]).toEqual([100, 105, 6])
+    const records = new AgentStore({
+      store: at.store,
+      guard: testGuard(keyring),
+      trustDomain: 'test.local',
+      now,
+    })
+    const { value: gone } = await records.add({ name: 'gone' })
+    await reports.addEvent(gone.id, { event_type: 'RunStarted', payload: 1, timestamp: '' })
+    expect(await reports.prune()).toBe(0)
+    await records.revoke('gone')
+    expect([await reports.prune(), await reports.events(gone.id)]).toEqual([1, []])
     await reports.forget(SCOUT.id)
     expect([await reports.get(SCOUT.id), await reports.events(SCOUT.id)]).toEqual([undefined, []])
   })

@@ -19,6 +19,7 @@ import {
   type Ending,
   type Execution,
   type ExecutionContent,
+  endingOf,
   hasEnded,
   INTERRUPTED,
 } from './execution.ts'
@@ -131,12 +132,13 @@ export class Executions {
       approvalParams: { agent: agent.id, input: hash('sha256', asked.input, 'base64url') },
       exists: async () => {
         if (agent.status !== 'enabled') throw unable(agent, 'is disabled', 'Enable it first')
-        if ((await definitions.get(agent.id)) !== undefined) return
-        throw unable(
-          agent,
-          'has no definition: nobody said which model it uses',
-          `Define it with PUT agents/${agent.name}`,
-        )
+        if ((await definitions.get(agent.id)) === undefined)
+          throw unable(
+            agent,
+            'has no definition: nobody said which model it uses',
+            `Define it with PUT agents/${agent.name}`,
+          )
+        await this.#assertShare(agent)
       },
       settle: () => ({
         effect: () =>
@@ -261,6 +263,16 @@ export class Executions {
     }
   }
 
+  /** One agent that is asked without end must not keep all others from being asked. */
+  async #assertShare({ id, name }: Agent): Promise<void> {
+    const { store, settings } = this.#deps
+    const share = Math.ceil(settings.agent_queue_max / 2)
+    if ((await store.waiting(id)) < share) return
+    throw new VestryError('QUEUE_FULL', `Agent "${name}" has ${share} executions waiting already`, {
+      hint: 'Wait until some have ended, or stop them',
+    })
+  }
+
   async #accept(execution: Execution, { input }: AskedExecution): Promise<Execution> {
     const { store, journal } = this.#deps
     await store.add(execution, { input })
@@ -288,8 +300,10 @@ export class Executions {
     if (execution === undefined || hasEnded(execution) || this.#progress.has(id)) return
     const work = await journal.get(id)
     if (work !== undefined && !workHasEnded(work)) return
-    const ending = work?.errorCode === 'CANCELLED' ? CANCELLED : INTERRUPTED
-    await store.end(execution, ending, execution.facts)
+    const code = work?.errorCode ?? 'OUTCOME_UNKNOWN'
+    const ending = code === 'OUTCOME_UNKNOWN' ? INTERRUPTED : endingOf(new VestryError(code))
+    // How long nobody worked on it is not how long it took.
+    await store.end({ ...execution, startedAt: undefined }, ending, execution.facts)
     await runner.closeRun(id).catch(() => undefined)
   }
 

@@ -66,11 +66,12 @@ async function call(
     idempotencyKey: undefined,
   }
   try {
-    const { data } = await runCall(gateway, prepareCall(gateway, asked), {
+    const identity = {
       key: undefined,
       fingerprint: hash('sha256', canonicalJson([named.tool, named.action, params])),
       explicit: undefined,
-    })
+    }
+    const { data } = await runCall(gateway, prepareCall(gateway, asked), identity, signal)
     return { text: typeof data === 'string' ? data : JSON.stringify(data), isError: false }
   } catch (error) {
     throw withDetails(error)

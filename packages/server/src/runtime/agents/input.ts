@@ -26,5 +26,5 @@ export function readInput(body: Readonly<Record<string, unknown>>): string | und
 }
 
 export function orNothing(input: string | undefined): string {
-  return input ?? NO_INPUT
+  return input === undefined || input === '' ? NO_INPUT : input
 }

@@ -173,8 +173,8 @@ test('what a model gets wrong goes back to it in words, and nothing is called', 
   await end
   expect(called).toBe(1)
   expect(heard(bodies)).toEqual([
-    'Error INVALID_PARAMS: the arguments are not a JSON object',
-    'Error INVALID_PARAMS: the arguments are not a JSON object',
+    'Error INVALID_PARAMS: the arguments are not one well-formed JSON object',
+    'Error INVALID_PARAMS: the arguments are not one well-formed JSON object',
     'Error UNKNOWN_TOOL: there is no tool "rm -rf /"',
     'sorted',
   ])
@@ -194,6 +194,46 @@ test('what a model gets wrong goes back to it in words, and nothing is called', 
   ).toEqual(['invalid', 'invalid', 'invalid', 'ok'])
 })
 
+test('arguments that two readers could take for different things are not read at all', async () => {
+  const odd = ['{"n":1,"n":2}', '{"n":1e400}', '{"__proto__":{"n":1}}', '{"n":"\\ud800"}']
+  const deep = `{"n":${'['.repeat(100)}${']'.repeat(100)}}`
+  const long = JSON.stringify({ n: 'x'.repeat(1_048_576) })
+  const asked = [...odd, deep, long].map((args) => ['sort', args] as const)
+  let called = 0
+  const { model, bodies } = scripted(calls(...asked), text('I see.'))
+  await walk({
+    model,
+    tools: {
+      sort: async () => {
+        called += 1
+        return ok('sorted')
+      },
+    },
+  }).end
+  expect(called).toBe(0)
+  expect(heard(bodies).map((said) => said.replace(/: .*/, ''))).toEqual(
+    Array(6).fill('Error INVALID_PARAMS'),
+  )
+  expect(JSON.stringify(bodies[1]).length).toBeLessThan(10_000)
+})
+
+test('no two calls of a conversation have the same id', async () => {
+  const { model, bodies } = scripted(
+    calls(['sort', '{}', 'a'], ['sort', '{}', '']),
+    calls(['sort', '{}', 'a'], ['sort', '{}', 'b']),
+    calls(['sort', '{}', ''], ['sort', '{}', 'b']),
+    text('Done.'),
+  )
+  await walk({ model, tools: { sort: async () => ok('sorted') } }).end
+  const messages = bodies.at(-1)?.['messages'] as {
+    tool_calls?: { id: string }[]
+    tool_call_id?: string
+  }[]
+  const asked = messages.flatMap(({ tool_calls: made = [] }) => made.map(({ id }) => id))
+  expect(new Set(asked).size).toBe(6)
+  expect(messages.flatMap(({ tool_call_id: id }) => (id === undefined ? [] : [id]))).toEqual(asked)
+})
+
 test('calls without ids, or with the same one, get their own', async () => {
   const { model, bodies } = scripted(
     calls(['sort', '{}', ''], ['sort', '{"n":2}', '']),
@@ -202,8 +242,8 @@ test('calls without ids, or with the same one, get their own', async () => {
   await walk({ model, tools: { sort: async (_, args) => ok(JSON.stringify(args)) } }).end
   const messages = bodies[1]?.['messages']
   expect((messages as unknown[]).slice(3)).toEqual([
-    { role: 'tool', tool_call_id: 'call_1', content: '{}' },
-    { role: 'tool', tool_call_id: 'call_2', content: '{"n":2}' },
+    { role: 'tool', tool_call_id: 'call_1_1', content: '{}' },
+    { role: 'tool', tool_call_id: 'call_1_2', content: '{"n":2}' },
   ])
 })
 

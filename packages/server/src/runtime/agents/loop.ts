@@ -75,6 +75,7 @@ export interface LoopEnd {
 
 /** Calls of one answer; what is beyond is not even answered. Providers take no more. */
 const MAX_CALLS_HEARD = 128
+const MAX_ID_CHARS = 256
 const MAX_CONVERSATION_CHARS = 2_097_152
 const MAX_OUTPUT_CHARS = 1_048_576
 
@@ -95,6 +96,7 @@ export async function runLoop(loop: Loop): Promise<LoopEnd> {
     function: { name, description: tool.description, parameters: tool.parameters },
   }))
   const denials = new Denials()
+  const ids = new Set<string>()
   for (let turn = 1; turn <= limits.maxIterations; turn += 1) {
     signal.throwIfAborted()
     assertSize(messages)
@@ -109,7 +111,8 @@ export async function runLoop(loop: Loop): Promise<LoopEnd> {
     if (answer.toolCalls.length === 0)
       return { output: clipped(answer.text, MAX_OUTPUT_CHARS), finishReason: answer.finishReason }
     if (turn === limits.maxIterations) break
-    const calls = withOwnIds(answer.toolCalls.slice(0, MAX_CALLS_HEARD))
+    const heard = answer.toolCalls.slice(0, MAX_CALLS_HEARD)
+    const calls = heard.map((call, at) => withOwnId(call, `call_${turn}_${at + 1}`, ids))
     messages.push({
       role: 'assistant',
       content: answer.text,
@@ -151,10 +154,12 @@ function sendable(name: string): string {
 }
 
 /** Some models leave ids out, or use one twice; then nobody could tell which answer is to which call. */
-function withOwnIds(calls: readonly ProposedCall[]): readonly ProposedCall[] {
-  const ids = new Set(calls.map(({ id }) => id))
-  if (ids.size === calls.length && !ids.has('')) return calls
-  return calls.map((call, at) => ({ ...call, id: `call_${at + 1}` }))
+function withOwnId(call: ProposedCall, other: string, taken: Set<string>): ProposedCall {
+  let { id } = call
+  if (id === '' || id.length > MAX_ID_CHARS || taken.has(id)) id = other
+  while (taken.has(id)) id += '_'
+  taken.add(id)
+  return { ...call, id }
 }
 
 function assertSize(messages: readonly Message[]): void {

@@ -48,6 +48,7 @@ const MAX_DRAINED = 100
 /** After its end, a message's status can be asked for this long. */
 const KEPT_MS = 86_400_000
 const BATCH = 500
+const NOTHING = new Uint8Array()
 
 export class Mailbox {
   readonly #deps: MailboxDeps
@@ -114,7 +115,8 @@ export class Mailbox {
       if (found.length > 0) {
         await trx
           .updateTable('agent_message')
-          .set({ status: 'delivered' })
+          // Whoever sends and fetches without end must not fill the disk.
+          .set({ status: 'delivered', record: NOTHING, bytes: 0, expires_at: now() })
           .where(
             'id',
             'in',
@@ -125,8 +127,8 @@ export class Mailbox {
       return found
     })
     return rows.map((row) => {
-      using secret = openRecord(opened, place(row.id), row.record)
-      const message = JSON.parse(Buffer.from(secret.bytes).toString('utf8')) as Message // ours
+      using content = openRecord(opened, place(row.id), row.record)
+      const message = JSON.parse(Buffer.from(content.bytes).toString('utf8')) as Message // ours
       return { ...message, id: row.id, createdAt: row.created_at }
     })
   }
@@ -153,16 +155,19 @@ export class Mailbox {
   /** @returns how many were forgotten. */
   async prune(): Promise<number> {
     const { store, now } = this.#deps
-    const old = await store.db
-      .selectFrom('agent_message')
-      .select('id')
-      .where('expires_at', '<', now() - KEPT_MS)
-      .limit(BATCH)
-      .execute()
-    if (old.length === 0) return 0
-    const ids = old.map(({ id }) => id)
-    await store.write((trx) => trx.deleteFrom('agent_message').where('id', 'in', ids).execute())
-    return ids.length
+    for (let done = 0; ; ) {
+      const old = await store.db
+        .selectFrom('agent_message')
+        .select('id')
+        .where('expires_at', '<', now() - KEPT_MS)
+        .limit(BATCH)
+        .execute()
+      const ids = old.map(({ id }) => id)
+      if (ids.length > 0)
+        await store.write((trx) => trx.deleteFrom('agent_message').where('id', 'in', ids).execute())
+      done += ids.length
+      if (ids.length < BATCH) return done
+    }
   }
 }
 

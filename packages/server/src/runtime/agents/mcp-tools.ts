@@ -4,19 +4,24 @@
  */
 import type { McpToolCall } from '../../mcp/calls/mcp-call.ts'
 import type { LiveTool, McpHub, ToolResult } from '../../mcp/hub.ts'
+import type { KnownTools } from '../../mcp/pins/known-tools.ts'
 import type { SourceTool, ToolAnswer } from './tool-source.ts'
 
 /** A call through all stations. */
 export type McpCall = (call: McpToolCall) => Promise<ToolResult>
 
-export function mcpTools(hub: Pick<McpHub, 'tools'>, call: McpCall): readonly SourceTool[] {
-  return hub.tools().map((tool) => sourceTool(tool, call))
+export interface McpToolDeps {
+  readonly hub: Pick<McpHub, 'tools'>
+  readonly known: Pick<KnownTools, 'standing'>
+  readonly call: McpCall
 }
 
-function sourceTool(
-  { server, name, description, inputSchema }: LiveTool,
-  call: McpCall,
-): SourceTool {
+export function mcpTools(deps: McpToolDeps): readonly SourceTool[] {
+  return deps.hub.tools().map((tool) => sourceTool(tool, deps))
+}
+
+function sourceTool(tool: LiveTool, { known, call }: McpToolDeps): SourceTool {
+  const { server, name, description, inputSchema } = tool
   return {
     id: `mcp/${server}:${name}`,
     names: [`${server}__${name}`, `${server}/${name}`, `${server}:${name}`],
@@ -24,6 +29,7 @@ function sourceTool(
     group: undefined,
     description,
     parameters: inputSchema,
+    isRefused: async () => (await known.standing(tool)).refusal !== undefined,
     call: async (invocation) => answerOf(await call({ ...invocation, server, tool: name })),
   }
 }

@@ -31,6 +31,8 @@ export function ownRun(asked: AskedRun, place: OwnRunPlace): Run {
     org_id: ORG,
     agent_type: agent.name,
     agent_mode: 'runtime',
+    // Not that of the agent: a process of the agent's own would find this run to be its own, and get tokens of it.
+    spiffe_id: `spiffe://${place.trustDomain}/runtime/${asked.id}`,
     scope: place.scope,
     allowed_models: { reasoning: [asked.model] },
     ...(fits && { allowed_tools: tools }),

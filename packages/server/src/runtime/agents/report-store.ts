@@ -25,6 +25,7 @@ export interface ReportStoreDeps {
 }
 
 const KEPT_EVENTS = 100
+const BATCH = 500
 /** Of all events of one agent; older ones give way. */
 const MAX_EVENT_BYTES = 1_048_576
 
@@ -89,6 +90,31 @@ export class ReportStore {
     )
   }
 
+  /** Those of agents that are revoked: they do not come back. @returns how many were forgotten. */
+  async prune(): Promise<number> {
+    const { db } = this.#deps.store
+    const rows = await db
+      .selectFrom('runtime_stat')
+      .select('id')
+      .where((is) => is.or([is('id', 'like', `${REPORT}%`), is('id', 'like', `${EVENTS}%`)]))
+      .execute()
+    const agentIds = [...new Set(rows.map(({ id }) => id.slice(id.indexOf(':') + 1)))]
+    let done = 0
+    for (let at = 0; at < agentIds.length; at += BATCH) {
+      const revoked = await db
+        .selectFrom('agent')
+        .select('id')
+        .where('id', 'in', agentIds.slice(at, at + BATCH))
+        .where('status', '=', 'revoked')
+        .execute()
+      for (const { id } of revoked) {
+        await this.forget(id)
+        done += 1
+      }
+    }
+    return done
+  }
+
   async #read<T>(id: string): Promise<T | undefined> {
     const row = await this.#deps.store.db
       .selectFrom('runtime_stat')
@@ -122,11 +148,12 @@ export class ReportStore {
 }
 
 const REPORT = 'agent-report:'
+const EVENTS = 'agent-events:'
 
 function reportId(agentId: string): string {
   return `${REPORT}${agentId}`
 }
 
 function eventsId(agentId: string): string {
-  return `agent-events:${agentId}`
+  return `${EVENTS}${agentId}`
 }

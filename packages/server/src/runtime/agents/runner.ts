@@ -17,7 +17,7 @@ import type { AgentResource } from '../../policy/policy-request.ts'
 import type { AgentDefinition } from './definition.ts'
 import type { Execution, ExecutionFacts } from './execution.ts'
 import { type LoopEnd, type LoopLimits, type ModelAnswer, runLoop, type Step } from './loop.ts'
-import { resolveTools, type UnresolvedTool } from './tool-names.ts'
+import { offeredTools, type ResolvedTools, type UnresolvedTool } from './tool-names.ts'
 import type { ToolSources } from './tool-source.ts'
 
 export interface ChatCall {
@@ -76,7 +76,7 @@ const MAX_NAMED = 16
 /** @throws VestryError as the loop does. */
 export async function carryOut(deps: RunnerDeps, work: Work): Promise<LoopEnd> {
   const { execution, agent, definition } = work
-  const { tools, unresolved } = resolveTools(definition.tools, deps.tools())
+  const { tools, unresolved } = await offeredTools(definition.tools, deps.tools())
   const run = await deps.registerRun({
     id: execution.id,
     agent,
@@ -188,7 +188,7 @@ async function walked(
   deps: RunnerDeps,
   work: Work & {
     readonly caller: Caller
-    readonly tools: ReturnType<typeof resolveTools>['tools']
+    readonly tools: ResolvedTools['tools']
     readonly count: StepCount
   },
 ): Promise<LoopEnd> {

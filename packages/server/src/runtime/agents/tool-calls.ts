@@ -3,6 +3,7 @@
  * they were refused, failed or took too long.
  */
 import { asVestryError, type ErrorCode, VestryError } from '@vestry/contract/errors'
+import { ONLY_PROTO, readStrictJson } from '../../json/strict-json.ts'
 import type { Loop, ProposedCall, Step } from './loop.ts'
 import type { SourceTool, ToolAnswer } from './tool-source.ts'
 
@@ -20,6 +21,8 @@ const MAX_DENIED_ROUNDS = 3
 /** Times that one and the same call may be refused. */
 const MAX_SAME_DENIALS = 3
 const MAX_RESULT_CHARS = 65_536
+/** As over the gateway's own wire. */
+const MAX_ARGUMENT_CHARS = 1_048_576
 
 /** Side by side, answered in the order asked. The first failure that ends everything ends the others too. */
 export async function callAll(
@@ -65,7 +68,7 @@ async function callOne(loop: Loop, call: ProposedCall, signal: AbortSignal): Pro
   const args = argumentsOf(call.arguments)
   if (args === undefined) {
     step('invalid', tool.id, 'INVALID_PARAMS')
-    return refused(call, 'Error INVALID_PARAMS: the arguments are not a JSON object')
+    return refused(call, 'Error INVALID_PARAMS: the arguments are not one well-formed JSON object')
   }
   try {
     const { text, isError } = await withinTime(loop, tool, args, signal)
@@ -147,10 +150,12 @@ export class Denials {
   }
 }
 
+/** Read as bodies are: what is checked and what is called must be the same to everybody who reads it. */
 export function argumentsOf(text: string): Record<string, unknown> | undefined {
+  if (text.length > MAX_ARGUMENT_CHARS) return undefined
   if (text.trim() === '') return {}
   try {
-    const value: unknown = JSON.parse(text)
+    const value = readStrictJson(Buffer.from(text), ONLY_PROTO)
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
     return isObject ? (value as Record<string, unknown>) : undefined
   } catch {

@@ -1,6 +1,6 @@
 /**
  * From the names in an agent's definition to tools, and to the names under which a model calls them. A name that
- * means two things means neither. Pure.
+ * means two things means neither.
  */
 import { hash } from 'node:crypto'
 import { MAX_TOOLS } from './definition.ts'
@@ -8,7 +8,7 @@ import type { SourceTool } from './tool-source.ts'
 
 export interface UnresolvedTool {
   readonly name: string
-  readonly why: 'unknown' | 'ambiguous' | 'too_many'
+  readonly why: 'unknown' | 'ambiguous' | 'too_many' | 'refused'
 }
 
 export interface ResolvedTools {
@@ -45,13 +45,34 @@ export function resolveTools(
   return { tools, unresolved }
 }
 
+/**
+ * What a model is told of: without the tools that review refuses, whose description could be anybody's words to it.
+ * They keep their names from others all the same.
+ */
+export async function offeredTools(
+  listed: readonly string[],
+  sources: readonly SourceTool[],
+): Promise<ResolvedTools> {
+  const { tools, unresolved } = resolveTools(listed, sources)
+  const offered = new Map<string, SourceTool>()
+  const refused: UnresolvedTool[] = []
+  for (const [name, tool] of tools) {
+    if ((await tool.isRefused?.()) === true) refused.push({ name: tool.id, why: 'refused' })
+    else offered.set(name, tool)
+  }
+  return { tools: offered, unresolved: [...unresolved, ...refused] }
+}
+
+/** Between a server and its tool. A name that has one is the name of both, never of a tool alone. */
+const SEPARATOR = /__|[/:]/
+
 function meaningOf(
   name: string,
   sources: readonly SourceTool[],
 ): readonly SourceTool[] | 'unknown' | 'ambiguous' {
   const exact = sources.filter(({ names }) => names.includes(name))
   if (exact.length > 0) return exact.length === 1 ? exact : 'ambiguous'
-  const bare = sources.filter((tool) => tool.bare === name)
+  const bare = SEPARATOR.test(name) ? [] : sources.filter((tool) => tool.bare === name)
   const group = sources.filter((tool) => tool.group === name)
   if (bare.length + group.length === 0) return 'unknown'
   if (bare.length === 0) return group

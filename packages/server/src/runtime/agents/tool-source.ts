@@ -13,6 +13,8 @@ export interface SourceTool {
   readonly description: string
   /** JSON Schema of the arguments. */
   readonly parameters: Readonly<Record<string, unknown>>
+  /** Whether no call of it goes through, whoever makes it, as review stands now. Absent: never. */
+  readonly isRefused?: () => Promise<boolean>
   /**
    * Through all stations, as `caller`.
    * @throws VestryError ACCESS_DENIED, APPROVAL_REQUIRED, TOOL_NOT_VERIFIED, and whatever goes wrong; the signal's reason

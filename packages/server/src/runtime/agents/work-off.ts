@@ -51,7 +51,12 @@ export async function workOff(
     ...execution.facts,
     ...count.facts,
     ...(end !== undefined && { finishReason: end.finishReason }),
-    steps: count.steps,
   }
-  await store.end(execution, ending, facts, end && { input: given.input, output: end.output })
+  const { steps } = count
+  const content = { input: given.input, ...(end !== undefined && { output: end.output }), steps }
+  await store.end(execution, ending, facts, content).catch((error: unknown) => {
+    // An answer that cannot be sealed is lost. A failure needs no key to be told.
+    if (end !== undefined || asVestryError(error).code !== 'VAULT_LOCKED') throw error
+    return store.end(execution, ending, facts)
+  })
 }

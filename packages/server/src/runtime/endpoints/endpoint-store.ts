@@ -1,11 +1,18 @@
 /** HTTP endpoints on disk, and their counters. */
 import { canonicalJson } from '@vestry/contract/canonical'
-import { asVestryError, VestryError } from '@vestry/contract/errors'
-import type { RowGuard } from '../../identity/row-guard.ts'
+import { VestryError } from '@vestry/contract/errors'
+import type { Kysely } from 'kysely'
+import type { Changed, RowGuard } from '../../identity/row-guard.ts'
 import type { Tables } from '../../store/schema.ts'
 import type { Store } from '../../store/store.ts'
-import type { Endpoint, EndpointConfig, EndpointStatus, ServedMethod } from './endpoint.ts'
-import type { EndpointCounters } from './endpoint-stats.ts'
+import {
+  type Endpoint,
+  type EndpointConfig,
+  type EndpointStatus,
+  type ServedMethod,
+  shapeOf,
+} from './endpoint.ts'
+import { type EndpointCounters, plus, readCounters } from './endpoint-stats.ts'
 
 export interface EndpointStoreDeps {
   readonly store: Pick<Store, 'db' | 'change' | 'write'>
@@ -24,34 +31,40 @@ export class EndpointStore {
   }
 
   /** @throws VestryError ALREADY_EXISTS for a method and path that another one has. */
-  async put(endpoint: Endpoint): Promise<void> {
-    const { store } = this.#deps
-    try {
-      await store.change(async (trx) => {
-        const old = await trx
-          .selectFrom('http_endpoint')
-          .selectAll()
-          .where('id', '=', endpoint.id)
-          .executeTakeFirst()
-        // A change must not sign over a row that somebody else has altered.
-        if (old !== undefined) this.#open(old)
-        const row = this.#seal(endpoint)
-        const insert = trx.insertInto('http_endpoint').values(row)
-        await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
-      })
-    } catch (error) {
-      if (asVestryError(error).code !== 'CONFLICT') throw error
-      throw new VestryError(
-        'ALREADY_EXISTS',
-        `There is another endpoint ${endpoint.method} ${endpoint.path}`,
-      )
-    }
+  add(endpoint: Endpoint): Promise<Changed<Endpoint>> {
+    return this.#deps.store.change(async (trx) => {
+      await this.#assertFree(trx, endpoint)
+      await trx.insertInto('http_endpoint').values(this.#seal(endpoint)).execute()
+      return endpoint
+    })
   }
 
-  async remove(id: string): Promise<void> {
-    await this.#deps.store.change(async (trx) => {
-      await trx.deleteFrom('http_endpoint').where('id', '=', id).execute()
+  /**
+   * Puts it as `change` makes it of what is there now: two changes at once are both there.
+   *
+   * @throws VestryError ENDPOINT_NOT_FOUND, ALREADY_EXISTS, STORE_CORRUPT, and what `change` throws.
+   */
+  change(id: string, change: (now: Endpoint) => Endpoint): Promise<Changed<Endpoint>> {
+    return this.#deps.store.change(async (trx) => {
+      const row = await trx
+        .selectFrom('http_endpoint')
+        .selectAll()
+        .where('id', '=', id)
+        .executeTakeFirst()
+      if (row === undefined) throw unknownEndpoint(id)
+      const next = { ...change(this.#open(row)), updatedAt: this.#deps.now() }
+      await this.#assertFree(trx, next)
+      await trx.updateTable('http_endpoint').set(this.#seal(next)).where('id', '=', id).execute()
+      return next
+    })
+  }
+
+  /** @throws VestryError ENDPOINT_NOT_FOUND */
+  remove(id: string): Promise<Changed<void>> {
+    return this.#deps.store.change(async (trx) => {
+      const gone = await trx.deleteFrom('http_endpoint').where('id', '=', id).executeTakeFirst()
       await trx.deleteFrom('runtime_stat').where('id', '=', statId(id)).execute()
+      if (gone.numDeletedRows === 0n) throw unknownEndpoint(id)
     })
   }
 
@@ -66,25 +79,50 @@ export class EndpointStore {
     return rows.map((row) => this.#open(row))
   }
 
-  async counters(id: string): Promise<EndpointCounters | undefined> {
+  async counters(id: string): Promise<EndpointCounters> {
     const row = await this.#deps.store.db
       .selectFrom('runtime_stat')
       .select('stats_json')
       .where('id', '=', statId(id))
       .executeTakeFirst()
-    return row && (JSON.parse(row.stats_json) as EndpointCounters)
+    return readCounters(row?.stats_json)
   }
 
-  async keepCounters(id: string, counters: EndpointCounters): Promise<void> {
-    const row = {
-      id: statId(id),
-      stats_json: JSON.stringify(counters),
-      updated_at: this.#deps.now(),
-    }
-    await this.#deps.store.write(async (trx) => {
+  /** Adds what this node counted. @returns What all nodes have. */
+  keepCounters(id: string, since: EndpointCounters): Promise<EndpointCounters> {
+    const updatedAt = this.#deps.now()
+    return this.#deps.store.write(async (trx) => {
+      const known = await trx
+        .selectFrom('http_endpoint')
+        .leftJoin('runtime_stat', (join) => join.on('runtime_stat.id', '=', statId(id)))
+        .select('stats_json')
+        .where('http_endpoint.id', '=', id)
+        .executeTakeFirst()
+      const all = plus(readCounters(known?.stats_json ?? undefined), since)
+      // Removed meanwhile: nobody will ask.
+      if (known === undefined) return all
+      const row = { id: statId(id), stats_json: JSON.stringify(all), updated_at: updatedAt }
       const insert = trx.insertInto('runtime_stat').values(row)
       await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
+      return all
     })
+  }
+
+  /** Changes queue up, so who finds the path free has it. @throws VestryError ALREADY_EXISTS */
+  async #assertFree(trx: Kysely<Tables>, endpoint: Endpoint): Promise<void> {
+    const others = await trx
+      .selectFrom('http_endpoint')
+      .select(['method', 'path'])
+      .where('method', '=', endpoint.method)
+      .where('id', '!=', endpoint.id)
+      .execute()
+    const shape = shapeOf(endpoint)
+    const taken = others.find(({ path }) => shapeOf({ method: endpoint.method, path }) === shape)
+    if (taken === undefined) return
+    throw new VestryError(
+      'ALREADY_EXISTS',
+      `There is another endpoint ${endpoint.method} ${taken.path}`,
+    )
   }
 
   #seal(endpoint: Endpoint): Row {
@@ -119,4 +157,8 @@ export class EndpointStore {
 
 function statId(id: string): string {
   return `endpoint:${id}`
+}
+
+export function unknownEndpoint(id: string): VestryError {
+  return new VestryError('ENDPOINT_NOT_FOUND', `Endpoint ${id.slice(0, 64)} does not exist`)
 }

@@ -10,6 +10,10 @@ export type ServedMethod = (typeof SERVED_METHODS)[number]
 export const ENDPOINT_STATUSES = ['active', 'inactive', 'maintenance', 'error'] as const
 export type EndpointStatus = (typeof ENDPOINT_STATUSES)[number]
 
+/** As many as a request can have below `ep/`, and as long. */
+const MAX_SEGMENTS = 30
+const MAX_SEGMENT = 256
+
 const Path = z
   .string()
   .max(512)
@@ -26,6 +30,10 @@ const Path = z
     'must not hold dots as a segment',
   )
   .refine((text) => {
+    const parts = text.split('/')
+    return parts.length <= MAX_SEGMENTS && parts.every((part) => part.length <= MAX_SEGMENT)
+  }, `must have at most ${MAX_SEGMENTS} segments of ${MAX_SEGMENT} characters`)
+  .refine((text) => {
     const names = text.match(/\{\w+\}/g) ?? []
     return new Set(names).size === names.length
   }, 'must not name a parameter twice')
@@ -34,7 +42,13 @@ const Description = z.string().max(4_096)
 const RateLimit = z.int().min(1).max(1_000_000)
 const Timeout = z.int().min(1).max(600)
 const Middleware = z.array(z.string().max(128)).max(32)
-const Metadata = z.record(z.string(), z.unknown())
+const MAX_METADATA_BYTES = 65_536
+const Metadata = z
+  .record(z.string(), z.unknown())
+  .refine(
+    (data) => Buffer.byteLength(JSON.stringify(data)) <= MAX_METADATA_BYTES,
+    `must be at most ${MAX_METADATA_BYTES} bytes of JSON`,
+  )
 
 const Create = z.strictObject({
   path: Path,
@@ -49,8 +63,9 @@ const Create = z.strictObject({
   metadata: Metadata.nullish(),
 })
 
-/** Every field may be there; null leaves it as it is. */
+/** Every field may be there, the id too; null leaves it as it is. */
 const Update = Create.extend({
+  endpoint_id: z.string().nullish(),
   path: Path.nullish(),
   method: Create.shape.method.nullish(),
   agent_id: AgentId.nullish(),
@@ -104,6 +119,8 @@ export function readEndpoint(given: unknown): NewEndpoint {
 export function changedEndpoint(endpoint: Endpoint, given: unknown): Endpoint {
   const changes = accept(Update, given)
   const { config } = endpoint
+  if (changes.endpoint_id != null && changes.endpoint_id !== endpoint.id)
+    throw new VestryError('INVALID_PARAMS', 'endpoint_id: is not the one of the path')
   return {
     ...endpoint,
     method: changes.method == null ? endpoint.method : servedMethod(changes.method),
@@ -138,26 +155,35 @@ function noMiddleware(names: readonly string[]): readonly string[] {
   })
 }
 
+/** What two paths have in common that differ in the names of their parameters only: no request tells them apart. */
+export function shapeOf({ method, path }: Pick<Endpoint, 'method' | 'path'>): string {
+  return `${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`
+}
+
 /** @returns The values of `{…}` in a path that fits, else undefined. */
-export function pathParams(pattern: string, path: string): Record<string, string> | undefined {
-  const wanted = pattern.split('/')
-  const given = path.split('/')
-  if (wanted.length !== given.length) return undefined
-  const params: Record<string, string> = {}
-  for (const [at, part] of wanted.entries()) {
-    const value = given[at] as string
-    if (part.startsWith('{')) params[part.slice(1, -1)] = value
+export function pathParams(
+  pattern: readonly string[],
+  path: readonly string[],
+): Record<string, string> | undefined {
+  if (pattern.length !== path.length) return undefined
+  const params: [string, string][] = []
+  for (const [at, part] of pattern.entries()) {
+    const value = path[at] as string
+    if (part.startsWith('{')) params.push([part.slice(1, -1), value])
     else if (part !== value) return undefined
   }
-  return params
+  return Object.fromEntries(params)
 }
 
 /** What is written out beats a parameter, from the left. */
 export function bySpecificity(one: Endpoint, other: Endpoint): number {
-  const rank = ({ path }: Endpoint) =>
-    path
-      .split('/')
-      .map((part) => (part.startsWith('{') ? '1' : '0'))
-      .join('')
-  return rank(one) < rank(other) ? -1 : 1
+  const [first, second] = [rank(one), rank(other)]
+  return first < second ? -1 : first > second ? 1 : 0
+}
+
+function rank({ path }: Endpoint): string {
+  return path
+    .split('/')
+    .map((part) => (part.startsWith('{') ? '1' : '0'))
+    .join('')
 }

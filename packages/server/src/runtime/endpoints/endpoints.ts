@@ -1,6 +1,7 @@
 /** All HTTP endpoints: kept, looked up for a request, and served by their agents. */
 import { VestryError } from '@vestry/contract/errors'
 import { newTimeOrderedId } from '@vestry/contract/ids'
+import type { Changed } from '../../identity/row-guard.ts'
 import type { Buckets } from '../../limits/bucket.ts'
 import type { AgentInvoker, ExecutionEnd } from '../http-input/agent-invoker.ts'
 import {
@@ -12,7 +13,7 @@ import {
   readEndpoint,
 } from './endpoint.ts'
 import { EndpointStats } from './endpoint-stats.ts'
-import type { EndpointStore } from './endpoint-store.ts'
+import { type EndpointStore, unknownEndpoint } from './endpoint-store.ts'
 
 export interface EndpointsDeps {
   readonly store: EndpointStore
@@ -29,6 +30,8 @@ export interface EndpointRequest {
   readonly requestId: string
   readonly traceparent: string | undefined
   readonly remoteAddress: string
+  /** A browser sent it for a page that nobody listed. */
+  readonly isForeignPage: boolean
 }
 
 export interface Found {
@@ -36,57 +39,95 @@ export interface Found {
   readonly params: Readonly<Record<string, string>>
 }
 
+interface Pattern {
+  readonly endpoint: Endpoint
+  readonly parts: readonly string[]
+}
+
+/** Adds facts to the record of a change. */
+type Note = (facts: Record<string, unknown>) => void
+
 /** The API itself answers within 25 s. */
 const MAX_WAIT_MS = 23_000
 const TICK_MS = 1_000
 const MAX_ENDPOINTS = 4_096
+const NOBODY: Note = () => undefined
 
 export class Endpoints {
   readonly #deps: EndpointsDeps
+  /** Oldest first. */
   #endpoints: readonly Endpoint[] = []
+  /** By method, what is written out first. */
+  #patterns: ReadonlyMap<string, readonly Pattern[]> = new Map()
   readonly #stats = new Map<string, EndpointStats>()
   readonly #activeSince = new Map<string, number>()
   #ticking: NodeJS.Timeout | undefined
+  #keeping: Promise<void> = Promise.resolve()
+  #loading: Promise<void> = Promise.resolve()
+  #closed = true
 
   constructor(deps: EndpointsDeps) {
     this.#deps = deps
   }
 
   async open(): Promise<void> {
+    this.#closed = false
     await this.load()
-    this.#ticking = setInterval(() => void this.#keepCounters(), TICK_MS).unref()
+    clearInterval(this.#ticking)
+    if (!this.#closed) this.#ticking = setInterval(() => void this.#keepCounters(), TICK_MS).unref()
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     clearInterval(this.#ticking)
+    await this.#loading.catch(() => undefined)
     await this.#keepCounters()
-    this.#endpoints = []
+    this.#show([])
     this.#stats.clear()
     this.#activeSince.clear()
   }
 
-  /** Also after a change, here or on another node. */
-  async load(): Promise<void> {
+  /** Also after a change, here or on another node. One at a time: the last to end is the last that read. */
+  load(): Promise<void> {
+    const mine = this.#loading.catch(() => undefined).then(() => this.#load())
+    this.#loading = mine
+    return mine
+  }
+
+  async #load(): Promise<void> {
+    if (this.#closed) return
     const endpoints = await this.#deps.store.list()
+    const gone = new Set(this.#stats.keys())
     for (const { id, status } of endpoints) {
+      gone.delete(id)
       if (!this.#stats.has(id))
         this.#stats.set(id, new EndpointStats(await this.#deps.store.counters(id)))
       if (status !== 'active') this.#activeSince.delete(id)
       else if (!this.#activeSince.has(id)) this.#activeSince.set(id, this.#deps.now())
     }
-    this.#endpoints = endpoints
+    for (const id of gone) {
+      this.#stats.delete(id)
+      this.#activeSince.delete(id)
+    }
+    this.#show(endpoints)
   }
 
-  /** @returns undefined where no endpoint of any method has the path. */
+  #show(endpoints: readonly Endpoint[]): void {
+    this.#endpoints = endpoints
+    const patterns = endpoints
+      .toSorted(bySpecificity)
+      .map((endpoint) => ({ endpoint, parts: endpoint.path.split('/') }))
+    this.#patterns = Map.groupBy(patterns, ({ endpoint }) => endpoint.method)
+  }
+
+  /** @returns undefined where no endpoint of the method has the path. */
   find(method: string, path: string): Found | undefined {
-    const fitting = this.#endpoints
-      .filter((endpoint) => endpoint.method === method)
-      .flatMap((endpoint) => {
-        const params = pathParams(endpoint.path, path)
-        return params === undefined ? [] : [{ endpoint, params }]
-      })
-      .sort((one, other) => bySpecificity(one.endpoint, other.endpoint))
-    return fitting[0]
+    const given = path.split('/')
+    for (const { endpoint, parts } of this.#patterns.get(method) ?? []) {
+      const params = pathParams(parts, given)
+      if (params !== undefined) return { endpoint, params }
+    }
+    return undefined
   }
 
   /** Whether who asks must show a key. An endpoint that does not exist is not told of without one. */
@@ -94,7 +135,7 @@ export class Endpoints {
     return this.find(method, path)?.endpoint.config.auth_required ?? true
   }
 
-  /** @throws VestryError ENDPOINT_NOT_FOUND, NOT_READY, RATE_LIMITED, TIMEOUT, and what the start of the agent throws. */
+  /** @throws VestryError ENDPOINT_NOT_FOUND, ACCESS_DENIED, NOT_READY, RATE_LIMITED, TIMEOUT, and what the start of the agent throws. */
   async serve(
     method: string,
     path: string,
@@ -109,6 +150,9 @@ export class Endpoints {
     )
       throw new VestryError('ENDPOINT_NOT_FOUND', `There is no endpoint ${method} ${path}`)
     const { endpoint, params } = found
+    // Any page in a browser on this machine reaches loopback, and needs no leave to send text.
+    if (request.isForeignPage && !endpoint.config.auth_required)
+      throw new VestryError('ACCESS_DENIED', 'Pages of this origin may not ask')
     if (endpoint.status !== 'active')
       throw new VestryError('NOT_READY', `The endpoint is in ${endpoint.status}`)
     this.#assertRate(endpoint)
@@ -119,7 +163,8 @@ export class Endpoints {
       ok = made.status < 400
       return made
     } finally {
-      this.#statsOf(endpoint.id).answered({
+      // None where it was removed meanwhile.
+      this.#stats.get(endpoint.id)?.answered({
         ok,
         ms: performance.now() - startedMs,
         nowMs: this.#deps.now(),
@@ -142,7 +187,7 @@ export class Endpoints {
   }
 
   /** @throws VestryError INVALID_PARAMS, UNSUPPORTED_VALUE, AGENT_NOT_FOUND, ALREADY_EXISTS */
-  async create(given: unknown, by: string): Promise<Record<string, unknown>> {
+  async create(given: unknown, by: string, note: Note = NOBODY): Promise<Record<string, unknown>> {
     const { now } = this.#deps
     const read = readEndpoint(given)
     if (this.#endpoints.length >= MAX_ENDPOINTS)
@@ -156,31 +201,48 @@ export class Endpoints {
       createdAt: now(),
       updatedAt: now(),
     }
-    return this.#put(endpoint, 'created')
+    return this.#changed(this.#deps.store.add(endpoint), 'created', note)
   }
 
-  async update(id: string, given: unknown): Promise<Record<string, unknown>> {
+  /** @throws VestryError ENDPOINT_NOT_FOUND, and as {@link create} */
+  async update(id: string, given: unknown, note: Note = NOBODY): Promise<Record<string, unknown>> {
     const changed = changedEndpoint(this.#byId(id), given)
     await this.#assertAgent(changed.config.agent_id)
-    return this.#put({ ...changed, updatedAt: this.#deps.now() }, 'updated')
+    return this.#changed(
+      this.#deps.store.change(id, (now) => changedEndpoint(now, given)),
+      'updated',
+      note,
+    )
   }
 
-  setStatus(id: string, status: EndpointStatus): Promise<Record<string, unknown>> {
-    const endpoint = { ...this.#byId(id), status, updatedAt: this.#deps.now() }
-    return this.#put(endpoint, status)
+  /** @throws VestryError ENDPOINT_NOT_FOUND */
+  setStatus(
+    id: string,
+    status: EndpointStatus,
+    note: Note = NOBODY,
+  ): Promise<Record<string, unknown>> {
+    return this.#changed(
+      this.#deps.store.change(id, (now) => ({ ...now, status })),
+      status,
+      note,
+    )
   }
 
-  async remove(id: string): Promise<Record<string, unknown>> {
-    this.#byId(id)
-    await this.#deps.store.remove(id)
-    this.#stats.delete(id)
-    this.#activeSince.delete(id)
+  /** @throws VestryError ENDPOINT_NOT_FOUND */
+  async remove(id: string, note: Note = NOBODY): Promise<Record<string, unknown>> {
+    const { generation } = await this.#deps.store.remove(id)
+    note({ generation })
     await this.load()
     return { endpoint_id: id, status: 'deleted' }
   }
 
-  async #put(endpoint: Endpoint, status: string): Promise<Record<string, unknown>> {
-    await this.#deps.store.put(endpoint)
+  async #changed(
+    change: Promise<Changed<Endpoint>>,
+    status: string,
+    note: Note,
+  ): Promise<Record<string, unknown>> {
+    const { value: endpoint, generation } = await change
+    note({ generation })
     await this.load()
     return {
       endpoint_id: endpoint.id,
@@ -197,7 +259,7 @@ export class Endpoints {
       endpoint === undefined ||
       (agentName !== undefined && endpoint.config.agent_id !== agentName)
     )
-      throw new VestryError('ENDPOINT_NOT_FOUND', `Endpoint ${id.slice(0, 64)} does not exist`)
+      throw unknownEndpoint(id)
     return endpoint
   }
 
@@ -255,22 +317,16 @@ export class Endpoints {
     }
     const { output } = end
     const isWhole = typeof output === 'object' && output !== null
-    const body = isWhole ? (output as Record<string, unknown> | unknown[]) : { output }
+    const body = isWhole
+      ? (output as Record<string, unknown> | unknown[])
+      : { output: output ?? null }
     return { status: 200, body }
-  }
-
-  #statsOf(id: string): EndpointStats {
-    let stats = this.#stats.get(id)
-    if (stats === undefined) {
-      stats = new EndpointStats()
-      this.#stats.set(id, stats)
-    }
-    return stats
   }
 
   #metrics({ id }: Endpoint) {
     const nowMs = this.#deps.now()
-    return this.#statsOf(id).view(id, { nowMs, activeSinceMs: this.#activeSince.get(id) })
+    const stats = this.#stats.get(id) ?? new EndpointStats()
+    return stats.view(id, { nowMs, activeSinceMs: this.#activeSince.get(id) })
   }
 
   #view(endpoint: Endpoint): Record<string, unknown> {
@@ -288,14 +344,19 @@ export class Endpoints {
     }
   }
 
-  async #keepCounters(): Promise<void> {
-    for (const [id, stats] of this.#stats) {
-      if (!stats.dirty) continue
-      stats.dirty = false
-      await this.#deps.store.keepCounters(id, stats.counters()).catch(() => {
-        stats.dirty = true // the next tick tries again
-      })
-    }
+  #keepCounters(): Promise<void> {
+    this.#keeping = this.#keeping.then(async () => {
+      for (const [id, stats] of this.#stats) {
+        const since = stats.take()
+        if (since === undefined) continue
+        try {
+          stats.kept(await this.#deps.store.keepCounters(id, since))
+        } catch {
+          stats.notKept() // the next tick tries again
+        }
+      }
+    })
+    return this.#keeping
   }
 }
 

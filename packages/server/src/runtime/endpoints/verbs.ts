@@ -6,11 +6,13 @@ import type { Endpoints } from './endpoints.ts'
 const Id = z.string().min(1).max(128)
 const Config = z.record(z.string(), z.unknown())
 
+type Note = (facts: Record<string, unknown>) => void
+
 export function endpointVerbs(endpoints: Endpoints): AdminVerb[] {
   const change = <S extends z.ZodType>(
     name: string,
     params: S,
-    run: (params: z.output<S>, by: string) => Promise<Record<string, unknown>>,
+    run: (params: z.output<S>, note: Note, by: string) => Promise<Record<string, unknown>>,
   ): AdminVerb =>
     verb({
       name: `endpoint.${name}`,
@@ -18,23 +20,25 @@ export function endpointVerbs(endpoints: Endpoints): AdminVerb[] {
       event: `endpoint.${name}`,
       params,
       run: async ({ params: given, by, note }) => {
-        const made = await run(given, by)
+        const made = await run(given, note, by)
         note({ endpoint: made['endpoint_id'] })
         return made
       },
     })
   const One = z.strictObject({ endpoint_id: Id })
   return [
-    change('add', z.strictObject({ config: Config }), ({ config }, by) =>
-      endpoints.create(config, by),
+    change('add', z.strictObject({ config: Config }), ({ config }, note, by) =>
+      endpoints.create(config, by, note),
     ),
     change(
       'update',
       z.strictObject({ endpoint_id: Id, config: Config }),
-      ({ endpoint_id: id, config }) => endpoints.update(id, config),
+      ({ endpoint_id: id, config }, note) => endpoints.update(id, config, note),
     ),
-    change('enable', One, ({ endpoint_id: id }) => endpoints.setStatus(id, 'active')),
-    change('disable', One, ({ endpoint_id: id }) => endpoints.setStatus(id, 'inactive')),
-    change('rm', One, ({ endpoint_id: id }) => endpoints.remove(id)),
+    change('enable', One, ({ endpoint_id: id }, note) => endpoints.setStatus(id, 'active', note)),
+    change('disable', One, ({ endpoint_id: id }, note) =>
+      endpoints.setStatus(id, 'inactive', note),
+    ),
+    change('rm', One, ({ endpoint_id: id }, note) => endpoints.remove(id, note)),
   ]
 }

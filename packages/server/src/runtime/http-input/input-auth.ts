@@ -6,7 +6,7 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { VestryError } from '@vestry/contract/errors'
 import { fits, parseJws, verifyJws } from '../../identity/runs/jws.ts'
 import { isReference, type SecretResolver } from '../../secrets/resolver.ts'
@@ -60,16 +60,22 @@ function headerCheck(
   // Compared as keyed hashes: equal lengths, and nothing to learn from how long it takes.
   const key = randomBytes(32)
   const digest = (value: string | Uint8Array) => createHmac('sha256', key).update(value).digest()
-  let known: { digest: Buffer; untilMs: number } | undefined
-  const wanted = async (): Promise<Buffer> => {
-    if (!isReference(expected)) return digest(expected)
-    if (known === undefined || known.untilMs <= now()) {
-      using secret = await secrets.resolve(expected, owner)
-      known = { digest: digest(secret.bytes), untilMs: now() + KNOWN_MS }
-    }
+  const plain = isReference(expected) ? undefined : digest(expected)
+  let known: { digest: Promise<Buffer>; untilMs: number } | undefined
+  const resolved = async (): Promise<Buffer> => {
+    using secret = await secrets.resolve(expected, owner)
+    const hashed = digest(secret.bytes)
+    return hashed
+  }
+  // Whoever knocks often does not make us ask the back end as often, be it up or down.
+  const wanted = (): Promise<Buffer> | Buffer => {
+    if (plain !== undefined) return plain
+    if (known === undefined || known.untilMs <= now())
+      known = { digest: resolved(), untilMs: now() + KNOWN_MS }
     return known.digest
   }
-  return async (value) => timingSafeEqual(digest(value), await wanted())
+  // Headers come as Latin-1, a character for each byte that was sent.
+  return async (value) => timingSafeEqual(digest(Buffer.from(value, 'latin1')), await wanted())
 }
 
 function tokenCheck(
@@ -99,7 +105,8 @@ function readKey(path: string): KeyObject {
     new VestryError('INVALID_PARAMS', `jwt_public_key_path: ${problem}`)
   let file: number
   try {
-    file = openSync(path, 'r')
+    // A pipe must not make us wait for whoever writes to it.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch {
     throw wrong('the file cannot be read')
   }

@@ -30,7 +30,7 @@ export type ResponseControl = z.output<typeof Control>
 
 const Shape = z.strictObject({
   bind_address: orDefault(
-    z.string().refine((text) => isIP(text) !== 0, 'must be an IP address'),
+    z.string().refine((text) => text === 'localhost' || isIP(text) !== 0, 'must be an IP address'),
     '0.0.0.0',
   ),
   port: orDefault(z.int().min(0).max(65_535), 8_081),
@@ -73,6 +73,14 @@ export function readInputConfig(given: unknown, before?: InputConfig): InputConf
         `routing_rules.${index}.condition_target: is needed for ${rule.condition_type}`,
       )
   }
+  if (
+    isAuthenticated(config) &&
+    config.forward_headers.some((name) => /^authorization$/i.test(name))
+  )
+    throw new VestryError(
+      'INVALID_PARAMS',
+      'forward_headers: authorization is the password of the input, and no agent gets to see it',
+    )
   if (config.auth_header !== HIDDEN) return config
   if (before?.auth_header == null)
     throw new VestryError('INVALID_PARAMS', `auth_header: "${HIDDEN}" stands for one that is set`)
@@ -81,6 +89,18 @@ export function readInputConfig(given: unknown, before?: InputConfig): InputConf
 
 export function isAuthenticated(config: InputConfig): boolean {
   return config.auth_header != null || config.jwt_public_key_path != null
+}
+
+/** Where it listens: without authentication on this machine only, unless that was allowed. */
+export function addressOf(config: InputConfig, allowOpen: boolean): string {
+  const address = config.bind_address === 'localhost' ? LOOPBACK : config.bind_address
+  return isAuthenticated(config) || allowOpen || isLoopback(address) ? address : LOOPBACK
+}
+
+const LOOPBACK = '127.0.0.1'
+
+export function isLoopback(address: string): boolean {
+  return address === '::1' || (isIP(address) === 4 && address.startsWith('127.'))
 }
 
 /** For answers: passwords written into the configuration are hidden, references are not. */

@@ -1,36 +1,54 @@
 /** The port of one input: real sockets, bounded in number, time and size. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import { drained } from '../../http/drain.ts'
+import { dropUnread } from '../../llm/wire/reply.ts'
+import { type BodyMemory, readBody } from '../../llm/wire/request-body.ts'
+import type { ClientAddress } from '../wire/client-address.ts'
+import { corsHeaders } from '../wire/cors.ts'
 import type { Answer, Arrival } from './pipeline.ts'
 import { isWithin } from './routing.ts'
 
 export interface ListenerOptions {
   readonly address: string
   readonly port: number
-  /** Asked at each request: an update needs no new port. */
-  readonly path: () => string
-  readonly maxBodyBytes: () => number
-  /** `undefined`: browsers get no leave. */
-  readonly corsOrigins: () => readonly string[] | undefined
+  /** Asked at each request: an update needs no new port. Undefined: this port does not serve, not yet or no more. */
+  readonly serving: () => Serving | undefined
+  readonly clientAddress: ClientAddress
+  readonly bodies: BodyMemory
   readonly onRequest: (arrival: Arrival) => Promise<Answer>
+}
+
+export interface Serving {
+  readonly path: string
+  /** Origins whose pages may ask. */
+  readonly corsOrigins: readonly string[]
 }
 
 const MAX_CONNECTIONS = 1_024
 const REQUEST_TIMEOUT_MS = 25_000
+const BODY_TIMEOUT_MS = 20_000
 const KEEP_ALIVE_MS = 5_000
+/** For clients that do not take their answer. */
+const READ_TIMES = { stallMs: 30_000, totalMs: 120_000 }
+/** Answers of these statuses end with their headers. */
+const BODYLESS: ReadonlySet<number> = new Set([204, 205, 304])
 
 export class InputListener {
   readonly #server: Server
   readonly #options: ListenerOptions
+  #closing = false
 
   private constructor(options: ListenerOptions) {
     this.#options = options
     this.#server = createServer(
       { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS },
       (request, response) => {
+        request.on('error', () => undefined)
+        response.on('error', () => undefined)
         void this.#serve(request, response).catch(() => response.destroy())
       },
     )
@@ -55,8 +73,9 @@ export class InputListener {
     return (this.#server.address() as AddressInfo | null)?.port ?? 0
   }
 
-  /** Requests under way get this long. */
+  /** The port is free at once; requests under way get this long. */
   async close(budgetMs: number): Promise<void> {
+    this.#closing = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
     const timer = setTimeout(() => this.#server.closeAllConnections(), budgetMs)
@@ -64,73 +83,84 @@ export class InputListener {
     clearTimeout(timer)
   }
 
-  async #serve(request: Parameters<typeof drained>[0], response: Response): Promise<void> {
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const requestId = newRequestId()
-    const url = parseTarget(request.url)
-    const origin = request.headers.origin
-    const allowed = this.#options.corsOrigins()
-    const cors: Record<string, string> =
-      origin !== undefined && allowed?.includes(origin)
-        ? { 'access-control-allow-origin': origin, vary: 'origin' }
-        : {}
+    const serving = this.#closing ? undefined : this.#options.serving()
+    const { origin } = request.headers
+    const cors = corsHeaders(origin, serving?.corsOrigins ?? [])
     const send = async (
       status: number,
-      body: Answer['body'],
+      content: Answer['content'],
       more: Record<string, string> = {},
     ) => {
-      const isText = typeof body === 'string' && body === 'OK'
-      const text = isText ? body : JSON.stringify(body)
+      const text = 'text' in content ? content.text : JSON.stringify(content.json ?? null)
+      const type = 'text' in content ? 'text/plain' : 'application/json'
       const whole = await drained(request)
+      if (response.destroyed) return
+      const hasBody = !BODYLESS.has(status)
       response.writeHead(status, {
-        'content-type': isText ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8',
-        'content-length': Buffer.byteLength(text),
+        ...(hasBody && {
+          'content-type': `${type}; charset=utf-8`,
+          'content-length': Buffer.byteLength(text),
+        }),
         'x-request-id': requestId,
         'x-content-type-options': 'nosniff',
         'cache-control': 'no-store',
-        ...(whole ? {} : { connection: 'close' }),
+        ...((!whole || this.#closing) && { connection: 'close' }),
         ...cors,
         ...more,
       })
-      response.end(text)
+      response.end(hasBody ? text : undefined)
+      dropUnread(response, READ_TIMES)
     }
-    if (url === undefined || !isWithin(url.path, this.#options.path()))
-      return send(404, { error: 'There is nothing here', request_id: requestId })
-    if (request.method === 'OPTIONS' && allowed !== undefined)
-      return send(
-        200,
-        {},
-        {
-          'access-control-allow-methods': 'POST',
-          'access-control-allow-headers': 'authorization, content-type',
-          'access-control-max-age': '600',
-        },
-      )
-    if (request.method !== 'POST')
-      return send(405, { error: 'Only POST is served', request_id: requestId }, { allow: 'POST' })
+    const problem = (status: number, error: string, more?: Record<string, string>) =>
+      send(status, { json: { error, request_id: requestId } }, more)
+
+    if (serving === undefined)
+      return problem(503, 'This input does not serve now', { 'retry-after': '1' })
+    const url = parseTarget(request.url)
+    if (url === undefined || !isWithin(url.path, serving.path))
+      return problem(404, 'There is nothing here')
+    if (request.method === 'OPTIONS' && cors !== undefined)
+      return send(200, { json: {} }, PREFLIGHT_HEADERS)
+    if (request.method !== 'POST') return problem(405, 'Only POST is served', { allow: 'POST' })
     const length = request.headers['content-length']
-    const answer = await this.#options.onRequest({
+    const { status, content } = await this.#options.onRequest({
       method: 'POST',
       path: url.path,
       query: url.query,
-      header: (name) => {
-        const value = request.headers[name.toLowerCase()]
-        return Array.isArray(value) ? value.join(', ') : value
-      },
+      header: (name) => headerOf(request, name),
       authorization: request.headersDistinct['authorization'] ?? [],
       contentLength: length === undefined ? undefined : Number(length),
-      body: () => readBounded(request, this.#options.maxBodyBytes()),
+      body: (maxBytes) =>
+        readBody(request, {
+          maxBytes,
+          timeoutMs: BODY_TIMEOUT_MS,
+          memory: this.#options.bodies,
+        }),
       requestId,
-      remoteAddress: request.socket.remoteAddress,
+      remoteAddress: this.#options.clientAddress(
+        request.socket.remoteAddress ?? '',
+        request.headersDistinct['x-forwarded-for']?.join(','),
+      ),
+      isForeignPage: origin !== undefined && cors === undefined,
       trusted: false,
     })
-    const retry: Record<string, string> = answer.status === 429 ? { 'retry-after': '1' } : {}
-    return send(answer.status, answer.body, retry)
+    return send(status, content, status === 429 ? { 'retry-after': '1' } : {})
   }
 }
 
-interface Response {
-  writeHead(status: number, headers: Record<string, string | number>): unknown
-  end(text: string): unknown
+const PREFLIGHT_HEADERS = {
+  'access-control-allow-methods': 'POST',
+  'access-control-allow-headers': 'authorization, content-type, traceparent',
+  'access-control-max-age': '600',
+}
+
+/** One that came twice is joined by node, or is not for us to choose from. */
+function headerOf({ headers }: IncomingMessage, given: string): string | undefined {
+  const name = given.toLowerCase()
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
+  return Array.isArray(value) ? value.join(', ') : value
 }
 
 function parseTarget(
@@ -138,34 +168,25 @@ function parseTarget(
 ): { path: string; query: Record<string, string> } | undefined {
   if (target === undefined || !target.startsWith('/')) return undefined
   const [rawPath = '', ...rest] = target.split('?')
-  let path: string
+  const segments: string[] = []
+  for (const part of rawPath.split('/')) {
+    const segment = decoded(part)
+    if (segment === undefined || segment === '.' || segment === '..' || segment.includes('/'))
+      return undefined
+    segments.push(segment)
+  }
+  return {
+    path: segments.join('/'),
+    query: Object.fromEntries(new URLSearchParams(rest.join('?'))),
+  }
+}
+
+function decoded(part: string): string | undefined {
   try {
-    path = decodeURIComponent(rawPath)
+    return decodeURIComponent(part)
   } catch {
     return undefined
   }
-  if (path.split('/').some((segment) => segment === '.' || segment === '..')) return undefined
-  return { path, query: Object.fromEntries(new URLSearchParams(rest.join('?'))) }
-}
-
-/** Reads without ending the stream: who sent too much still gets its answer. */
-function readBounded(request: Parameters<typeof drained>[0], maxBytes: number): Promise<Buffer> {
-  return new Promise<Buffer>((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    const onData = (chunk: Buffer): void => {
-      bytes += chunk.length
-      if (bytes > maxBytes) finish(() => reject(new VestryError('REQUEST_TOO_LARGE')))
-      else chunks.push(chunk)
-    }
-    const onEnd = (): void => finish(() => resolve(Buffer.concat(chunks)))
-    const onGone = (): void => finish(() => reject(new VestryError('CONNECTION_CLOSED')))
-    const finish = (settle: () => void): void => {
-      request.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone)
-      settle()
-    }
-    request.on('data', onData).on('end', onEnd).on('close', onGone).on('error', onGone)
-  })
 }
 
 function listenFailure(error: NodeJS.ErrnoException, { address, port }: ListenerOptions): Error {

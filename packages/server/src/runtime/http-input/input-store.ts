@@ -1,12 +1,12 @@
 /** HTTP inputs on disk. A configuration may hold a password, so all of it is sealed. */
 import { canonicalJson } from '@vestry/contract/canonical'
 import { VestryError } from '@vestry/contract/errors'
-import type { RowGuard } from '../../identity/row-guard.ts'
+import type { Changed, RowGuard } from '../../identity/row-guard.ts'
 import { openRecord, type RecordKeys, sealRecord } from '../../seal/record.ts'
 import type { Tables } from '../../store/schema.ts'
 import type { Store } from '../../store/store.ts'
 import type { InputConfig } from './input-config.ts'
-import type { Counters } from './input-stats.ts'
+import { type Counters, plus, readCounters } from './input-stats.ts'
 
 export interface InputStoreDeps {
   readonly store: Pick<Store, 'db' | 'change' | 'write'>
@@ -24,6 +24,8 @@ export interface StoredInput {
   readonly enabled: boolean
   /** Epoch ms. */
   readonly createdAt: number
+  /** Rises with each change. */
+  readonly version: number
 }
 
 type Row = Tables['http_input']
@@ -37,26 +39,44 @@ export class InputStore {
     this.#deps = deps
   }
 
-  /** Adds it, or puts it in the place of the one of that id. */
-  async put(input: StoredInput): Promise<void> {
-    await this.#deps.store.change(async (trx) => {
-      const old = await trx
+  /** @throws VestryError VAULT_LOCKED, STORE_UNAVAILABLE */
+  async add(input: Omit<StoredInput, 'version'>): Promise<Changed<StoredInput>> {
+    const stored = { ...input, version: 1 }
+    const { generation } = await this.#deps.store.change(async (trx) => {
+      await trx.insertInto('http_input').values(this.#seal(stored)).execute()
+    })
+    return { value: stored, generation }
+  }
+
+  /**
+   * Puts it as `change` makes it of what is there now, be it from another node.
+   *
+   * @throws VestryError HTTP_INPUT_NOT_FOUND, STORE_CORRUPT, VAULT_LOCKED, STORE_UNAVAILABLE
+   */
+  change(
+    id: string,
+    change: (now: StoredInput) => Partial<Pick<StoredInput, 'config' | 'enabled'>>,
+  ): Promise<Changed<StoredInput>> {
+    return this.#deps.store.change(async (trx) => {
+      const row = await trx
         .selectFrom('http_input')
         .selectAll()
-        .where('id', '=', input.id)
+        .where('id', '=', id)
         .executeTakeFirst()
-      // A change must not sign over a row that somebody else has altered.
-      if (old !== undefined) this.#check(old)
-      const row = this.#seal(input, (old?.version ?? 0) + 1)
-      const insert = trx.insertInto('http_input').values(row)
-      await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
+      if (row === undefined) throw unknownInput(id)
+      const now = this.#open(row)
+      const next = { ...now, ...change(now), version: now.version + 1 }
+      await trx.updateTable('http_input').set(this.#seal(next)).where('id', '=', id).execute()
+      return next
     })
   }
 
-  async remove(id: string): Promise<void> {
-    await this.#deps.store.change(async (trx) => {
-      await trx.deleteFrom('http_input').where('id', '=', id).execute()
+  /** @throws VestryError HTTP_INPUT_NOT_FOUND */
+  async remove(id: string): Promise<Changed<void>> {
+    return this.#deps.store.change(async (trx) => {
+      const gone = await trx.deleteFrom('http_input').where('id', '=', id).executeTakeFirst()
       await trx.deleteFrom('runtime_stat').where('id', '=', statId(id)).execute()
+      if (gone.numDeletedRows === 0n) throw unknownInput(id)
     })
   }
 
@@ -71,28 +91,36 @@ export class InputStore {
     return rows.map((row) => this.#open(row))
   }
 
-  async counters(id: string): Promise<Counters | undefined> {
+  async counters(id: string): Promise<Counters> {
     const row = await this.#deps.store.db
       .selectFrom('runtime_stat')
       .select('stats_json')
       .where('id', '=', statId(id))
       .executeTakeFirst()
-    return row && (JSON.parse(row.stats_json) as Counters)
+    return readCounters(row?.stats_json)
   }
 
-  async keepCounters(id: string, counters: Counters): Promise<void> {
-    const row = {
-      id: statId(id),
-      stats_json: JSON.stringify(counters),
-      updated_at: this.#deps.now(),
-    }
-    await this.#deps.store.write(async (trx) => {
+  /** Adds what this node counted. @returns What all nodes have. */
+  keepCounters(id: string, since: Counters): Promise<Counters> {
+    const updatedAt = this.#deps.now()
+    return this.#deps.store.write(async (trx) => {
+      const known = await trx
+        .selectFrom('http_input')
+        .leftJoin('runtime_stat', (join) => join.on('runtime_stat.id', '=', statId(id)))
+        .select('stats_json')
+        .where('http_input.id', '=', id)
+        .executeTakeFirst()
+      const all = plus(readCounters(known?.stats_json ?? undefined), since)
+      // Removed meanwhile: nobody will ask.
+      if (known === undefined) return all
+      const row = { id: statId(id), stats_json: JSON.stringify(all), updated_at: updatedAt }
       const insert = trx.insertInto('runtime_stat').values(row)
       await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
+      return all
     })
   }
 
-  #seal({ id, config, enabled, createdAt }: StoredInput, version: number): Row {
+  #seal({ id, config, enabled, createdAt, version }: StoredInput): Row {
     const { guard, keys, now } = this.#deps
     const content = Buffer.from(canonicalJson(config))
     const record = sealRecord(keys(), { path: id, version, kind: KIND }, content)
@@ -116,7 +144,7 @@ export class InputStore {
     // We wrote it, says the record.
     const text = Buffer.from(buffer, byteOffset, length).toString('utf8')
     const config = JSON.parse(text) as InputConfig
-    return { id, config, enabled: row.enabled === 1, createdAt: row.created_at }
+    return { id, config, enabled: row.enabled === 1, createdAt: row.created_at, version }
   }
 
   #check({ mac, ...row }: Row): void {

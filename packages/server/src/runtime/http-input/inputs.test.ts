@@ -9,8 +9,10 @@ import type { AuditEntry } from '../../audit/record.ts'
 import type { Listener } from '../../egress/addresses.ts'
 import { signJws } from '../../identity/runs/jws.ts'
 import { testGuard, testKeyring } from '../../identity/test-keys.ts'
+import { BodyMemory } from '../../llm/wire/request-body.ts'
 import { Secret } from '../../seal/secret.ts'
 import { eachStore } from '../../store/test-store.ts'
+import { clientAddress } from '../wire/client-address.ts'
 import type { AgentInvoker, ExecutionEnd } from './agent-invoker.ts'
 import { InputStore } from './input-store.ts'
 import { HttpInputs } from './inputs.ts'
@@ -45,6 +47,9 @@ eachStore('HTTP inputs', (at) => {
       audit: {
         append: async (entry: AuditEntry) => void records.push(entry),
       } as unknown as AuditLog,
+      refused: () => undefined,
+      bodies: new BodyMemory(8_388_608),
+      clientAddress: clientAddress([]),
       ownListeners,
       allowOpenListeners: false,
       corsOrigins: ['https://console.example'],

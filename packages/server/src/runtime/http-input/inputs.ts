@@ -1,64 +1,33 @@
 /** All HTTP inputs of this daemon: made, changed, started, stopped, started again after a restart, and asked in process. */
-import { asVestryError, VestryError } from '@vestry/contract/errors'
+import { VestryError } from '@vestry/contract/errors'
 import { newRequestId, newTimeOrderedId } from '@vestry/contract/ids'
-import type { AuditLog } from '../../audit/log.ts'
-import type { Listener } from '../../egress/addresses.ts'
-import { isReference, type SecretResolver } from '../../secrets/resolver.ts'
-import type { AgentInvoker } from './agent-invoker.ts'
-import { type InputAuth, inputAuth } from './input-auth.ts'
-import {
-  agentsOf,
-  type InputConfig,
-  isAuthenticated,
-  readInputConfig,
-  shownConfig,
-} from './input-config.ts'
-import { InputListener } from './input-listener.ts'
+import type { HeldBody } from '../../llm/wire/request-body.ts'
+import { Input, type InputDeps, type Prepared, STOP_BUDGET_MS } from './input.ts'
+import { agentsOf, type InputConfig, readInputConfig } from './input-config.ts'
 import { InputStats } from './input-stats.ts'
-import { type InputStore, unknownInput } from './input-store.ts'
-import { type Answer, type Arrival, answer } from './pipeline.ts'
+import { type InputStore, type StoredInput, unknownInput } from './input-store.ts'
 
-export interface InputsDeps {
+export interface InputsDeps extends InputDeps {
   readonly store: InputStore
-  readonly agents: AgentInvoker
-  readonly secrets: SecretResolver
-  readonly audit: AuditLog
-  /** Addresses that egress must not reach. */
-  readonly ownListeners: Listener[]
-  readonly allowOpenListeners: boolean
-  readonly corsOrigins: readonly string[]
-  /** Epoch ms. */
-  readonly now: () => number
-  readonly warn: (line: string) => void
+  /** Between looks at ports that were taken, and counters that are to be kept. */
+  readonly tickMs?: number
 }
 
-interface Input {
-  readonly id: string
-  config: InputConfig
-  auth: InputAuth | undefined
-  enabled: boolean
-  readonly createdAt: number
-  readonly stats: InputStats
-  listener: InputListener | undefined
-  own: Listener | undefined
-  startedAtMs: number | undefined
-  lastError: string | undefined
-  active: number
-  retryAtMs: number
-  retries: number
-}
+type View = Record<string, unknown>
+/** Adds facts to the record of a change. */
+type Note = (facts: Record<string, unknown>) => void
 
-const LOOPBACK = '127.0.0.1'
-const ANSWER_WITHIN_MS = 24_000
-const STOP_BUDGET_MS = 2_000
 const TICK_MS = 1_000
-const MAX_RETRY_MS = 60_000
 const MAX_INPUTS = 256
+const NOBODY: Note = () => undefined
 
 export class HttpInputs {
   readonly #deps: InputsDeps
   readonly #inputs = new Map<string, Input>()
   #ticking: NodeJS.Timeout | undefined
+  #ticks: Promise<void> | undefined
+  #following = false
+  #closed = false
   /** One change at a time. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -68,131 +37,123 @@ export class HttpInputs {
 
   /** The vault is open: those that were running run again. One that cannot says so, and is tried again. */
   async open(): Promise<void> {
-    for (const { id, config, enabled, createdAt } of await this.#deps.store.list()) {
-      const stats = new InputStats(await this.#deps.store.counters(id))
-      const input = this.#keep({ id, config, enabled, createdAt, stats })
-      if (enabled) await this.#tryStart(input)
-    }
-    this.#ticking = setInterval(() => void this.#tick(), TICK_MS).unref()
+    this.#closed = false
+    await this.#alone(() => this.#follow())
+    clearInterval(this.#ticking)
+    if (this.#closed) return
+    this.#ticking = setInterval(() => {
+      this.#ticks ??= this.#tick().finally(() => {
+        this.#ticks = undefined
+      })
+    }, this.#deps.tickMs ?? TICK_MS).unref()
   }
 
   /** Sealed: nothing listens, nothing stays in memory. */
   async close(budgetMs: number = STOP_BUDGET_MS): Promise<void> {
+    this.#closed = true
     clearInterval(this.#ticking)
+    // At once; and again after a change that was under way.
+    const halted = this.#haltAll(budgetMs)
+    await this.#last
+    await Promise.all([halted, this.#haltAll(budgetMs)])
+    await this.#ticks
     await this.#keepCounters()
-    await Promise.all(Array.from(this.#inputs.values(), (input) => this.#halt(input, budgetMs)))
-    await this.#keepCounters()
-    this.#inputs.clear()
+    if (this.#closed) this.#inputs.clear()
+  }
+
+  /** What was changed, here or on another node. */
+  async onChange(tables: readonly string[]): Promise<void> {
+    if (this.#closed || this.#following || !tables.includes('http_input')) return
+    this.#following = true
+    await this.#alone(() => {
+      this.#following = false
+      return this.#follow()
+    })
   }
 
   /** Oldest first. @param agentName Only those that this agent answers. */
-  list(agentName?: string): Record<string, unknown>[] {
+  list(agentName?: string): View[] {
     return [...this.#inputs.values()]
       .filter(({ config }) => agentName === undefined || agentsOf(config).includes(agentName))
-      .map((input) => this.#view(input))
+      .map((input) => input.view())
   }
 
   /** @throws VestryError HTTP_INPUT_NOT_FOUND */
-  info(id: string, agentName?: string): Record<string, unknown> {
-    return this.#view(this.#find(id, agentName))
+  info(id: string, agentName?: string): View {
+    return this.#find(id, agentName).view()
   }
 
   /** @throws VestryError HTTP_INPUT_NOT_FOUND */
-  metrics(id: string, agentName?: string): Record<string, unknown> {
-    const input = this.#find(id, agentName)
-    return {
-      server_id: id,
-      ...input.stats.view({ active: input.active, uptimeSeconds: this.#uptime(input) }),
-    }
+  metrics(id: string, agentName?: string): View {
+    return this.#find(id, agentName).metrics()
   }
 
   /** @throws VestryError INVALID_PARAMS, AGENT_NOT_FOUND, PORT_IN_USE */
-  create(given: unknown): Promise<Record<string, unknown>> {
-    return this.#alone(async () => {
+  create(given: unknown, note: Note = NOBODY): Promise<View> {
+    return this.#change(async () => {
       const config = readInputConfig(given)
       if (this.#inputs.size >= MAX_INPUTS)
         throw new VestryError('CONFLICT', `There are ${MAX_INPUTS} HTTP inputs already`)
       await this.#assertAgents(config)
-      const id = newTimeOrderedId('his', this.#deps.now())
-      const input = this.#fresh({
-        id,
-        config,
-        enabled: true,
-        createdAt: this.#deps.now(),
-        stats: new InputStats(),
-      })
-      input.auth = this.#authOf(config)
-      await this.#start(input)
+      const createdAt = this.#deps.now()
+      const id = newTimeOrderedId('his', createdAt)
+      const fresh = { id, config, enabled: true, createdAt }
+      const input = new Input({ ...fresh, version: 1 }, new InputStats(), this.#deps)
+      await input.start()
       try {
-        await this.#deps.store.put(input)
+        const { generation } = await this.#deps.store.add(fresh)
+        note({ input: id, generation })
       } catch (error) {
-        await this.#halt(input, 0)
+        await input.halt(0)
         throw error
       }
       this.#inputs.set(id, input)
-      return this.#view(input)
+      return input.view()
     })
   }
 
-  /** All of it, or nothing. A new port is opened before the old one is closed. */
-  update(id: string, given: unknown): Promise<Record<string, unknown>> {
-    return this.#alone(async () => {
+  /** All of it, or nothing. */
+  update(id: string, given: unknown, note: Note = NOBODY): Promise<View> {
+    return this.#change(async () => {
       const input = this.#find(id)
-      const before = { config: input.config, auth: input.auth }
-      const config = readInputConfig(given, before.config)
+      const config = readInputConfig(given, input.config)
       await this.#assertAgents(config)
-      const auth = this.#authOf(config)
-      const moves =
-        input.listener !== undefined &&
-        (this.#addressOf(config) !== this.#addressOf(before.config) ||
-          (config.port !== before.config.port && config.port !== input.listener.port))
-      const opened = moves ? await this.#listen(input, config) : undefined
-      try {
-        await this.#deps.store.put({ ...input, config })
-      } catch (error) {
-        await opened?.listener.close(0)
-        throw error
-      }
-      input.config = config
-      input.auth = auth
-      if (opened !== undefined) {
-        const { listener: old, own } = input
-        this.#forgetOwn(own)
-        input.listener = opened.listener
-        input.own = opened.own
-        this.#deps.ownListeners.push(opened.own)
-        // Not waited for: what it still answers may take its time.
-        void old?.close(STOP_BUDGET_MS)
-      }
-      return this.#view(input)
+      const prepared = await input.prepare(input.settingOf(config))
+      await this.#store(input, { config }, prepared, note)
+      // What kept it from listening may be what was changed.
+      if (input.enabled && !input.listens) await input.tryStart()
+      return input.view()
     })
   }
 
-  start(id: string): Promise<Record<string, unknown>> {
-    return this.#alone(async () => {
+  start(id: string, note: Note = NOBODY): Promise<View> {
+    return this.#change(async () => {
       const input = this.#find(id)
-      if (input.listener === undefined) await this.#start(input)
-      await this.#setEnabled(input, true)
+      const listened = input.listens
+      await input.start()
+      const undo = async () => (listened ? undefined : input.halt(0))
+      await this.#store(input, { enabled: true }, { commit: () => undefined, undo }, note)
       return { server_id: id, status: 'running' }
     })
   }
 
-  stop(id: string): Promise<Record<string, unknown>> {
-    return this.#alone(async () => {
+  stop(id: string, note: Note = NOBODY): Promise<View> {
+    return this.#change(async () => {
       const input = this.#find(id)
-      await this.#setEnabled(input, false)
-      await this.#halt(input, STOP_BUDGET_MS)
-      input.lastError = undefined
+      const nothing = { commit: () => undefined, undo: async () => undefined }
+      await this.#store(input, { enabled: false }, nothing, note)
+      await input.halt(STOP_BUDGET_MS)
       return { server_id: id, status: 'stopped' }
     })
   }
 
-  remove(id: string): Promise<Record<string, unknown>> {
-    return this.#alone(async () => {
+  remove(id: string, note: Note = NOBODY): Promise<View> {
+    return this.#change(async () => {
       const input = this.#find(id)
-      await this.#deps.store.remove(id)
+      const { generation } = await this.#deps.store.remove(id)
+      note({ generation })
       this.#inputs.delete(id)
-      await this.#halt(input, STOP_BUDGET_MS)
+      await input.halt(STOP_BUDGET_MS)
       return { server_id: id, status: 'deleted' }
     })
   }
@@ -202,33 +163,36 @@ export class HttpInputs {
     id: string,
     { payload, headers = {} }: { payload: unknown; headers?: Readonly<Record<string, string>> },
     requestId: string = newRequestId(),
-  ): Promise<Record<string, unknown>> {
+  ): Promise<View> {
     const input = this.#find(id)
     const startedMs = performance.now()
-    const body = Buffer.from(JSON.stringify(payload))
+    const bytes = Buffer.from(JSON.stringify(payload))
     const lower = new Map(
       Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
     )
     // What is sent here is JSON, whatever header comes with it.
     lower.set('content-type', 'application/json')
-    const made = await this.#serve(input, {
+    const held: HeldBody = { bytes, [Symbol.dispose]: () => undefined }
+    const { status, content, agent } = await input.serve({
       method: 'POST',
       path: input.config.path,
       query: {},
       header: (name) => lower.get(name.toLowerCase()),
       authorization: [],
-      contentLength: body.length,
-      body: async () => body,
+      contentLength: bytes.length,
+      body: async () => held,
       requestId,
       remoteAddress: undefined,
+      isForeignPage: false,
       trusted: true,
     })
+    const output = 'text' in content ? content.text : content.json
     return {
-      status: made.status < 400 ? (made.status === 202 ? 'running' : 'completed') : 'failed',
-      response_code: made.status,
-      response_body: isObject(made.body) ? made.body : { output: made.body },
+      status: status < 400 ? (status === 202 ? 'running' : 'completed') : 'failed',
+      response_code: status,
+      response_body: isObject(output) ? output : { output },
       processing_time_ms: Math.round((performance.now() - startedMs) * 1_000) / 1_000,
-      agent_id: made.agent,
+      agent_id: agent,
     }
   }
 
@@ -248,28 +212,59 @@ export class HttpInputs {
     return mine
   }
 
-  #fresh(from: Pick<Input, 'id' | 'config' | 'enabled' | 'createdAt' | 'stats'>): Input {
-    return {
-      ...from,
-      auth: undefined,
-      listener: undefined,
-      own: undefined,
-      startedAtMs: undefined,
-      lastError: undefined,
-      active: 0,
-      retryAtMs: 0,
-      retries: 0,
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    return this.#alone(() => {
+      if (this.#closed) throw new VestryError('VAULT_LOCKED')
+      return work()
+    })
+  }
+
+  /** Stores a change of what is stored now, which another node may have changed before. */
+  async #store(
+    input: Input,
+    change: Partial<Pick<StoredInput, 'config' | 'enabled'>>,
+    { commit, undo }: Prepared,
+    note: Note,
+  ): Promise<void> {
+    let stored: StoredInput
+    try {
+      const { value, generation } = await this.#deps.store.change(input.id, () => change)
+      stored = value
+      note({ generation })
+    } catch (error) {
+      await undo()
+      throw error
+    }
+    commit()
+    const isOnlyOurs = stored.version === input.version + 1
+    input.enabled = stored.enabled
+    input.version = stored.version
+    if (!isOnlyOurs) await input.adopt(stored)
+  }
+
+  async #follow(): Promise<void> {
+    if (this.#closed) return
+    const all = await this.#deps.store.list()
+    const gone = new Set(this.#inputs.keys())
+    for (const stored of all) {
+      if (this.#closed) return
+      gone.delete(stored.id)
+      const known = this.#inputs.get(stored.id)
+      if (known === undefined) await this.#know(stored)
+      else if (known.version !== stored.version) await known.adopt(stored)
+    }
+    for (const id of gone) {
+      const input = this.#inputs.get(id)
+      this.#inputs.delete(id)
+      await input?.halt(STOP_BUDGET_MS)
     }
   }
 
-  #keep(from: Pick<Input, 'id' | 'config' | 'enabled' | 'createdAt' | 'stats'>): Input {
-    const input = this.#fresh(from)
-    this.#inputs.set(input.id, input)
-    return input
-  }
-
-  #authOf(config: InputConfig): InputAuth | undefined {
-    return inputAuth(config, { secrets: this.#deps.secrets, now: this.#deps.now })
+  async #know(stored: StoredInput): Promise<void> {
+    const stats = new InputStats(await this.#deps.store.counters(stored.id))
+    const input = new Input(stored, stats, this.#deps)
+    this.#inputs.set(stored.id, input)
+    if (stored.enabled && !this.#closed) await input.tryStart()
   }
 
   async #assertAgents(config: InputConfig): Promise<void> {
@@ -279,173 +274,34 @@ export class HttpInputs {
     }
   }
 
-  #addressOf(config: InputConfig): string {
-    return isAuthenticated(config) || this.#deps.allowOpenListeners ? config.bind_address : LOOPBACK
-  }
-
-  async #listen(
-    input: Input,
-    config: InputConfig,
-  ): Promise<{ listener: InputListener; own: Listener }> {
-    const address = this.#addressOf(config)
-    const listener = await InputListener.listen({
-      address,
-      port: config.port,
-      path: () => input.config.path,
-      maxBodyBytes: () => input.config.max_body_bytes,
-      corsOrigins: () => (input.config.cors_enabled ? this.#deps.corsOrigins : undefined),
-      onRequest: (arrival) => this.#serve(input, arrival),
-    })
-    return { listener, own: { address, port: listener.port } }
-  }
-
-  async #start(input: Input): Promise<void> {
-    input.auth = this.#authOf(input.config)
-    const { listener, own } = await this.#listen(input, input.config)
-    input.listener = listener
-    input.own = own
-    input.startedAtMs = this.#deps.now()
-    input.lastError = undefined
-    input.retries = 0
-    this.#deps.ownListeners.push(own)
-  }
-
-  async #tryStart(input: Input): Promise<void> {
-    try {
-      await this.#start(input)
-    } catch (error) {
-      const { message } = asVestryError(error)
-      if (input.lastError !== message)
-        this.#deps.warn(`HTTP input ${input.id} does not listen: ${message}`)
-      input.lastError = message
-      input.retries += 1
-      input.retryAtMs = this.#deps.now() + Math.min(TICK_MS * 2 ** input.retries, MAX_RETRY_MS)
-    }
-  }
-
-  async #halt(input: Input, budgetMs: number): Promise<void> {
-    const { listener, own } = input
-    input.listener = undefined
-    input.own = undefined
-    input.startedAtMs = undefined
-    this.#forgetOwn(own)
-    await listener?.close(budgetMs)
-  }
-
-  #forgetOwn(own: Listener | undefined): void {
-    const at = own === undefined ? -1 : this.#deps.ownListeners.indexOf(own)
-    if (at >= 0) this.#deps.ownListeners.splice(at, 1)
-  }
-
-  async #setEnabled(input: Input, enabled: boolean): Promise<void> {
-    if (input.enabled === enabled) return
-    await this.#deps.store.put({ ...input, enabled })
-    input.enabled = enabled
-  }
-
-  async #serve(input: Input, arrival: Arrival): Promise<Answer> {
-    const { config } = input
-    input.active += 1
-    try {
-      const given = await answer(
-        {
-          id: input.id,
-          config,
-          auth: input.auth,
-          agents: this.#deps.agents,
-          stats: input.stats,
-          active: () => input.active - 1,
-          now: this.#deps.now,
-          answerWithinMs: ANSWER_WITHIN_MS,
-        },
-        arrival,
-      )
-      if (config.audit_enabled) this.#record(input, arrival, given)
-      return given
-    } finally {
-      input.active -= 1
-    }
-  }
-
-  #record(input: Input, { requestId, trusted, remoteAddress }: Arrival, given: Answer): void {
-    const { status, agent, rejected } = given
-    this.#deps.audit
-      .append(
-        {
-          action: 'http_input.request',
-          phase: 'single',
-          detail: `http_input.request ${input.id} ${status}`,
-          success: status < 400,
-          actor: trusted ? 'operator' : 'anonymous',
-          source: 'runtime',
-          request_id: requestId,
-          data: {
-            input: input.id,
-            agent,
-            status,
-            ...(rejected !== undefined && { rejected }),
-            ...(remoteAddress !== undefined && { address: remoteAddress }),
-          },
-        },
-        'written',
-      )
-      .catch(() => undefined) // said by the log's own state
-  }
-
   async #tick(): Promise<void> {
     await this.#keepCounters()
-    const nowMs = this.#deps.now()
     for (const input of this.#inputs.values()) {
-      if (input.enabled && input.listener === undefined && input.retryAtMs <= nowMs)
-        await this.#alone(async () => {
-          if (input.listener === undefined && this.#inputs.get(input.id) === input)
-            await this.#tryStart(input)
-        })
-    }
-  }
-
-  async #keepCounters(): Promise<void> {
-    for (const { id, stats } of this.#inputs.values()) {
-      if (!stats.dirty) continue
-      stats.dirty = false
-      await this.#deps.store.keepCounters(id, stats.counters()).catch(() => {
-        stats.dirty = true // the next tick tries again
+      if (!input.isDue) continue
+      await this.#alone(async () => {
+        if (this.#closed || !input.isDue || this.#inputs.get(input.id) !== input) return
+        await input.tryStart()
       })
     }
   }
 
-  #uptime({ startedAtMs }: Input): number {
-    return startedAtMs === undefined
-      ? 0
-      : Math.max(0, Math.floor((this.#deps.now() - startedAtMs) / 1_000))
+  async #haltAll(budgetMs: number): Promise<void> {
+    await Promise.all(Array.from(this.#inputs.values(), (input) => input.halt(budgetMs)))
   }
 
-  #view(input: Input): Record<string, unknown> {
-    const { id, config, listener, lastError, stats, active } = input
-    const address = this.#addressOf(config)
-    const warnings = [
-      ...(address !== config.bind_address
-        ? ['no authentication configured: listening on loopback only']
-        : []),
-      ...(!isAuthenticated(config) && address !== LOOPBACK
-        ? ['no authentication configured: anybody who reaches the port may start the agent']
-        : []),
-    ]
-    return {
-      server_id: id,
-      config: shownConfig(config, isReference),
-      status: listener !== undefined ? 'running' : lastError !== undefined ? 'error' : 'stopped',
-      uptime_seconds: listener === undefined ? null : this.#uptime(input),
-      requests_processed: stats.processed,
-      active_connections: active,
-      last_error: lastError ?? null,
-      effective_bind_address: address,
-      bound_port: listener?.port ?? null,
-      warnings,
+  async #keepCounters(): Promise<void> {
+    for (const { id, stats } of this.#inputs.values()) {
+      const since = stats.take()
+      if (since === undefined) continue
+      try {
+        stats.kept(await this.#deps.store.keepCounters(id, since))
+      } catch {
+        stats.notKept() // the next tick tries again
+      }
     }
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is View {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

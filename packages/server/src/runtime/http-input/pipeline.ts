@@ -2,8 +2,9 @@
  * What happens to one request of an input, wherever it came from: too many at once, size, authentication, JSON, routing,
  * the agent, the answer (runtime contract §13.2). The listener and `trigger` both end up here.
  */
-import { VestryError } from '@vestry/contract/errors'
-import { readStrictJson } from '../../json/strict-json.ts'
+import { asVestryError, VestryError } from '@vestry/contract/errors'
+import { ONLY_PROTO, readStrictJson } from '../../json/strict-json.ts'
+import type { HeldBody } from '../../llm/wire/request-body.ts'
 import type { AgentInvoker, ExecutionEnd } from './agent-invoker.ts'
 import type { InputAuth } from './input-auth.ts'
 import { type InputConfig, STANDARD_CONTROL } from './input-config.ts'
@@ -17,25 +18,21 @@ export interface Arrival {
   readonly query: Readonly<Record<string, string>>
   readonly header: (name: string) => string | undefined
   readonly authorization: readonly string[]
-  /** Rejects with REQUEST_TOO_LARGE. Asked for once, after the checks that need no body. */
-  readonly body: () => Promise<Buffer>
+  /** Asked for once, after the checks that need no body. @throws VestryError as {@link readBody} */
+  readonly body: (maxBytes: number) => Promise<HeldBody>
   /** Announced size, if any. */
   readonly contentLength: number | undefined
   readonly requestId: string
   readonly remoteAddress: string | undefined
+  /** A browser sent it for a page that nobody listed. */
+  readonly isForeignPage: boolean
   /** Came through the API: who sent it is known already. */
   readonly trusted: boolean
 }
 
 export interface Answer {
   readonly status: number
-  readonly body:
-    | Readonly<Record<string, unknown>>
-    | readonly unknown[]
-    | string
-    | number
-    | boolean
-    | null
+  readonly content: { readonly json: unknown } | { readonly text: string }
   readonly agent: string
   readonly rejected: Rejection | undefined
 }
@@ -58,35 +55,39 @@ export interface PipelineDeps {
 export async function answer(deps: PipelineDeps, arrival: Arrival): Promise<Answer> {
   const startedMs = performance.now()
   const { config, stats, now } = deps
+  const refused = (why: Rejection, status: number, error: string): Answer => {
+    stats.rejected(why, now())
+    const json = { error, request_id: arrival.requestId }
+    return { status, content: { json }, agent: config.agent_id, rejected: why }
+  }
   let bytes = 0
+  let admitted = false
   try {
     if (deps.active() >= config.concurrency)
       throw new Rejected('concurrency', 429, 'Too many requests at once')
     if ((arrival.contentLength ?? 0) > config.max_body_bytes) throw tooLarge()
     if (!arrival.trusted) await authenticate(deps, arrival)
-    const raw = await arrival.body().catch((error: unknown) => {
-      throw error instanceof VestryError && error.code === 'REQUEST_TOO_LARGE' ? tooLarge() : error
-    })
-    bytes = raw.length
-    const body = parse(raw, arrival.header('content-type'))
+    admitted = true
+    using held = await arrival.body(config.max_body_bytes).catch(bodyProblem)
+    bytes = held.bytes.length
+    const body = parse(held.bytes, arrival.header('content-type'))
     const agent = agentFor(config, { path: arrival.path, header: arrival.header, body })
-    const made = await invoke(deps, arrival, agent, body)
-    stats.answered({ ok: made.ok, agent, ms: performance.now() - startedMs, bytes, nowMs: now() })
-    return { status: made.status, body: made.body, agent, rejected: undefined }
+    const { ok, status, content } = await invoke(deps, arrival, agent, body)
+    stats.answered({ ok, agent, ms: performance.now() - startedMs, bytes, nowMs: now() })
+    return { status, content, agent, rejected: undefined }
   } catch (error) {
+    if (error instanceof Rejected) return refused(error.why, error.status, error.message)
+    const { error_status: status } = config.response_control ?? STANDARD_CONTROL
+    // Whoever it was has not shown who it is.
+    if (!admitted) return refused('auth', status, UNHANDLED)
     const { agent_id: agent } = config
-    if (error instanceof Rejected) {
-      stats.rejected(error.why, now())
-      const body = { error: error.message, request_id: arrival.requestId }
-      return { status: error.status, body, agent, rejected: error.why }
-    }
-    const ms = performance.now() - startedMs
-    stats.answered({ ok: false, agent, ms, bytes, nowMs: now() })
-    const status = (config.response_control ?? STANDARD_CONTROL).error_status
-    const body = { error: 'The request could not be handled', request_id: arrival.requestId }
-    return { status, body, agent, rejected: undefined }
+    stats.answered({ ok: false, agent, ms: performance.now() - startedMs, bytes, nowMs: now() })
+    const json = { error: UNHANDLED, request_id: arrival.requestId }
+    return { status, content: { json }, agent, rejected: undefined }
   }
 }
+
+const UNHANDLED = 'The request could not be handled'
 
 class Rejected extends Error {
   readonly why: Rejection
@@ -103,7 +104,22 @@ function tooLarge(): Rejected {
   return new Rejected('size', 413, 'The body is too large')
 }
 
-async function authenticate({ auth }: PipelineDeps, { authorization }: Arrival): Promise<void> {
+/** @throws Rejected, or what was thrown. */
+function bodyProblem(error: unknown): never {
+  const { code } = asVestryError(error)
+  if (code === 'REQUEST_TOO_LARGE') throw tooLarge()
+  if (code === 'GATEWAY_OVERLOADED') throw new Rejected('concurrency', 429, 'Too much at once')
+  if (code === 'DEADLINE_EXCEEDED') throw new Rejected('size', 408, 'The body came too slowly')
+  throw error
+}
+
+async function authenticate(
+  { auth }: PipelineDeps,
+  { authorization, isForeignPage }: Arrival,
+): Promise<void> {
+  // Any page in a browser on this machine reaches loopback, and needs no leave to send text.
+  if (auth === undefined && isForeignPage)
+    throw new Rejected('auth', 403, 'Pages of this origin may not ask')
   try {
     await auth?.check(authorization)
   } catch (error) {
@@ -118,20 +134,31 @@ function parse(raw: Buffer, contentType = ''): unknown {
   const [type = ''] = contentType.split(';')
   if (type.trim().toLowerCase() === 'application/x-www-form-urlencoded') return formOf(raw)
   try {
-    return readStrictJson(raw)
+    // Nothing here copies members by assignment.
+    return readStrictJson(raw, ONLY_PROTO)
   } catch {
     throw new Rejected('json', 400, 'The body is not JSON')
   }
 }
 
+const MAX_FIELDS = 1_000
+
 /** A name that comes twice becomes a list. */
 function formOf(raw: Buffer): Record<string, unknown> {
-  const form = new Map<string, string | string[]>()
-  for (const [name, value] of new URLSearchParams(raw.toString('utf8'))) {
+  const text = raw.toString('utf8')
+  let fields = 1
+  for (let at = text.indexOf('&'); at >= 0; at = text.indexOf('&', at + 1)) fields += 1
+  if (fields > MAX_FIELDS)
+    throw new Rejected('json', 400, `A form has at most ${MAX_FIELDS} fields`)
+  const form = new Map<string, string[]>()
+  for (const [name, value] of new URLSearchParams(text)) {
     const before = form.get(name)
-    form.set(name, before === undefined ? value : [before, value].flat())
+    if (before === undefined) form.set(name, [value])
+    else before.push(value)
   }
-  return Object.fromEntries(form)
+  return Object.fromEntries(
+    [...form].map(([name, values]) => [name, values.length === 1 ? values[0] : values]),
+  )
 }
 
 async function invoke(
@@ -139,7 +166,7 @@ async function invoke(
   arrival: Arrival,
   agent: string,
   body: unknown,
-): Promise<{ ok: boolean; status: number; body: Answer['body'] }> {
+): Promise<{ ok: boolean } & Pick<Answer, 'status' | 'content'>> {
   const { config } = deps
   const startedMs = performance.now()
   const control = config.response_control ?? STANDARD_CONTROL
@@ -161,11 +188,13 @@ async function invoke(
   const failed = (code: string) => ({
     ok: false,
     status: control.error_status,
-    body: {
-      error: 'The agent failed',
-      code,
-      request_id: arrival.requestId,
-      ...(control.echo_input_on_error && { input: body as Record<string, unknown> }),
+    content: {
+      json: {
+        error: 'The agent failed',
+        code,
+        request_id: arrival.requestId,
+        ...(control.echo_input_on_error && { input: body }),
+      },
     },
   })
   let started: Awaited<ReturnType<AgentInvoker['start']>>
@@ -179,19 +208,24 @@ async function invoke(
       remoteAddress: arrival.remoteAddress,
     })
   } catch (error) {
-    return failed(error instanceof VestryError ? error.code : 'INTERNAL_ERROR')
+    const { code } = asVestryError(error)
+    // Agents take less than a body may have.
+    if (code === 'BODY_TOO_LARGE') throw tooLarge()
+    return failed(code)
   }
   const end = await inTime(started.ended, deps.answerWithinMs)
   if (end === undefined) {
     return {
       ok: true,
       status: 202,
-      body: {
-        status: 'execution_started',
-        agent_id: agent,
-        message_id: started.executionId,
-        latency_ms: Math.round(performance.now() - startedMs),
-        timestamp: new Date(deps.now()).toISOString(),
+      content: {
+        json: {
+          status: 'execution_started',
+          agent_id: agent,
+          message_id: started.executionId,
+          latency_ms: Math.round(performance.now() - startedMs),
+          timestamp: new Date(deps.now()).toISOString(),
+        },
       },
     }
   }
@@ -199,7 +233,7 @@ async function invoke(
   return {
     ok: true,
     status: control.default_status,
-    body: control.agent_output_to_json ? (end.output as Answer['body']) : 'OK',
+    content: control.agent_output_to_json ? { json: end.output ?? null } : { text: 'OK' },
   }
 }
 

@@ -9,11 +9,13 @@ const Config = z.record(z.string(), z.unknown())
 const Payload = z.record(z.string(), z.unknown())
 const Headers = z.record(z.string().max(128), z.string().max(8_192))
 
+type Note = (facts: Record<string, unknown>) => void
+
 export function inputVerbs(inputs: HttpInputs): AdminVerb[] {
   const one = (
     name: string,
     event: string,
-    run: (id: string) => Promise<Record<string, unknown>>,
+    run: (id: string, note: Note) => Promise<Record<string, unknown>>,
   ): AdminVerb =>
     verb({
       name,
@@ -21,7 +23,7 @@ export function inputVerbs(inputs: HttpInputs): AdminVerb[] {
       event,
       params: One,
       data: ({ server_id: id }) => ({ input: id }),
-      run: ({ params }) => run(params.server_id),
+      run: ({ params, note }) => run(params.server_id, note),
     })
   return [
     verb({
@@ -46,11 +48,7 @@ export function inputVerbs(inputs: HttpInputs): AdminVerb[] {
       action: 'admin:write',
       event: 'http_input.add',
       params: z.strictObject({ config: Config }),
-      run: async ({ params, note }) => {
-        const made = await inputs.create(params.config)
-        note({ input: made['server_id'] })
-        return made
-      },
+      run: ({ params, note }) => inputs.create(params.config, note),
     }),
     verb({
       name: 'input.update',
@@ -58,11 +56,11 @@ export function inputVerbs(inputs: HttpInputs): AdminVerb[] {
       event: 'http_input.update',
       params: z.strictObject({ server_id: Id, config: Config }),
       data: ({ server_id: id }) => ({ input: id }),
-      run: ({ params }) => inputs.update(params.server_id, params.config),
+      run: ({ params, note }) => inputs.update(params.server_id, params.config, note),
     }),
-    one('input.start', 'http_input.start', (id) => inputs.start(id)),
-    one('input.stop', 'http_input.stop', (id) => inputs.stop(id)),
-    one('input.rm', 'http_input.rm', (id) => inputs.remove(id)),
+    one('input.start', 'http_input.start', (id, note) => inputs.start(id, note)),
+    one('input.stop', 'http_input.stop', (id, note) => inputs.stop(id, note)),
+    one('input.rm', 'http_input.rm', (id, note) => inputs.remove(id, note)),
     verb({
       name: 'input.trigger',
       action: 'admin:write',

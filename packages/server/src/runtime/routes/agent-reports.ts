@@ -105,6 +105,7 @@ export function agentReportRoutes(deps: AgentReportRouteDeps): RuntimeRoute[] {
       method: 'GET',
       path: 'agents/:id/messages',
       access: 'key',
+      takes: true,
       handle: async (request) => {
         const agent = await visible(agents, request)
         const messages = await mailbox.drain(agent.id)

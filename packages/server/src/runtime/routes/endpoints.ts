@@ -1,7 +1,7 @@
 /** `endpoints/…` and what they serve, `ep/…` (runtime contract §14.5). */
-
 import { SERVED_METHODS } from '../endpoints/endpoint.ts'
 import type { Endpoints } from '../endpoints/endpoints.ts'
+import { corsHeaders } from '../wire/cors.ts'
 import type { RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
 import type { VerbDoor } from '../wire/verb-door.ts'
 
@@ -10,9 +10,11 @@ const PREFIX = 'ep/'
 export function endpointRoutes({
   endpoints,
   verbs,
+  corsOrigins,
 }: {
   endpoints: Endpoints
   verbs: VerbDoor
+  corsOrigins: readonly string[]
 }): RuntimeRoute[] {
   const byVerb = async (
     request: RuntimeRequest,
@@ -78,12 +80,17 @@ export function endpointRoutes({
             requestId: request.requestId,
             traceparent: request.header('traceparent'),
             remoteAddress: request.remoteAddress,
+            isForeignPage: isForeign(request.header('origin'), corsOrigins),
           }
           return endpoints.serve(method, path, asked, request.scope?.agentName)
         },
       }),
     ),
   ]
+}
+
+function isForeign(origin: string | undefined, listed: readonly string[]): boolean {
+  return origin !== undefined && corsHeaders(origin, listed) === undefined
 }
 
 function idOf({ params }: RuntimeRequest): string {

@@ -1,9 +1,9 @@
 /** Which pages of other origins may read answers: those that are listed, nobody else. */
 
-const METHODS = 'GET, POST, PUT, DELETE'
+const METHODS = 'GET, POST, PUT, PATCH, DELETE'
 const REQUEST_HEADERS = 'authorization, content-type, idempotency-key, traceparent'
 const EXPOSED =
-  'X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After'
+  'X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, Idempotent-Replay'
 const PREFLIGHT_SECONDS = 600
 
 /** @returns undefined where the origin is not listed, or there is none. */

@@ -85,7 +85,9 @@ async function serve(
     replies: new StoredReplies({
       journal: { reserve: never, wait: never, output: never },
       buckets,
-      hashKey: never,
+      hashKey: () => {
+        throw new VestryError('INTERNAL_ERROR')
+      },
     }),
     bodies: new BodyMemory(16_777_216),
     corsOrigins: [],
@@ -128,6 +130,31 @@ async function answerOf(outgoing: ClientRequest): Promise<Answer> {
     json: text === '' ? undefined : JSON.parse(text),
   }
 }
+
+test('reading that takes something away is for GET alone, and not for who may only look', async () => {
+  let taken = 0
+  const take = { method: 'GET' as const, takes: true, handle: () => ({ body: { n: ++taken } }) }
+  const { ask, wire } = await serve([take])
+  expect(await ask('HEAD', 'x')).toMatchObject({ status: 405, headers: { allow: 'GET' } })
+  expect(taken).toBe(0)
+  expect((await ask('GET', 'x')).json).toEqual({ n: 1 })
+  const { apiKeys } = wire.identify
+  const looks = await serve([take], {
+    identify: {
+      ...wire.identify,
+      apiKeys: {
+        authenticate: async (token) => {
+          const { key, principal } = await apiKeys.authenticate(token)
+          if (principal.kind !== 'operator') throw new Error('an operator')
+          const operator = { ...principal.operator, role: 'auditor' as const }
+          return { key, principal: { kind: 'operator', operator } }
+        },
+      },
+    },
+  })
+  expect((await looks.ask('GET', 'x')).json.code).toBe('ADMIN_REQUIRED')
+  expect(taken).toBe(1)
+})
 
 const echo = { handle: (request: RuntimeRequest) => ({ body: { got: request.json() } }) }
 

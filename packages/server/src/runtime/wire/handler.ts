@@ -173,8 +173,10 @@ async function answer(wire: Wire, exchange: Exchange): Promise<Outgoing> {
 
 function routeOf({ methods }: Matched, method: string): RuntimeRoute | undefined {
   const own = methods.get(method as RuntimeMethod)
+  if (own !== undefined || method !== 'HEAD') return own
   // The answer to HEAD is that to GET without its body.
-  return own ?? (method === 'HEAD' ? methods.get('GET') : undefined)
+  const read = methods.get('GET')
+  return read?.takes === true ? undefined : read
 }
 
 interface Found {
@@ -239,12 +241,13 @@ async function known(
 }
 
 /** Owners and admins administer, approvers approve; other operators look; agents have their own objects. */
-function assertAccess(principal: Principal, { access }: RuntimeRoute, method: string): void {
+function assertAccess(principal: Principal, { access, takes }: RuntimeRoute, method: string): void {
   const role = principal.kind === 'operator' ? principal.operator.role : undefined
   if (role === 'owner' || role === 'admin') return
   if (access === 'approve' && role === 'approver') return
   if (access === 'admin' || access === 'approve') throw new VestryError('ADMIN_REQUIRED')
-  if (role !== undefined && method !== 'GET' && method !== 'HEAD') {
+  const onlyReads = (method === 'GET' || method === 'HEAD') && takes !== true
+  if (role !== undefined && !onlyReads) {
     throw new VestryError('ADMIN_REQUIRED', undefined, {
       hint: `A key of role ${role} does not change this`,
     })

@@ -6,8 +6,9 @@ import type { Agent } from '../../identity/agent.ts'
 import type { ApiKey } from '../../identity/api-key.ts'
 import { Secret } from '../../seal/secret.ts'
 import { clientAddress } from './client-address.ts'
+import { clientSecret } from './client-secret.ts'
 import { isClientToken, readClientToken } from './client-token.ts'
-import { corsHeaders } from './cors.ts'
+import { corsHeaders, PREFLIGHT_HEADERS } from './cors.ts'
 import { type IdentifyDeps, identify } from './identify.ts'
 import { staticToken } from './static-token.ts'
 
@@ -180,6 +181,39 @@ describe('who asks', () => {
     )
   })
 
+  test('a secret for them that is missing or short is nobody’s proof, and operators are told once', async () => {
+    const warned: string[] = []
+    let stored: string | undefined
+    const secret = clientSecret(
+      'shared/jwt',
+      async () => {
+        if (stored !== undefined) return Secret.copy(Buffer.from(stored))
+        throw new VestryError('CREDENTIAL_NOT_FOUND', "there is no credential 'shared/jwt'")
+      },
+      (line) => warned.push(line),
+    )
+    const ask = (by: string) =>
+      identify(
+        deps({ clientSecret: secret }),
+        request([`Bearer ${jwt(CLAIMS, { secret: Buffer.from(by) })}`]),
+      )
+    for (const _ of [1, 2]) await expect(ask('x')).rejects.toThrow(code('UNAUTHORIZED'))
+    expect(warned).toEqual([expect.stringContaining('shared/jwt')])
+    stored = 'of thirty-one bytes, not enough'
+    await expect(ask(stored)).rejects.toThrow(code('UNAUTHORIZED'))
+    expect(warned).toHaveLength(2)
+    stored = 'of thirty-two bytes, just enough'
+    expect(await ask(stored)).toMatchObject({ keyId: 'token:ada' })
+    const locked = clientSecret(
+      'shared/jwt',
+      () => Promise.reject(new VestryError('VAULT_LOCKED')),
+      () => expect.fail(),
+    )
+    await expect(identify(deps({ clientSecret: locked }), bearer({}))).rejects.toThrow(
+      code('VAULT_LOCKED'),
+    )
+  })
+
   test('without a key only this machine is let in, and no web page in its browser', async () => {
     const anonymous = deps({ anonymous: true })
     const asks = (headers: Record<string, string>, address?: string) =>
@@ -195,6 +229,8 @@ describe('who asks', () => {
     expect(await asks({ host: 'rebound.example:8080' })).toBe('refused')
     expect(await asks({ origin: 'https://evil.example' })).toBe('refused')
     expect(await asks({ origin: 'null' })).toBe('refused')
+    for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip', 'x-forwarded-host'])
+      expect(await asks({ [name]: '192.0.2.7' }), name).toBe('refused')
     expect(await asks({ 'sec-fetch-site': 'cross-site' })).toBe('refused')
     await expect(identify(anonymous, request(['Bearer wrong']))).rejects.toThrow(
       code('UNAUTHORIZED'),
@@ -230,5 +266,7 @@ describe('where a request comes from', () => {
       'https://board.example.evil',
     ])
       expect(corsHeaders(origin, listed)).toBeUndefined()
+    // Endpoints are served with it.
+    expect(PREFLIGHT_HEADERS['access-control-allow-methods']).toContain('PATCH')
   })
 })

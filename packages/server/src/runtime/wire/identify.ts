@@ -22,7 +22,7 @@ export interface IdentifyDeps {
   readonly agents: Pick<AgentStore, 'byName'>
   readonly staticToken: StaticToken | undefined
   /** The secret of clients' own tokens; undefined: none are accepted. The caller disposes it. */
-  readonly clientSecret: (() => Promise<Secret>) | undefined
+  readonly clientSecret: (() => Promise<Secret | undefined>) | undefined
   /** Requests without a key act as an administrator. */
   readonly anonymous: boolean
   readonly corsOrigins: readonly string[]
@@ -60,10 +60,11 @@ const MAX_TOKEN = 10_000
 
 async function byClientToken(
   { agents, now }: IdentifyDeps,
-  clientSecret: () => Promise<Secret>,
+  clientSecret: () => Promise<Secret | undefined>,
   token: string,
 ): Promise<Identified> {
   using secret = await clientSecret()
+  if (secret === undefined) throw refused()
   const { subject, grants } = readClientToken(token, secret.bytes, now())
   // Not to be mistaken for an operator of that name.
   const id = `token:${subject}`
@@ -80,13 +81,18 @@ async function byClientToken(
  */
 function isOwnMachine(
   { corsOrigins }: IdentifyDeps,
-  { origin, host = '', 'sec-fetch-site': site }: IncomingMessage['headers'],
+  headers: IncomingMessage['headers'],
   remote: string | undefined,
 ): boolean {
+  const { origin, host = '', 'sec-fetch-site': site } = headers
+  // A proxy on this machine asks for somebody who may be anywhere.
+  if (PROXY_HEADERS.some((name) => headers[name] !== undefined)) return false
   if (!/^(?:127\.|::1$|::ffff:127\.)/.test(remote ?? '') || !LOOPBACK_HOST.test(host)) return false
   if (origin !== undefined) return corsHeaders(origin, corsOrigins) !== undefined
   return site === undefined || site === 'none' || site === 'same-origin'
 }
+
+const PROXY_HEADERS = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip']
 
 function operator(id: string, name: string, role: OperatorRole): Principal {
   return { kind: 'operator', operator: { id, name, role, status: 'enabled', createdAt: 0 } }

@@ -56,6 +56,18 @@ test('what is no error of ours keeps its text to itself', () => {
   expect(status).toBe(500)
   expect(body).toMatchObject({ code: 'INTERNAL_ERROR', error: 'Internal error' })
   expect(JSON.stringify(body)).not.toContain('1234')
+  for (const code of ['STORE_CORRUPT', 'SEAL_BROKEN', 'INTERNAL_ERROR'] as const) {
+    const { body: told } = of(code, 'row agent/ada of /home/ada', {
+      hint: 'Restore the store',
+      context: { table: 'agent' },
+    })
+    expect(told).toEqual({
+      error: 'Internal error',
+      code: 'INTERNAL_ERROR',
+      details: null,
+      request_id: 'r-1',
+    })
+  }
 })
 
 test('only a wrong key of the client itself is a 401, and only what ran out says so', () => {

@@ -52,6 +52,8 @@ export function problemOf(thrown: unknown, requestId: string): Problem {
   const error = asVestryError(thrown)
   const code = CODES[error.code] ?? error.code
   const status = statusOf(error, code)
+  // What broke in here is for the log, and no business of whoever asked.
+  const isOurs = code === 'INTERNAL_ERROR'
   return {
     status,
     headers: {
@@ -62,11 +64,10 @@ export function problemOf(thrown: unknown, requestId: string): Problem {
       }),
     },
     body: {
-      error:
-        status === 500 && error.code === 'INTERNAL_ERROR' ? ERRORS[code].message : error.message,
+      error: isOurs ? ERRORS[code].message : error.message,
       code,
-      details: detailsOf(error),
-      ...(error.hint !== undefined && { hint: error.hint }),
+      details: isOurs ? null : detailsOf(error),
+      ...(error.hint !== undefined && !isOurs && { hint: error.hint }),
       request_id: requestId,
     },
   }

@@ -42,6 +42,8 @@ export interface RuntimeRoute {
   readonly access: 'public' | 'key' | 'admin' | 'approve'
   /** Whether a request needs no key after all, by what `*` stands for in its path. */
   readonly isPublic?: (rest: string) => boolean
+  /** A GET that takes away what it shows: for those who may change things, and never by HEAD. */
+  readonly takes?: boolean
   /** Bytes; default 4 MiB. */
   readonly maxBodyBytes?: number
   /** Answered while the vault is sealed. */

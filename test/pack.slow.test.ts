@@ -62,6 +62,8 @@ test('every door imports from an empty folder', async () => {
       '@vestry/contract/errors',
       '@vestry/sdk/vault',
       '@vestry/sdk/vault/errors',
+      '@vestry/sdk/runtime',
+      '@vestry/contract/runtime',
     ]),
   )
   for (const door of doors) expect(exported[door], door).not.toEqual([])
