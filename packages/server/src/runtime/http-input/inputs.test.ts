@@ -270,10 +270,8 @@ eachStore('HTTP inputs', (at) => {
     await inputs.close(0)
     inputs = made()
     await inputs.open()
-    expect(inputs.list().map((view) => [view['server_id'], view['status']])).toEqual([
-      [id, 'running'],
-      [stopped, 'stopped'],
-    ])
+    const statuses = inputs.list().map((view) => [view['server_id'], view['status']])
+    expect(Object.fromEntries(statuses)).toEqual({ [id]: 'running', [stopped]: 'stopped' })
     expect(inputs.metrics(id)).toMatchObject({ requests_total: 1, requests_succeeded: 1 })
     expect(inputs.list('texter')).toEqual([])
   })
