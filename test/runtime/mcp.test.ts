@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fakeTerminal } from '../../packages/server/src/cli/fake-terminal.test-kit.ts'
@@ -280,6 +282,27 @@ describe('once tools are signed', () => {
     })
     expect(await node.ask('DELETE', '/mcp', { headers: session })).toMatchObject({ status: 200 })
     expect(await post(ping, session)).toMatchObject({ status: 404 })
+  })
+
+  test('whoever listens with a key that is revoked hears nothing more', async () => {
+    const { key, id } = await daemon.admin.call('admin.key.add', { name: 'brief', agent: 'scout' })
+    const info = { capabilities: {}, clientInfo: { name: 'x', version: '1' } }
+    const params = { protocolVersion: '2025-11-25', ...info }
+    const opened = await node.ask('POST', '/mcp', {
+      key: String(key),
+      body: { jsonrpc: '2.0', id: 1, method: 'initialize', params },
+      headers: { 'content-type': 'application/json' },
+    })
+    const headers = {
+      accept: 'text/event-stream',
+      'mcp-session-id': String(opened.headers['mcp-session-id']),
+    }
+    const asked = node.begin('GET', '/mcp', { key: String(key), headers })
+    asked.end()
+    const [stream] = (await once(asked, 'response')) as [IncomingMessage]
+    const ended = once(stream.resume(), 'end')
+    await daemon.admin.call('admin.key.revoke', { id })
+    await ended
   })
 
   test('a client that starts programs speaks to the same endpoint, line by line', async () => {

@@ -42,7 +42,7 @@ const MCP_HEADERS = 'authorization, content-type, mcp-session-id, mcp-protocol-v
 const LOCAL_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
 export function assembleMcpServe(parts: Parts, deps: McpServeDeps): RuntimePiece {
-  const { config, seal, vault, agents } = parts
+  const { config, seal, vault } = parts
   const { gateway } = deps.gateway
   const { mcp, warn } = deps
   const { cors_origins: origins } = config.runtime
@@ -62,12 +62,6 @@ export function assembleMcpServe(parts: Parts, deps: McpServeDeps): RuntimePiece
   const teller = new ChangeTeller({
     sessions,
     tools,
-    isStill: async ({ stream }) => {
-      if (seal.state !== 'unsealed') return false
-      const principal = stream?.client.principal
-      if (principal?.kind !== 'agent') return principal !== undefined
-      return (await agents.byId(principal.agent.id))?.status === 'enabled'
-    },
     warn,
   })
   mcp.servers.onTools(() => teller.trigger())
@@ -156,6 +150,11 @@ export function assembleMcpServe(parts: Parts, deps: McpServeDeps): RuntimePiece
                     }
                     throw error
                   }
+                },
+                isStill: async (asking, { keyId }) => {
+                  if (seal.state !== 'unsealed') return false
+                  const now = await identified(asking).catch(() => undefined)
+                  return now?.keyId === keyId
                 },
                 peer: (asking) => ({ transport: 'http', address: addressOf(asking) }),
                 cors: (origin) => {

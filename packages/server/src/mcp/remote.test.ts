@@ -74,6 +74,28 @@ test('runtime §20.18: a lost session is begun anew, once for all who meet it', 
   await over(remote)
 })
 
+test('whoever lost the session may have come back as another: a call is decided on again', async () => {
+  const remote = await connected({})
+  const expected = hub.servers.tool('remote', 'echo')
+  if (expected === undefined) throw new Error('is not listed')
+  remote.forget()
+  remote.rename('Says it to somebody else')
+  const given = { signal: AbortSignal.timeout(10_000), timeoutMs: 5_000, expected }
+  await expect(hub.servers.call('remote', 'echo', {}, given)).rejects.toEqual(
+    failing('TOOL_NOT_VERIFIED', 'changed "echo"'),
+  )
+  // Sent once, to who did not know the session.
+  expect(remote.methods().filter((method) => method === 'tools/call')).toHaveLength(1)
+  await over(remote)
+})
+
+test('a reply stream that stays open after its answer is closed', async () => {
+  const remote = await connected({ reply: 'sse', lingers: true })
+  for (let at = 0; at < 3; at += 1) await hub.call('remote', 'echo', { at })
+  await expect.poll(() => remote.lingering()).toBe(0)
+  await over(remote)
+})
+
 test('runtime §20.18: what the server says by itself comes over the GET stream', async () => {
   const remote = await connected({ withStream: true })
   await expect.poll(() => remote.streams()).toBe(1)
@@ -148,13 +170,16 @@ test.each([
   )
 })
 
-test('secrets in headers go over https only, except on this machine', async () => {
-  await hub.add({
-    name: 'remote',
-    url: 'http://mcp.example.com/',
-    headers: { 'X-Key': 'secret://token' },
-  })
-  await expect(hub.servers.connect('remote', { waitMs: 15_000, cause: BY_ITSELF })).rejects.toEqual(
-    failing('MCP_PROTOCOL_ERROR', 'https only'),
-  )
-})
+test.each(['http://mcp.example.com/', 'http://127.example.com/'])(
+  'secrets in headers go over https only, except on this machine: not to %s',
+  async (url) => {
+    await hub.add({
+      name: 'remote',
+      url,
+      headers: { 'X-Key': 'secret://token' },
+    })
+    await expect(
+      hub.servers.connect('remote', { waitMs: 15_000, cause: BY_ITSELF }),
+    ).rejects.toEqual(failing('MCP_PROTOCOL_ERROR', 'https only'))
+  },
+)

@@ -123,6 +123,10 @@ test('calls that cannot be made are refused with their reason', async () => {
   await expect(hub.call('notes', 'nothing')).rejects.toEqual(
     failing('MCP_PROTOCOL_ERROR', 'content'),
   )
+  // A code that the protocol library uses for its own timeouts.
+  await expect(hub.call('notes', 'refuse')).rejects.toEqual(
+    failing('MCP_PROTOCOL_ERROR', 'answered: No such note'),
+  )
   await expect(hub.call('notes', 'deep')).rejects.toEqual(
     failing('MCP_PROTOCOL_ERROR', 'deeper than 64'),
   )
@@ -152,6 +156,11 @@ test('resources are read and prompts listed when somebody asks', async () => {
     { uri: 'note://1', text: 'about note://1' },
   ])
   expect(await hub.servers.prompts('notes', signal)).toEqual([{ name: 'summarise' }])
+  // They count among what may be under way at once.
+  await Promise.all(
+    Array.from({ length: 100 }, () => hub.servers.read('notes', 'note://slow', signal)),
+  )
+  expect(await hub.call('notes', 'most-reading')).toBe('64')
 })
 
 test('runtime §20.17: a changed list is read again before the next call; who decided on the old tool is told', async () => {
@@ -234,6 +243,17 @@ test('what is disconnected while it connects ends at once', async () => {
   await expect(late).rejects.toEqual(failing('MCP_NOT_CONNECTED', 'meanwhile'))
   expect(isRunning(pid)).toBe(false)
   expect(hub.servers.server('waiting')?.status).toBe('disconnected')
+})
+
+test('who waits to connect a server while all are ended comes too late', async () => {
+  await using own = await testHub()
+  await own.connect('leaving')
+  const leaving = own.servers.disconnect('leaving', BY_ITSELF)
+  const late = own.servers.connect('leaving', { waitMs: 10_000, cause: BY_ITSELF })
+  const sealed = own.servers.close('seal')
+  await expect(late).rejects.toEqual(failing('MCP_NOT_CONNECTED', 'meanwhile'))
+  await Promise.all([leaving, sealed])
+  expect(own.records.filter(({ action }) => action === 'mcp.start')).toHaveLength(1)
 })
 
 test.each([

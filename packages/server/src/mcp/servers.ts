@@ -90,7 +90,7 @@ export class McpServers implements McpHub {
       for (const server of all) server.hurry()
     }, patienceMs)
     await this.#reading.catch(() => undefined)
-    await Promise.all(all.map((server) => server.disconnect({ caller: undefined, why })))
+    await Promise.all(all.map((server) => server.retire({ caller: undefined, why })))
     clearTimeout(late)
     this.#watcher?.[Symbol.dispose]()
     this.#watcher = undefined
@@ -227,7 +227,7 @@ export class McpServers implements McpHub {
       const config = wanted.get(name)
       if (config !== undefined && JSON.stringify(config) === JSON.stringify(server.config)) continue
       this.#servers.delete(name)
-      await server.disconnect(cause)
+      await server.retire(cause)
     }
     for (const [name, config] of wanted) {
       if (this.#open && !this.#servers.has(name)) this.#servers.set(name, this.#managed(config))

@@ -53,6 +53,7 @@ export class ServerProcess {
   #over: Ended | undefined
   #gone = Promise.withResolvers<void>()
   #closing: Promise<void> | undefined
+  #left = true
 
   private constructor(child: ChildProcess, { mark, times = TIMES }: StartOptions) {
     const { pid, stdin, stdout, stderr } = child
@@ -111,6 +112,8 @@ export class ServerProcess {
 
   /** As {@link close}, without patience. */
   async kill(): Promise<void> {
+    // Its number, and so that of its session, may be another's by now.
+    if (!this.#left) return
     const kin = this.running ? family(this.pid) : []
     this.#signalGroup('SIGKILL')
     await this.#sweep(kin, 'SIGKILL')
@@ -134,6 +137,7 @@ export class ServerProcess {
       await this.#within(termMs)
     }
     await this.#sweep(kin, 'SIGTERM')
+    this.#left = false
     this.#child.stdout?.destroy()
     this.#child.stderr?.destroy()
   }

@@ -268,7 +268,9 @@ type Opened = Pick<Connected, 'session' | 'wire' | 'transport' | 'ended'>
 /** A secret in a header must not cross a network in the clear. */
 function assertPrivate(url: string): void {
   const { scheme, host } = parseTarget(url)
-  if (scheme === 'https' || host === 'localhost' || host === '[::1]' || /^127\./.test(host)) return
+  // A name may begin as an address does.
+  const isOwn = host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
+  if (scheme === 'https' || isOwn) return
   throw new VestryError('MCP_PROTOCOL_ERROR', 'secrets in headers go over https only', {
     hint: 'Use the https address of the server.',
   })

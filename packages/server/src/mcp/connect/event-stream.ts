@@ -1,4 +1,5 @@
 /** Reads server-sent events as they come, within bounds. @see HTML Living Standard §9.2 */
+import { Gathering } from './gathering.ts'
 
 export interface StreamEvent {
   /** `message` where the server names none. */
@@ -7,9 +8,8 @@ export interface StreamEvent {
 }
 
 export class EventStream {
-  readonly #maxChars: number
-  readonly #decoder = new TextDecoder()
-  #line = ''
+  readonly #maxBytes: number
+  #held: Gathering
   #afterCr = false
   #type = ''
   #data: string[] = []
@@ -18,9 +18,10 @@ export class EventStream {
   #lastId: string | undefined
   #retryMs: number | undefined
 
-  /** @param maxChars Of one event. */
-  constructor(maxChars: number) {
-    this.#maxChars = maxChars
+  /** @param maxBytes Of one event. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+    this.#held = new Gathering(maxBytes)
   }
 
   /** Of the last event that was complete. */
@@ -33,29 +34,37 @@ export class EventStream {
     return this.#retryMs
   }
 
+  /** Another connection goes on: what the last one left half said is sent again, or never. */
+  reconnected(): void {
+    this.#held = new Gathering(this.#maxBytes)
+    this.#afterCr = false
+    this.#pendingId = this.#lastId ?? ''
+    this.#clear()
+  }
+
   /** @returns The events completed by these bytes; undefined for one that is longer than it may be. */
   push(bytes: Uint8Array): StreamEvent[] | undefined {
-    const text = this.#decoder.decode(bytes, { stream: true })
     const events: StreamEvent[] = []
     let from = 0
-    for (let at = 0; at < text.length; at += 1) {
-      const code = text.charCodeAt(at)
-      if (code !== LF && code !== CR) {
+    for (let at = 0; at < bytes.length; at += 1) {
+      const byte = bytes[at]
+      if (byte !== LF && byte !== CR) {
         this.#afterCr = false
         continue
       }
-      const secondHalf = code === LF && this.#afterCr
-      this.#afterCr = code === CR
+      const secondHalf = byte === LF && this.#afterCr
+      this.#afterCr = byte === CR
       if (!secondHalf) {
-        const line = this.#line + text.slice(from, at)
-        this.#line = ''
-        if (line.length + this.#size > this.#maxChars) return undefined
-        this.#take(line, events)
+        if (!this.#add(bytes.subarray(from, at))) return undefined
+        this.#take(textOf(this.#held.take()), events)
       }
       from = at + 1
     }
-    this.#line += text.slice(from)
-    return this.#line.length + this.#size > this.#maxChars ? undefined : events
+    return this.#add(bytes.subarray(from)) ? events : undefined
+  }
+
+  #add(piece: Uint8Array): boolean {
+    return this.#size + this.#held.size + piece.length <= this.#maxBytes && this.#held.add(piece)
   }
 
   #take(line: string, events: StreamEvent[]): void {
@@ -88,6 +97,10 @@ export class EventStream {
     if (this.#pendingId !== '') this.#lastId = this.#pendingId
     if (this.#data.length > 0)
       events.push({ type: this.#type === '' ? 'message' : this.#type, data: this.#data.join('\n') })
+    this.#clear()
+  }
+
+  #clear(): void {
     this.#type = ''
     this.#data = []
     this.#size = 0
@@ -97,6 +110,12 @@ export class EventStream {
 const LF = 0x0a
 const CR = 0x0d
 const MAX_ID = 1_024
+
+/** The stream may begin with a byte order mark; no field has a name with one. */
+function textOf(line: Uint8Array): string {
+  const text = Buffer.from(line.buffer, line.byteOffset, line.length).toString('utf8')
+  return text.startsWith('\ufeff') ? text.slice(1) : text
+}
 
 /** It goes back as a header. */
 function isHeaderText(value: string): boolean {

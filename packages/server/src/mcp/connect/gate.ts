@@ -7,15 +7,28 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { VestryError } from '@vestry/contract/errors'
 import type { Scrubber } from '../../egress/scrub.ts'
+import { Buckets } from '../../limits/bucket.ts'
 import { readMessages, type Understood } from './message.ts'
 import type { Wire } from './wire.ts'
 
 /** Of one message, either way. */
 export const MAX_MESSAGE_BYTES = 4 * 1_024 * 1_024
 
-/** Messages that answer nothing: at once, and each second after. */
-const BURST = 2_000
-const PER_SECOND = 200
+/** Messages that answer nothing, and their bytes: at once, and each second after. */
+const MESSAGES = {
+  kind: 'bucket',
+  key: 'messages',
+  scope: 'mcp',
+  burst: 2_000,
+  perSecond: 200,
+} as const
+const BYTES = {
+  kind: 'bucket',
+  key: 'bytes',
+  scope: 'mcp',
+  burst: 2 * MAX_MESSAGE_BYTES,
+  perSecond: 1_048_576,
+} as const
 /** Requests of the server that wait for our answer. */
 const MAX_ASKED = 64
 const REFUSED = -32_000
@@ -41,13 +54,12 @@ export class Gate implements Transport {
   /** Ids of our requests that have no answer yet. */
   readonly #open = new Set<string | number>()
   readonly #asked = new Set<string | number>()
-  #budget = BURST
-  #atMs: number
+  readonly #unasked: Buckets
   #closed = false
 
   constructor(deps: GateDeps) {
     this.#deps = deps
-    this.#atMs = deps.now()
+    this.#unasked = new Buckets({ now: deps.now })
     deps.wire.onMessage = (bytes) => this.#receive(bytes)
     deps.wire.onEnd = () => this.#end()
   }
@@ -97,33 +109,34 @@ export class Gate implements Transport {
     if (this.#closed) return true
     const bytes = this.#deps.scrubber.body(given, true)
     const messages = readMessages(bytes)
-    if (messages === undefined) {
-      this.#count()
-      return false
-    }
-    for (const message of messages) this.#take(message)
-    return true
+    const unasked = messages?.filter((message) => !this.#take(message)).length ?? 1
+    if (unasked > 0) this.#count(unasked, given.length)
+    return messages !== undefined
   }
 
-  #take({ kind, message }: Understood): void {
+  /** @returns Whether we have asked for it. */
+  #take({ kind, message }: Understood): boolean {
     switch (kind) {
       case 'answer':
         // What comes after its request was given up is as good as never sent.
-        if ('id' in message && message.id !== undefined && this.#open.delete(message.id)) {
-          this.#deps.wire.answered(message.id)
-          this.onmessage?.(message)
-        } else this.#count()
-        return
-      case 'notification':
-        this.#count()
-        if ('method' in message && PASSED_ON.has(message.method)) this.onmessage?.(message)
-        return
+        if (!('id' in message) || message.id === undefined || !this.#open.delete(message.id))
+          return false
+        this.#deps.wire.answered(message.id)
+        this.onmessage?.(message)
+        return true
+      case 'notification': {
+        if (!('method' in message) || !PASSED_ON.has(message.method)) return false
+        // A request that the server takes back is not answered any more.
+        const taken = cancelledId(message)
+        if (taken !== undefined) this.#asked.delete(taken)
+        this.onmessage?.(message)
+        return false
+      }
       case 'request':
-        this.#count()
         this.#ask(message)
-        return
+        return false
       default:
-        kind satisfies never
+        return kind satisfies never
     }
   }
 
@@ -138,12 +151,11 @@ export class Gate implements Transport {
     this.onmessage?.(message)
   }
 
-  #count(): void {
-    const nowMs = this.#deps.now()
-    const gained = (Math.max(0, nowMs - this.#atMs) / 1_000) * PER_SECOND
-    this.#budget = Math.min(BURST, this.#budget + gained) - 1
-    this.#atMs = nowMs
-    if (this.#budget >= 0) return
+  #count(messages: number, bytes: number): void {
+    const isWithin =
+      this.#unasked.take({ ...MESSAGES, cost: messages }) === 0 &&
+      this.#unasked.take({ ...BYTES, cost: bytes }) === 0
+    if (isWithin) return
     this.#deps.wire.fail(
       new VestryError('MCP_PROTOCOL_ERROR', 'sent messages that nobody asked for without an end'),
     )

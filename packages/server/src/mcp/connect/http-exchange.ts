@@ -5,6 +5,7 @@ import type { EgressDeps } from '../../egress/send.ts'
 import { type EgressStream, openStream } from '../../egress/stream.ts'
 import { EventStream, type StreamEvent } from './event-stream.ts'
 import { MAX_MESSAGE_BYTES } from './gate.ts'
+import { Gathering } from './gathering.ts'
 
 export interface HttpOptions {
   readonly server: string
@@ -62,14 +63,9 @@ export function ask(
 
 /** The body as one message. @throws VestryError MCP_PROTOCOL_ERROR when it is too long. */
 export async function wholeBody(reply: EgressStream): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of reply.body) {
-    size += chunk.length
-    if (size > MAX_MESSAGE_BYTES) throw tooLong()
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  const body = new Gathering(MAX_MESSAGE_BYTES)
+  for await (const chunk of reply.body) if (!body.add(chunk)) throw tooLong()
+  return body.take()
 }
 
 /** @throws VestryError MCP_PROTOCOL_ERROR for an event that is too long. */

@@ -1,19 +1,20 @@
 /** Cuts a byte stream into lines without ever holding more than one message may have. */
+import { Gathering } from './gathering.ts'
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 
 export class LineReader {
   readonly #maxBytes: number
-  #held: Uint8Array[] = []
-  #size = 0
+  readonly #held: Gathering
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
+    this.#held = new Gathering(maxBytes)
   }
 
   /**
-   * @param chunk Kept until its line is complete; the caller does not write to it again.
+   * @param chunk What lies within one is not copied: the caller does not write to it again.
    * @returns The lines completed by it, without their ends. `undefined` where a line is too long: nothing after it
    *   can be trusted to begin a line.
    */
@@ -26,20 +27,11 @@ export class LineReader {
       lines.push(line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line)
       from = at + 1
     }
-    const rest = chunk.subarray(from)
-    if (rest.length > 0) {
-      this.#held.push(rest)
-      this.#size += rest.length
-    }
-    return this.#size > this.#maxBytes ? undefined : lines
+    return this.#held.add(chunk.subarray(from)) ? lines : undefined
   }
 
   #joined(end: Uint8Array): Uint8Array | undefined {
-    if (this.#size + end.length > this.#maxBytes) return undefined
-    if (this.#held.length === 0) return end
-    const line = Buffer.concat([...this.#held, end])
-    this.#held = []
-    this.#size = 0
-    return line
+    if (this.#held.size === 0) return end.length > this.#maxBytes ? undefined : end
+    return this.#held.add(end) ? this.#held.take() : undefined
   }
 }

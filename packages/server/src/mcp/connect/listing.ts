@@ -17,9 +17,14 @@ export type PageOf = (cursor: string | undefined) => Promise<Readonly<Record<str
 
 /**
  * @param member Of the page, which holds its items.
+ * @param onRead Told how many characters of JSON a page holds.
  * @throws VestryError MCP_PROTOCOL_ERROR for a list that has no end, or is none.
  */
-export async function readPages(page: PageOf, member: string): Promise<unknown[]> {
+export async function readPages(
+  page: PageOf,
+  member: string,
+  onRead: (chars: number) => void = () => undefined,
+): Promise<unknown[]> {
   const items: unknown[] = []
   const seen = new Set<string>()
   let cursor: string | undefined
@@ -28,9 +33,12 @@ export async function readPages(page: PageOf, member: string): Promise<unknown[]
     const reply = await page(cursor)
     const listed = reply[member]
     if (!Array.isArray(listed)) throw broken(`answered without "${member}"`)
+    if (items.length + listed.length > MAX_ITEMS)
+      throw broken(`lists more than ${MAX_ITEMS} ${member}`)
     items.push(...(listed as unknown[]))
-    if (items.length > MAX_ITEMS) throw broken(`lists more than ${MAX_ITEMS} ${member}`)
-    chars += JSON.stringify(listed).length
+    const more = JSON.stringify(listed).length
+    onRead(more)
+    chars += more
     if (chars > MAX_LIST_CHARS)
       throw broken(`lists ${member} of more than ${MAX_LIST_CHARS} characters`)
     const next = reply['nextCursor']

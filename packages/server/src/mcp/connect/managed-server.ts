@@ -41,6 +41,7 @@ export class ManagedServer {
   #logs = ''
   #restarts = 0
   #again: NodeJS.Timeout | undefined
+  #retired = false
 
   constructor(config: ServerConfig, deps: ManagedDeps) {
     this.config = config
@@ -113,6 +114,7 @@ export class ManagedServer {
     // Others may have waited beside us.
     if (this.#state.status === 'connected' || this.#state.status === 'connecting')
       return this.connect(cause)
+    if (this.#retired) throw disconnected(this.config.name)
     clearTimeout(this.#again)
     const attempt = openConnection(this.config, this.#deps, cause)
     const done = this.#follow(attempt)
@@ -131,6 +133,12 @@ export class ManagedServer {
     this.#leaving?.hurry()
   }
 
+  /** As {@link disconnect}, for good: whoever waits to connect it comes too late. */
+  retire(cause: Cause): Promise<void> {
+    this.#retired = true
+    return this.disconnect(cause)
+  }
+
   /** Resolves when nothing of it runs any more. */
   async disconnect(cause: Cause): Promise<void> {
     clearTimeout(this.#again)
@@ -147,10 +155,7 @@ export class ManagedServer {
 
   async #close(state: State, cause: Cause): Promise<void> {
     if (state.status === 'connecting') {
-      const { name } = this.config
-      state.attempt.abort(
-        new VestryError('MCP_NOT_CONNECTED', `Server "${name}" was disconnected meanwhile`),
-      )
+      state.attempt.abort(disconnected(this.config.name))
       await state.done.catch(() => undefined)
     }
     if (state.status === 'connected') await state.connected.close(cause)
@@ -217,6 +222,10 @@ export class ManagedServer {
   get #attempt(): Attempt | undefined {
     return this.#state.status === 'connecting' ? this.#state.attempt : undefined
   }
+}
+
+function disconnected(name: string): VestryError {
+  return new VestryError('MCP_NOT_CONNECTED', `Server "${name}" was disconnected meanwhile`)
 }
 
 /** What has a status of its own; anything else a server failed with is the server's failure to the caller. */

@@ -3,6 +3,7 @@ import { VestryError } from '@vestry/contract/errors'
 
 /** The library's own codes, and JSON-RPC's. */
 const TIMED_OUT = -32_001
+const TIMED_OUT_TEXT = 'MCP error -32001: Request timed out'
 const CLOSED = -32_000
 const METHOD_NOT_FOUND = -32_601
 
@@ -37,7 +38,8 @@ export function meaningOf(
   }
   const code: unknown = Reflect.get(Object(error), 'code')
   const message = error instanceof Error ? error.message : String(error)
-  if (code === TIMED_OUT && failure === undefined) {
+  // Servers use that code, too, for failures of their own.
+  if (code === TIMED_OUT && message === TIMED_OUT_TEXT && failure === undefined) {
     return new VestryError(
       'MCP_TIMEOUT',
       `Server "${server}" did not answer within ${timeoutMs} ms`,

@@ -14,6 +14,8 @@ export interface Understood {
 
 /** Messages in one array, as the revision 2025-03-26 allowed it. */
 const MAX_BATCH = 256
+/** Of an id the server made up: ids of requests are kept until they are answered. */
+const MAX_ID_CHARS = 256
 const INVALID = -32_700
 
 const QUOTE = 0x22
@@ -58,7 +60,8 @@ function understood(values: readonly unknown[]): Understood[] | undefined {
 function classify(value: unknown): Understood | undefined {
   if (!isObject(value) || value['jsonrpc'] !== '2.0') return undefined
   const message = value as unknown as JSONRPCMessage // told apart below, checked by the library
-  const hasId = typeof value['id'] === 'string' || typeof value['id'] === 'number'
+  const { id } = value
+  const hasId = typeof id === 'number' || (typeof id === 'string' && id.length <= MAX_ID_CHARS)
   if (typeof value['method'] === 'string')
     return { kind: hasId ? 'request' : 'notification', message }
   const answers = isObject(value['result']) || isObject(value['error'])

@@ -6,8 +6,8 @@ export interface RefresherOptions {
   readonly onFailure: (error: unknown) => void
   /** Several requests within this time are one. */
   readonly delayMs: number
-  /** From the beginning of one run to the beginning of the next. */
-  readonly gapMs: number
+  /** From the beginning of one run to the beginning of the next; asked for before each. */
+  readonly gapMs: () => number
   readonly now: () => number
 }
 
@@ -54,7 +54,7 @@ export class Refresher implements Disposable {
   #plan(): void {
     if (this.#timer !== undefined) return
     const { delayMs, gapMs, now } = this.#options
-    const waitMs = Math.max(delayMs, this.#begunMs + gapMs * (1 + this.#failures) - now())
+    const waitMs = Math.max(delayMs, this.#begunMs + gapMs() * (1 + this.#failures) - now())
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       void this.#run()

@@ -14,6 +14,7 @@ import { Gate } from './gate.ts'
 import { readPages, resourcesOf, toolsOf } from './listing.ts'
 import { isMissingMethod, meaningOf } from './meaning.ts'
 import { Refresher } from './refresher.ts'
+import { SessionRenewed } from './session-renewed.ts'
 import { Slots } from './slots.ts'
 import { resultOf } from './tool-result.ts'
 import { untilAborted, withinTime } from './until-aborted.ts'
@@ -48,6 +49,8 @@ const MAX_IN_FLIGHT = 64
 const MAX_WAITING = 1_024
 const DEBOUNCE_MS = 50
 const LISTING_GAP_MS = 1_000
+/** A listing of this size makes the gap a millisecond longer, so that storms of them cost little of our time. */
+const CHARS_PER_GAP_MS = 400
 const MAX_INFO_CHARS = 4_096
 
 /** Nothing is made of it: numbers keep how they were written. */
@@ -61,6 +64,8 @@ export class Session implements AsyncDisposable {
   #tools: readonly LiveTool[] = []
   #byName = new Map<string, LiveTool>()
   #resources: readonly LiveResource[] = []
+  /** Of all lists, the last time. */
+  #listedChars = 0
   #version: string | undefined
   #ended: VestryError | undefined
   #open = false
@@ -72,7 +77,7 @@ export class Session implements AsyncDisposable {
       work: () => this.#list(new AbortController().signal),
       onFailure: (error) => this.#lost(error),
       delayMs: DEBOUNCE_MS,
-      gapMs: LISTING_GAP_MS,
+      gapMs: () => LISTING_GAP_MS + this.#listedChars / CHARS_PER_GAP_MS,
       now: deps.now,
     })
   }
@@ -139,11 +144,16 @@ export class Session implements AsyncDisposable {
   /** @throws VestryError MCP_NOT_CONNECTED, MCP_PROTOCOL_ERROR, MCP_TIMEOUT; the reason of `signal`. */
   async prompts(signal: AbortSignal): Promise<readonly unknown[]> {
     if (this.#client.getServerCapabilities()?.prompts === undefined) return []
-    return readPages((cursor) => this.#request('prompts/list', at(cursor), { signal }), 'prompts')
+    using _slot = await this.#slots.take(signal, this.#deps.timeoutMs)
+    return await readPages(
+      (cursor) => this.#request('prompts/list', at(cursor), { signal }),
+      'prompts',
+    )
   }
 
   /** As {@link prompts}. */
   async read(uri: string, signal: AbortSignal): Promise<readonly unknown[]> {
+    using _slot = await this.#slots.take(signal, this.#deps.timeoutMs)
     const { contents } = await this.#request('resources/read', { uri }, { signal })
     if (Array.isArray(contents)) return contents as unknown[]
     throw this.#broken('answered without contents')
@@ -151,9 +161,25 @@ export class Session implements AsyncDisposable {
 
   /** @throws VestryError as {@link McpHub.call}, and TOOL_NOT_VERIFIED for another definition than the expected one. */
   async call(name: string, given: Json, options: CallOptions): Promise<ToolResult> {
-    const { signal, timeoutMs, meta, expected } = options
+    const { signal, timeoutMs } = options
     const untilMs = this.#deps.now() + timeoutMs
     using _slot = await this.#slots.take(signal, timeoutMs)
+    try {
+      return await this.#send(name, given, options, untilMs)
+    } catch (error) {
+      if (!(error instanceof SessionRenewed)) throw error
+      // Whoever forgot the session may have come back as another.
+      return await this.#send(name, given, options, untilMs)
+    }
+  }
+
+  /** Of the definition that the server has now. @throws SessionRenewed: nothing has reached the tool. */
+  async #send(
+    name: string,
+    given: Json,
+    { signal, timeoutMs, meta, expected }: CallOptions,
+    untilMs: number,
+  ): Promise<ToolResult> {
     // What the server has announced to be different is looked at before it is used.
     await withinTime(this.#refresh.settled(), signal, untilMs - this.#deps.now(), () =>
       this.#late(timeoutMs),
@@ -204,6 +230,7 @@ export class Session implements AsyncDisposable {
   async #list(signal: AbortSignal): Promise<void> {
     const { server, note } = this.#deps
     const offers = this.#client.getServerCapabilities() ?? {}
+    this.#listedChars = 0
     const tools = offers.tools === undefined ? [] : await this.#pages('tools/list', 'tools', signal)
     const listed = toolsOf(server, tools, this.#tools)
     const resources =
@@ -233,7 +260,13 @@ export class Session implements AsyncDisposable {
   }
 
   #pages(method: string, member: string, signal: AbortSignal): Promise<unknown[]> {
-    return readPages((cursor) => this.#request(method, at(cursor), { signal }), member)
+    return readPages(
+      (cursor) => this.#request(method, at(cursor), { signal }),
+      member,
+      (chars) => {
+        this.#listedChars += chars
+      },
+    )
   }
 
   async #request(
@@ -260,6 +293,7 @@ export class Session implements AsyncDisposable {
       throw this.#broken('answered with what is no object')
     } catch (error) {
       if (signal.aborted) throw signal.reason
+      if (error instanceof SessionRenewed) throw error
       const said = { server: this.#deps.server, timeoutMs: statedMs }
       throw meaningOf(error, said, this.#ended ?? this.#deps.wire.failure)
     } finally {

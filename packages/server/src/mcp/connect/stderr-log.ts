@@ -9,6 +9,8 @@ const MAX_CHARS = 65_536
 const BURST_BYTES = 262_144
 const BYTES_PER_SECOND = 65_536
 const LINE_FEED = 0x0a
+const NEW_LINE = Buffer.from('\n')
+const STRAY_BYTES = 200
 
 export class StderrLog {
   readonly #scrubber: Scrubber
@@ -54,6 +56,12 @@ export class StderrLog {
     this.#add(this.#decoder.decode(this.#clean.push(chunk.subarray(from)), { stream: true }))
   }
 
+  /** What the server wrote elsewhere than it should have: its first characters, searched as a whole. */
+  stray(line: Uint8Array): void {
+    const clean = this.#scrubber.body(line, true).subarray(0, STRAY_BYTES)
+    this.push(Buffer.concat([Buffer.from('[stdout] '), clean, NEW_LINE]))
+  }
+
   /** A line of ours between the server's. */
   note(line: string): void {
     const apart = this.#text === '' || this.#text.endsWith('\n') ? '' : '\n'
@@ -66,13 +74,14 @@ export class StderrLog {
   }
 
   text(): string {
-    return this.#text
+    return this.#text.slice(-MAX_CHARS)
   }
 
   /** The last `chars`, from the beginning of a line where there is one, without what steers terminals. */
   tail(chars: number): string {
-    const text = this.#text.slice(-chars).trimEnd()
-    const whole = text.length === this.#text.trimEnd().length
+    const all = this.text()
+    const text = all.slice(-chars).trimEnd()
+    const whole = text.length === all.trimEnd().length
     const from = whole ? 0 : text.indexOf('\n') + 1
     return text
       .slice(from)
@@ -89,6 +98,7 @@ export class StderrLog {
 
   #add(text: string): void {
     const all = this.#text + text
-    this.#text = all.length <= MAX_CHARS ? all : all.slice(-MAX_CHARS)
+    // Not at each piece: to cut is to copy, and pieces may be of a byte.
+    this.#text = all.length <= 2 * MAX_CHARS ? all : all.slice(-MAX_CHARS)
   }
 }

@@ -10,7 +10,6 @@ import type { Outgoing, Wire } from './wire.ts'
 const MAX_STRAY_LINES = 100
 /** Waits in the pipe for a server that does not read. */
 const MAX_UNREAD_BYTES = 2 * MAX_MESSAGE_BYTES
-const SHOWN_CHARS = 200
 
 export class StdioWire implements Wire {
   onMessage: Wire['onMessage'] = () => true
@@ -118,15 +117,11 @@ export class StdioWire implements Wire {
   /** Programs greet on standard output; one that does nothing else is no server. */
   #onStray(line: Uint8Array): void {
     this.#stray += 1
-    this.#log.push(
-      Buffer.concat([Buffer.from('[stdout] '), line.subarray(0, SHOWN_CHARS), NEW_LINE]),
-    )
+    this.#log.stray(line)
     if (this.#stray > MAX_STRAY_LINES)
       this.fail(broken(`wrote ${this.#stray} lines to standard output that are no messages`))
   }
 }
-
-const NEW_LINE = Buffer.from('\n')
 
 function broken(what: string): VestryError {
   return new VestryError('MCP_PROTOCOL_ERROR', what)

@@ -19,6 +19,7 @@ import {
   wholeBody,
 } from './http-exchange.ts'
 import { revisionIn, sessionOf } from './http-session.ts'
+import { SessionRenewed } from './session-renewed.ts'
 import type { Outgoing, Wire } from './wire.ts'
 
 const BOTH = 'application/json, text/event-stream'
@@ -83,7 +84,12 @@ export class StreamableWire implements Wire {
     if (method === 'initialize') this.#hello = text
     const lane: Lane = { controller: new AbortController() }
     if (request !== undefined) this.#lanes.set(request, lane)
-    const signal = AbortSignal.any([this.#all.signal, lane.controller.signal])
+    const signal = AbortSignal.any([
+      this.#all.signal,
+      lane.controller.signal,
+      // A request ends when its caller has waited enough; what wants no answer has nobody who waits.
+      ...(request === undefined ? [AbortSignal.timeout(this.#options.timeoutMs)] : []),
+    ])
     try {
       const reply = await this.#post(message, signal)
       void this.#read(reply, request, signal)
@@ -130,13 +136,14 @@ export class StreamableWire implements Wire {
     this.#lanes.delete(id)
   }
 
-  /** @throws OlderTransport; VestryError MCP_PROTOCOL_ERROR, and those of egress. */
+  /** @throws OlderTransport; SessionRenewed; VestryError MCP_PROTOCOL_ERROR, and those of egress. */
   async #post(message: Outgoing, signal: AbortSignal): Promise<EgressStream> {
     const session = this.#session
     const reply = await this.#sendOnce(message, signal)
     if (reply.status !== 404 || session === undefined) return this.#accepted(reply, message)
     reply.close()
     await this.#renewed(session)
+    if (message.method === 'tools/call') throw new SessionRenewed(this.#options.server)
     return this.#accepted(await this.#sendOnce(message, signal), message)
   }
 
@@ -177,7 +184,7 @@ export class StreamableWire implements Wire {
     let reply = first
     try {
       for (let resumes = 0; ; resumes += 1) {
-        await this.#deliver(reply, events).catch((error: unknown) => {
+        await this.#deliver(reply, events, request).catch((error: unknown) => {
           if (events.lastEventId === undefined || signal.aborted) throw error
         })
         if (request === undefined || !this.#lanes.has(request) || signal.aborted) return
@@ -193,11 +200,20 @@ export class StreamableWire implements Wire {
     }
   }
 
-  async #deliver(reply: EgressStream, events: ReturnType<typeof newEvents>): Promise<void> {
+  async #deliver(
+    reply: EgressStream,
+    events: ReturnType<typeof newEvents>,
+    request?: string | number,
+  ): Promise<void> {
     using _reply = reply
     const type = mediaType(reply)
     if (type === STREAM) {
-      for await (const { data } of eventsOf(reply, events)) this.#message(Buffer.from(data))
+      events.reconnected()
+      for await (const { data } of eventsOf(reply, events)) {
+        this.#message(Buffer.from(data))
+        // Some servers keep the stream open, and connections are few.
+        if (request !== undefined && !this.#lanes.has(request)) return
+      }
       return
     }
     const body = await wholeBody(reply)

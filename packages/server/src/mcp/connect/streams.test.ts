@@ -43,6 +43,25 @@ test('a line longer than it may be ends the reading, in one chunk or in many', (
   expect(reader.push(bytes('45'))).toBeUndefined()
 })
 
+test('a line that comes in pieces holds on to none of them', () => {
+  const reader = new LineReader(100)
+  for (const text of ['a', 'b']) {
+    const piece = bytes(text)
+    reader.push(piece)
+    piece.fill(0)
+  }
+  expect(reader.push(bytes('c\n'))?.map((line) => Buffer.from(line).toString())).toEqual(['abc'])
+})
+
+test('what a stream left half said does not become part of the stream that takes it up', () => {
+  const stream = new EventStream(100)
+  stream.push(bytes('id: 1\ndata: first\n\nid: 2\ndata: half of the sec'))
+  stream.reconnected()
+  expect(stream.lastEventId).toBe('1')
+  expect(stream.push(bytes('data: second\n\n'))).toEqual([{ type: 'message', data: 'second' }])
+  expect(stream.lastEventId).toBe('1')
+})
+
 test('events come out as they went in, with every kind of line end', () => {
   const text = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((one) => !/[\r\n\0]/.test(one))
   fc.assert(
@@ -81,6 +100,10 @@ test('event types, ids and pauses are understood; ids that no header can carry a
 
 test('messages are told apart, and what is none is not taken for one', () => {
   const kinds = (text: string) => readMessages(bytes(text))?.map(({ kind }) => kind)
+  // Ids are kept until there is an answer; one that is a message of its own gets none.
+  expect(kinds(`{"jsonrpc":"2.0","id":"${'x'.repeat(257)}","method":"ping"}`)).toEqual([
+    'notification',
+  ])
   expect(kinds('{"jsonrpc":"2.0","id":1,"result":{}}')).toEqual(['answer'])
   expect(kinds('{"jsonrpc":"2.0","id":1,"method":"ping"}')).toEqual(['request'])
   expect(kinds('[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","id":"x","error":{}}]')).toEqual([
@@ -141,6 +164,14 @@ test('the log of a server is bounded in size and rate, and a gap shows no half o
   expect(text).not.toContain(secret.slice(8))
   expect(text).not.toContain(secret.slice(0, 8))
   expect(log.tail(20)).toBe('last')
+})
+
+test('what stands on standard output by mistake is searched for secrets before it is cut', () => {
+  const secret = 'tok-4f1e77c2b90d'
+  using own = Secret.copy(bytes(secret))
+  const log = new StderrLog(new Scrubber(Needles.of([own])), () => 0)
+  log.stray(bytes(`${'x'.repeat(190)}${secret} and so on`))
+  expect(log.text()).toBe(`[stdout] ${'x'.repeat(190)}[REDACTED]\n`)
 })
 
 test('the last words are whole lines without what steers a terminal', () => {

@@ -49,7 +49,7 @@ test('many announcements are one listing; who asks meanwhile waits for what it b
     },
     onFailure: () => expect.unreachable(),
     delayMs: 5,
-    gapMs: 5,
+    gapMs: () => 5,
     now: () => performance.now(),
   })
   await refresher.settled()
@@ -69,7 +69,7 @@ test('a listing that fails is tried again, and who waits waits for that; after t
     },
     onFailure: (error) => void failures.push(error),
     delayMs: 1,
-    gapMs: 1,
+    gapMs: () => 1,
     now: () => performance.now(),
   })
   refresher.trigger()
@@ -80,12 +80,33 @@ test('a listing that fails is tried again, and who waits waits for that; after t
   expect([runs, failures]).toEqual([5, [new Error('run 5')]])
 })
 
+test('after a run that cost more the next one comes later', async () => {
+  const begun: number[] = []
+  let gap = 1
+  using refresher = new Refresher({
+    work: async () => {
+      begun.push(performance.now())
+      gap = 60
+    },
+    onFailure: () => expect.unreachable(),
+    delayMs: 1,
+    gapMs: () => gap,
+    now: () => performance.now(),
+  })
+  for (const _ of [1, 2]) {
+    refresher.trigger()
+    await refresher.settled()
+  }
+  // Timers may come a little early.
+  expect((begun[1] ?? 0) - (begun[0] ?? 0)).toBeGreaterThan(50)
+})
+
 test('whoever waits is let go when it ends', async () => {
   const refresher = new Refresher({
     work: async () => undefined,
     onFailure: () => undefined,
     delayMs: 60_000,
-    gapMs: 60_000,
+    gapMs: () => 60_000,
     now: () => performance.now(),
   })
   refresher.trigger()

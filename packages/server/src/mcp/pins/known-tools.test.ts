@@ -9,7 +9,7 @@ import type { ToolDocument } from '../../review/tool-document.ts'
 import { eachStore } from '../../store/test-store.ts'
 import type { LiveTool } from '../hub.ts'
 import { carriedSignature } from './carried-signature.ts'
-import { KnownTools } from './known-tools.ts'
+import { type Bounds, KnownTools } from './known-tools.ts'
 import { shadowed } from './shadowing.ts'
 import { standingOf } from './standing.ts'
 import { ToolPinStore } from './tool-pin-store.ts'
@@ -102,9 +102,10 @@ eachStore('tools that servers list', (at) => {
   let keyUrl: string | null
   let nowMs: number
   let verdicts: number
+  let listed: LiveTool[]
   let known: KnownTools
   const pins = () => new ToolPinStore({ store: at.store, guard, now: () => nowMs })
-  const start = async (allowUnreviewed = true): Promise<KnownTools> => {
+  const start = async (allowUnreviewed = true, bounds?: Bounds): Promise<KnownTools> => {
     const made = new KnownTools({
       pins: pins(),
       reviewed: {
@@ -121,9 +122,10 @@ eachStore('tools that servers list', (at) => {
           return `rev_${reopened.length}`
         },
       },
-      hub: { tools: () => [] },
+      hub: { tools: () => listed },
       publicKeyUrl: () => keyUrl,
       allowUnreviewed,
+      ...(bounds !== undefined && { bounds }),
       audit: {
         append: async (entry) => {
           records.push(structuredClone(entry))
@@ -147,6 +149,7 @@ eachStore('tools that servers list', (at) => {
     keyUrl = null
     nowMs = 1_000
     verdicts = 0
+    listed = []
     known = await start()
   })
 
@@ -268,6 +271,46 @@ eachStore('tools that servers list', (at) => {
     await known.standing(live('append'))
     await at.store.write((trx) => trx.updateTable('mcp_tool_pin').set({ digest: 'x' }).execute())
     await expect(start()).rejects.toEqual(expect.objectContaining({ code: 'STORE_CORRUPT' }))
+  })
+
+  it('are bound up to a number for each server; what is over is refused unless it is signed', async () => {
+    const bounded = await start(true, { bound: 2, told: 9 })
+    bounded.listed(
+      'notes',
+      ['a', 'b', 'c'].map((name) => live(name)),
+    )
+    expect(await bounded.standing(live('b'))).toMatchObject({ refusal: undefined })
+    const over = await bounded.standing(live('c'))
+    expect(over).toMatchObject({ verified: false, refusal: { reason: 'too_many_tools' } })
+    expect(await bounded.standing(live('d', {}, { server: 'other' }))).toMatchObject({
+      refusal: undefined,
+    })
+    signed.add(over.hash)
+    expect(await bounded.standing(live('c'))).toMatchObject({ verified: true, refusal: undefined })
+    const rows = await at.store.db.selectFrom('mcp_tool_pin').select('tool').orderBy('id').execute()
+    expect(rows.map(({ tool }) => tool)).toEqual(['a', 'b', 'd'])
+  })
+
+  it('that change without an end are refused each time, and brought to review now and then', async () => {
+    const bounded = await start(true, { bound: 9, told: 2 })
+    await bounded.standing(live('append'))
+    const changed = (n: number) => live('append', { type: 'object', title: `${n}` })
+    for (let n = 0; n < 6; n += 1)
+      expect(await bounded.standing(changed(n))).toMatchObject({
+        refusal: { reason: 'definition_changed' },
+      })
+    await settled(() => events().filter((event) => event === 'mcp.tool_changed').length === 2)
+    nowMs += 60_000
+    await bounded.standing(changed(6))
+    await settled(() => reopened.length === 3)
+  })
+
+  it('of one name on two servers do not fill the log', () => {
+    for (const server of ['one', 'two'])
+      for (let n = 0; n < 500; n += 1) listed.push(live(`tool-${n}`, {}, { server }))
+    known.listed('two', [])
+    expect(warnings).toHaveLength(100)
+    expect(warnings[0]).toContain('"tool-0": one, two')
   })
 
   it('are asked about again after a failure', async () => {

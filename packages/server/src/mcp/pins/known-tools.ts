@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
 import type { AuditLog } from '../../audit/log.ts'
 import type { AuditEntry } from '../../audit/record.ts'
+import { Buckets } from '../../limits/bucket.ts'
 import { type ToolChange, toolChanges } from '../../review/diff.ts'
 import { digestOf } from '../../review/normalise.ts'
 import type { ReviewedTools, Verdict } from '../../review/reviewed-tools.ts'
@@ -14,7 +15,7 @@ import type { LiveTool, McpHub } from '../hub.ts'
 import { liveDocument } from '../live-document.ts'
 import { carriedSignature } from './carried-signature.ts'
 import { shadowed } from './shadowing.ts'
-import { type Standing, standingOf, unreadable } from './standing.ts'
+import { type Standing, standingOf, unbound, unreadable } from './standing.ts'
 import { pinId, pinnedDocument, type ToolPin, type ToolPinStore } from './tool-pin-store.ts'
 
 export interface KnownToolsDeps {
@@ -28,6 +29,15 @@ export interface KnownToolsDeps {
   readonly warn: (line: string) => void
   /** Epoch ms. */
   readonly now: () => number
+  readonly bounds?: Bounds
+}
+
+/** Of each server. One that lists other tools each time would fill the disk and the review. */
+export interface Bounds {
+  /** Tools that are bound, whenever they were listed. */
+  readonly bound: number
+  /** Changes brought to review at once; later one a minute. What is over waits, and is refused all the same. */
+  readonly told: number
 }
 
 interface Kept {
@@ -44,6 +54,16 @@ const SLICE = 25
 /** What a change is brought to review as. */
 const SUBMITTER = 'vestry:mcp'
 const MAX_RECORDED = 32
+const BOUNDS: Bounds = { bound: 10_000, told: 5_000 }
+const TOLD_PER_SECOND = 1 / 60
+/** Names that the log is told to be on several servers. */
+const WARNED = {
+  kind: 'bucket',
+  key: 'shadowed',
+  scope: 'mcp',
+  burst: 100,
+  perSecond: 1 / 60,
+} as const
 const MAX_POINTER = 200
 /** Verdicts hang on these. */
 const DECIDING = ['tool_signature', 'signing_key', 'key_pin']
@@ -54,6 +74,8 @@ export class KnownTools {
   #kept = new WeakMap<LiveTool, Kept>()
   /** Definitions of which it is being told, so that it is told once. */
   readonly #telling = new Set<string>()
+  readonly #bounds: Bounds
+  readonly #rates: Buckets
   #shadowed = new Set<string>()
   #epoch = 0
   #loaded = false
@@ -63,6 +85,8 @@ export class KnownTools {
 
   constructor(deps: KnownToolsDeps) {
     this.#deps = deps
+    this.#bounds = deps.bounds ?? BOUNDS
+    this.#rates = new Buckets({ now: deps.now })
   }
 
   /** The vault is open; before servers are connected. */
@@ -148,6 +172,7 @@ export class KnownTools {
     }
     const pin = await this.#pinOf(tool)
     const verdict = await this.#deps.reviewed.verdict(document, carriedSignature(tool))
+    if (pin === undefined) return unbound(verdict, this.#bounds.bound)
     const changes = pin.digest === digest ? [] : toolChanges(pinnedDocument(pin), document)
     // Where the key is found is the operator's to say, not the server's.
     const drift = changes.filter(({ pointer }) => !pointer.startsWith('/provider'))
@@ -169,6 +194,7 @@ export class KnownTools {
     const key = `${moved ? 'move' : 'tell'} ${id} ${verdict.hash}`
     if (!moved && !(isOther && pin.seenDigest !== verdict.hash)) return
     if (this.#telling.has(key)) return
+    if (!moved && !this.#mayTell(pin.server)) return
     this.#telling.add(key)
     this.#inTurn(async () => {
       // Accepted, or signed, before it was this one's turn.
@@ -177,6 +203,18 @@ export class KnownTools {
     })
       .catch((error: unknown) => this.#warn(error, pin.server))
       .finally(() => this.#telling.delete(key))
+  }
+
+  #mayTell(server: string): boolean {
+    return (
+      this.#rates.take({
+        kind: 'bucket',
+        key: `told ${server}`,
+        scope: 'mcp',
+        burst: this.#bounds.told,
+        perSecond: TOLD_PER_SECOND,
+      }) === 0
+    )
   }
 
   /** Signed as it is now: that is what later listings are compared with. */
@@ -224,11 +262,17 @@ export class KnownTools {
     await this.#inTurn(async () => {
       if (!this.#loaded) await this.#load()
       const missing = tools.filter(({ server, name }) => !this.#pins.has(pinId(server, name)))
+      const bound = new Map<string, number>()
+      for (const { server } of this.#pins.values()) bound.set(server, (bound.get(server) ?? 0) + 1)
       const readable: ToolDocument[] = []
       for (const [at, tool] of missing.entries()) {
         if (at % SLICE === SLICE - 1) await nextTurn()
+        const count = bound.get(tool.server) ?? 0
+        if (count >= this.#bounds.bound) continue
         const document = liveDocument(tool, this.#deps.publicKeyUrl(tool.server))
-        if (isReadable(document)) readable.push(document)
+        if (!isReadable(document)) continue
+        bound.set(tool.server, count + 1)
+        readable.push(document)
       }
       if (readable.length === 0) return
       const { value, generation } = await this.#deps.pins.bind(readable)
@@ -243,11 +287,12 @@ export class KnownTools {
     })
   }
 
-  async #pinOf(tool: LiveTool): Promise<ToolPin> {
+  /** @returns undefined where the server has too many. */
+  async #pinOf(tool: LiveTool): Promise<ToolPin | undefined> {
     const id = pinId(tool.server, tool.name)
     if (!this.#pins.has(id)) await this.#bind([tool])
     const pin = this.#pins.get(id)
-    if (pin === undefined) throw new VestryError('STORE_UNAVAILABLE')
+    if (pin === undefined && !this.#loaded) throw new VestryError('STORE_UNAVAILABLE')
     return pin
   }
 
@@ -275,6 +320,7 @@ export class KnownTools {
     const found = shadowed(this.#deps.hub.tools())
     for (const { name, servers } of found) {
       if (this.#shadowed.has(name)) continue
+      if (this.#rates.take(WARNED) > 0) break
       this.#deps.warn(
         `Several MCP servers list a tool "${name}": ${servers.join(', ')}; its bare name means none of them`,
       )

@@ -53,6 +53,16 @@ export function standingOf(tool: LiveTool, { verdict, drift, allowUnreviewed }: 
   return refused(reason, detail, HINTS[reason] ?? REVIEW_HINT)
 }
 
+/** A tool beyond what of its server is bound: nothing would tell a change of it. */
+export function unbound(verdict: Verdict, most: number): Standing {
+  const { verified, hash, reviewId } = verdict
+  if (verified) return { verified, hash, reviewId, refusal: undefined }
+  const reason = 'too_many_tools'
+  const detail = `Its server has listed more than ${most} different tools`
+  const hint = 'Have it reviewed and signed, or add the server under another name'
+  return { verified, hash, reason, reviewId, refusal: { reason, detail, hint } }
+}
+
 /** A definition of which no digest can be made cannot be compared with anything. */
 export function unreadable(problem: string): Standing {
   return {

@@ -6,8 +6,6 @@ import type { Sessions } from './sessions.ts'
 export interface ChangeTellerDeps {
   readonly sessions: Pick<Sessions, 'listening'>
   readonly tools: Pick<ServedTools, 'of'>
-  /** Whether whoever listens may still do so. */
-  readonly isStill: (session: ReturnType<Sessions['listening']>[number]) => Promise<boolean>
   readonly warn: (line: string) => void
 }
 
@@ -49,15 +47,20 @@ export class ChangeTeller implements Disposable {
   async #look(): Promise<void> {
     this.#looking = true
     this.#again = false
+    // The listeners of one key may call the same.
+    const found = new Map<string, string>()
     try {
       for (const session of this.#deps.sessions.listening()) {
         const { stream } = session
         if (stream === undefined) continue
-        if (!(await this.#deps.isStill(session))) {
+        if (!(await stream.isStill())) {
           stream.end()
           continue
         }
-        const now = fingerprint(await this.#deps.tools.of(stream.client, stream.caller))
+        const { client, caller } = stream
+        const who = `${client.keyId} ${caller.peer.address}`
+        const now = found.get(who) ?? fingerprint(await this.#deps.tools.of(client, caller))
+        found.set(who, now)
         const told = session.listed
         session.listed = now
         if (told !== undefined && told !== now)

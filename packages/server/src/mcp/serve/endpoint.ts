@@ -34,6 +34,8 @@ export interface EndpointDeps extends MethodsDeps {
   readonly sessions: Sessions
   /** @throws VestryError UNAUTHORIZED, RATE_LIMITED, VAULT_LOCKED; also for a page that may not call here. */
   readonly admit: (request: IncomingMessage) => Promise<McpClient>
+  /** Whether who made a request may go on with it: keys are revoked, tokens run out. */
+  readonly isStill: (request: IncomingMessage, client: McpClient) => Promise<boolean>
   readonly peer: (request: IncomingMessage) => Peer
   /** Answers a preflight, and lets listed pages read answers. */
   readonly cors: (origin: string | undefined) => Readonly<Record<string, string>>
@@ -200,7 +202,7 @@ async function listen(
   session.stream?.end()
   const stream = openStream(
     response,
-    { client, caller },
+    { client, caller, isStill: () => deps.isStill(request, client) },
     { [SESSION]: session.id, ...deps.cors(request.headers.origin) },
   )
   session.stream = stream

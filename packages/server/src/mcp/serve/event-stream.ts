@@ -8,7 +8,7 @@ const MAX_UNREAD_BYTES = 65_536
 
 export function openStream(
   response: ServerResponse,
-  who: Pick<SessionStream, 'client' | 'caller'>,
+  who: Pick<SessionStream, 'client' | 'caller' | 'isStill'>,
   headers: Readonly<Record<string, string>>,
 ): SessionStream {
   response.writeHead(200, {

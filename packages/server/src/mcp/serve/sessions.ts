@@ -23,6 +23,8 @@ export interface SessionStream {
   /** Who listens, as they were when they began to. */
   readonly client: McpClient
   readonly caller: Caller
+  /** Whether the proof they showed counts to this day. */
+  isStill(): Promise<boolean>
   send(message: Readonly<Record<string, unknown>>): void
   end(): void
 }

@@ -14,6 +14,8 @@ export interface RemoteScript {
   readonly status?: number
   /** Each reply stream breaks off after its first event, which is empty and has an id. */
   readonly breaks?: boolean
+  /** Reply streams stay open after their answer. */
+  readonly lingers?: boolean
 }
 
 export interface Remote extends Upstream {
@@ -27,6 +29,8 @@ export interface Remote extends Upstream {
   readonly begun: () => number
   readonly ended: () => number
   readonly streams: () => number
+  /** Reply streams that were answered and are open still. */
+  readonly lingering: () => number
   readonly methods: () => string[]
 }
 
@@ -38,6 +42,7 @@ export async function startRemote(script: RemoteScript = {}): Promise<Remote> {
   let ended = 0
   let description = 'Says it again'
   const streams = new Set<ServerResponse>()
+  const lingering = new Set<ServerResponse>()
   const kept = new Map<string, string>()
 
   const event = (data: unknown, id?: string) =>
@@ -103,10 +108,16 @@ export async function startRemote(script: RemoteScript = {}): Promise<Remote> {
       reply.end(`id: e-${String(message['id'])}\nretry: 100\ndata:\n\n`)
       return
     }
-    reply.end(
+    reply.write(
       event({ jsonrpc: '2.0', method: 'notifications/message', params: {} }) +
         event(JSON.parse(text)),
     )
+    if (script.lingers !== true) {
+      reply.end()
+      return
+    }
+    lingering.add(reply)
+    reply.on('close', () => lingering.delete(reply))
   }
 
   const upstream = await startUpstream((request, reply) => {
@@ -133,6 +144,7 @@ export async function startRemote(script: RemoteScript = {}): Promise<Remote> {
     begun: () => begun,
     ended: () => ended,
     streams: () => streams.size,
+    lingering: () => lingering.size,
     methods: () =>
       upstream.seen
         .filter(({ body }) => body !== '')

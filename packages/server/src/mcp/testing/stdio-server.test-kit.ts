@@ -49,6 +49,8 @@ const script = JSON.parse(process.argv[2] ?? '{}') as Script
 const cancelled: unknown[] = []
 const waiting = new Map<string, (answer: Message) => void>()
 let asked = 0
+let reading = 0
+let mostReading = 0
 let echo: Json = {
   description: 'Says it again',
   inputSchema: {
@@ -74,6 +76,8 @@ const DOING = [
   'meta',
   'nothing',
   'fds',
+  'most-reading',
+  'refuse',
 ]
 
 function tools(): Json[] {
@@ -164,6 +168,10 @@ async function handle({ id, method, params = {}, ...rest }: Message): Promise<vo
       else send({ id, error: { code: -32601, message: 'Method not found' } })
       return
     case 'resources/read':
+      reading += 1
+      mostReading = Math.max(mostReading, reading)
+      if (params['uri'] === 'note://slow') await sleep(20)
+      reading -= 1
       send({ id, result: { contents: [{ uri: params['uri'], text: `about ${params['uri']}` }] } })
       return
     case 'prompts/list':
@@ -204,6 +212,11 @@ async function call(id: string | number, name: string, given: Json, params: Json
       return text(cancelled)
     case 'fail':
       send({ id, result: { content: [{ type: 'text', text: 'no such note' }], isError: true } })
+      return
+    case 'most-reading':
+      return text(mostReading)
+    case 'refuse':
+      send({ id, error: { code: -32001, message: 'No such note' } })
       return
     case 'nothing':
       send({ id, result: {} })
