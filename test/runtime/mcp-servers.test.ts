@@ -215,7 +215,7 @@ test('the command line does the same', async () => {
   expect(await vestry('mcp', 'add', 'x')).toMatchObject({ exitCode: 2 })
   const envFile = `${daemon.home.dir}/variables`
   writeFileSync(envFile, '# comment\nA=1\nnot a variable\n')
-  expect(await vestry('mcp', 'add', 'x', '--env-file', envFile, '--', 'node')).toMatchObject({
+  expect(await vestry('mcp', 'add', 'x', '--env-from', envFile, '--', 'node')).toMatchObject({
     exitCode: 2,
     err: expect.stringContaining('line 3'),
   })

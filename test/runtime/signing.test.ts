@@ -405,8 +405,18 @@ test('keys outlive a restart, are published while sealed, and lie nowhere in cle
   // The begin of every P-256 private key in PKCS #8, and of its PEM.
   const marks = [Buffer.from('308187020100301306072a8648ce3d02', 'hex'), Buffer.from('PRIVATE KEY')]
   for (const file of files)
-    for (const mark of marks) expect(readFileSync(file).includes(mark), file).toBe(false)
+    for (const mark of marks) expect(contentOf(file).includes(mark), file).toBe(false)
 })
+
+/** Of a file that was renamed meanwhile there is nothing left to look at under its old name. */
+function contentOf(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0)
+    throw error
+  }
+}
 
 test('a key file comes in at start, and one that others may read stops it', async () => {
   const dir = join(at.home.keys, 'signing')

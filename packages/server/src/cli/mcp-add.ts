@@ -11,7 +11,7 @@ interface AddOptions {
   url?: string
   transport?: string
   env?: Record<string, string>
-  envFile?: string
+  envFrom?: string
   header?: readonly string[]
   cwd?: string
   timeout?: number
@@ -41,7 +41,8 @@ export function mcpAddCommand(mcp: Command, run: Run): void {
       'variable of the program; secret://NAME or vault://PATH is filled in at its start; repeatable',
       pairs('--env'),
     )
-    .option('--env-file <file>', 'more of them, one NAME=VALUE a line')
+    // Not --env-file: Node takes that for itself wherever it stands.
+    .option('--env-from <file>', 'more of them, one NAME=VALUE a line')
     .option(
       '--header <name: value>',
       'header of a remote server, which may end in secret://NAME or vault://PATH; repeatable',
@@ -71,7 +72,7 @@ async function add(
       hint: 'For example: vestry mcp add files -- npx @modelcontextprotocol/server-filesystem /data',
     })
   }
-  const fromFile = options.envFile === undefined ? {} : await variablesIn(options.envFile)
+  const fromFile = options.envFrom === undefined ? {} : await variablesIn(options.envFrom)
   const server = {
     name,
     ...(command.length > 0 && { command }),
