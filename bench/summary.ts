@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type CoatResult, type TelemetryResult, telemetrySection } from './coat-summary.ts'
 import type { LlmResult } from './llm-result.ts'
 import { llmSection } from './llm-summary.ts'
+import { type McpResult, mcpSection } from './mcp-summary.ts'
 import { type ReviewResult, reviewSection } from './review-summary.ts'
 
 type Json = Record<string, unknown>
@@ -26,6 +27,9 @@ const part = (name: string): Record<string, number> => targets[name] as Record<s
 const gateway = json('gateway')
 const models = existsSync(new URL('bench/results/llm.json', root))
   ? llmSection(json('llm') as unknown as LlmResult) // what report() wrote
+  : ''
+const mcp = existsSync(new URL('bench/results/mcp.json', root))
+  ? mcpSection(json('mcp') as unknown as McpResult) // what report() wrote
   : ''
 const review = existsSync(new URL('bench/results/review.json', root))
   ? reviewSection(json('review') as unknown as ReviewResult) // what report() wrote
@@ -128,7 +132,7 @@ ${['direct', 'relay', 'gateway', 'without_quota'].map((name) => gateway16(name))
 What dominates: [decisions/gateway-latency.md](decisions/gateway-latency.md).
 
 ${models}
-${telemetry}${review}## Jobs
+${telemetry}${review}${mcp}## Jobs
 
 | what | bar | measured |
 |---|---|---|
