@@ -24,6 +24,11 @@ describe('names', () => {
     expect(() => assertAgentName('deployments')).toThrow('reserved')
     expect(isVaultName('deploy')).toBe(false)
   })
+
+  it('leave out the owners of MCP servers’ secrets', () => {
+    expect(() => assertAgentName('mcp:crm')).toThrow('reserved')
+    expect(isAgentName('mcp-crm')).toBe(true)
+  })
 })
 
 describe('slugs', () => {

@@ -7,18 +7,24 @@ const AGENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/
 const VAULT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 /** Would collide with routes of the runtime API (runtime.md 1.8). */
 const RESERVED = new Set(['deploy', 'deployments'])
+/** Owners of secrets of this form are MCP servers: an agent of such a name would share theirs. */
+const OF_SERVERS = /^mcp:/
 
 export function isAgentName(name: string): boolean {
-  return AGENT_NAME.test(name) && !RESERVED.has(name)
+  return AGENT_NAME.test(name) && !isReserved(name)
 }
 
 export function isVaultName(name: string): boolean {
   return VAULT_NAME.test(name) && !RESERVED.has(name)
 }
 
+function isReserved(name: string): boolean {
+  return RESERVED.has(name) || OF_SERVERS.test(name)
+}
+
 /** @throws VestryError `INVALID_PARAMS` */
 export function assertAgentName(name: string): void {
-  if (RESERVED.has(name)) throw new VestryError('INVALID_PARAMS', `The name "${name}" is reserved`)
+  if (isReserved(name)) throw new VestryError('INVALID_PARAMS', `The name "${name}" is reserved`)
   if (isAgentName(name)) return
   throw new VestryError('INVALID_PARAMS', 'Agent name is malformed', {
     hint: 'Use 1 to 128 letters, digits, ".", "_", ":", "@" or "-", beginning with a letter or digit.',
