@@ -14,7 +14,7 @@ const ORDER = [
   ['admin'],
   ['gateway', 'llm', 'review', 'secrets'],
   ['telemetry'],
-  ['mcp'],
+  ['mcp', 'knowledge', 'dsl'],
   ['runtime'],
   ['app'],
   ['forward'],

@@ -136,6 +136,7 @@ export async function startLlmWorld(
     audit,
     store,
     acceptRollback: false,
+    warn: () => undefined,
     onSessionEnd,
     runs: {
       join: async () => {

@@ -169,6 +169,22 @@ export const ERRORS = {
   CONVERSATION_TOO_LARGE: { status: 502, message: 'The conversation of the agent grew too large' },
   INTERRUPTED: { status: 503, message: 'Interrupted by a stop of the server' },
   MODEL_PROVIDER_NOT_CONFIGURED: { status: 503, message: 'No model provider is configured' },
+  SCHEDULE_NOT_FOUND: { status: 404, message: 'Schedule not found' },
+  DIMENSION_MISMATCH: { status: 400, message: 'Vector has another dimension' },
+  WORKFLOW_INVALID: { status: 400, message: 'Workflow definition is not valid' },
+  WORKFLOW_STEP_FAILED: { status: 400, message: 'Workflow step failed' },
+  NO_WORKFLOW: { status: 409, message: 'No workflow is named' },
+  DSL_INVALID: { status: 400, message: 'Program has errors' },
+  DSL_RUNTIME_ERROR: { status: 400, message: 'Program failed while it ran' },
+  DSL_LIMIT: { status: 400, message: 'Program took more than it may' },
+  DSL_POLICY_DENIED: { status: 403, message: 'Denied by a policy of the program' },
+  WIDER_PERMISSIONS: { status: 409, message: 'The new version may do more than the old one' },
+  DEPLOYMENT_BLOCKED: { status: 409, message: 'Not ready for this environment' },
+  SANDBOX_UNAVAILABLE: { status: 409, message: 'The sandbox is not available here' },
+  SIGNATURE_INVALID: { status: 401, message: 'Signature is missing or wrong' },
+  DOCUMENT_INVALID: { status: 400, message: 'Document cannot be read' },
+  EMBEDDER_UNAVAILABLE: { status: 503, message: 'Embedding is not available' },
+  PATH_REFUSED: { status: 400, message: 'Path is outside the data directory' },
 } as const satisfies Record<string, { status: number; message: string }>
 
 export type ErrorCode = keyof typeof ERRORS

@@ -10,6 +10,7 @@ import { AuditLog } from '../audit/log.ts'
 import { takeWriterLock } from '../audit/writer-lock.ts'
 import { Approvals } from '../call/approval.ts'
 import type { Stations } from '../call/perform.ts'
+import { Taint } from '../call/taint.ts'
 import { type AddressRules, type Listener, parseCidr } from '../egress/addresses.ts'
 import { EgressPool } from '../egress/pool.ts'
 import { systemResolver } from '../egress/resolve.ts'
@@ -140,6 +141,7 @@ export async function assemble(input: {
   audit: AuditLog
   store: Store
   acceptRollback: boolean
+  warn: (line: string) => void
   onSessionEnd: (session: Session, reason: EndReason) => void
   /** Asked when agents join runs, which is later than this. */
   runs: Vault['runs']
@@ -154,7 +156,9 @@ export async function assemble(input: {
   const agents = new AgentStore({ store, guard, now, trustDomain: config.identity.trust_domain })
   const operators = new OperatorStore({ store, guard, now })
   const apiKeys = new ApiKeyStore({ store, guard, agents, hashKey: () => seal.keys.hashKey, now })
-  const policy = new PolicyEngine()
+  const taint = new Taint({ store, now, warn: input.warn })
+  await taint.load()
+  const policy = new PolicyEngine((txn) => taint.of(txn))
   const policies = new PolicyStore({
     store,
     ...guard,
@@ -225,6 +229,7 @@ export async function assemble(input: {
     policy,
     limits,
     approvals: new Approvals(store, guard, now),
+    taint,
     audit,
     refused,
     now,

@@ -68,6 +68,17 @@ const KEYS = {
   runtime_agent: ['id'],
   http_input: ['id'],
   http_endpoint: ['id'],
+  workflow_definition: ['id'],
+  dsl_program: ['id'],
+  deployment: ['id'],
+  schedule: ['id'],
+  knowledge_class: ['id'],
+  knowledge_item: ['id'],
+  knowledge_chunk: ['item_id', 'seq'],
+  knowledge_change: ['revision'],
+  memory_node: ['id'],
+  vector_collection: ['id'],
+  vector_point: ['collection', 'id'],
   // A restored store without one of the guarded tables would not be opened.
 } as const satisfies Partial<Record<keyof Tables, readonly [string, ...string[]]>> &
   Record<GuardedTable, readonly [string, ...string[]]>

@@ -106,6 +106,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     audit,
     store,
     acceptRollback: options.acceptRollback,
+    warn: options.warn,
     onSessionEnd: (session, reason) => onSessionEnd(parts, session, reason),
     runs: {
       join: (token, agentId) => runs.join(token, agentId),

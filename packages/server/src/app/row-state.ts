@@ -11,7 +11,7 @@ import { aad } from '../seal/aad.ts'
 import { checkRow, type RowKeys, rowMac } from '../seal/row-mac.ts'
 import type { Tables } from '../store/schema.ts'
 
-/** Those with the triggers of migrations 2, 6, 7, 8 and 9. */
+/** Those with the triggers of migrations 2, 6, 7, 8, 9 and 10. */
 const GUARDED = [
   'agent',
   'operator',
@@ -32,6 +32,11 @@ const GUARDED = [
   'runtime_agent',
   'http_input',
   'http_endpoint',
+  'workflow_definition',
+  'dsl_program',
+  'deployment',
+  'schedule',
+  'knowledge_class',
 ] as const satisfies readonly (keyof Tables)[]
 export type GuardedTable = (typeof GUARDED)[number]
 type Sums = Record<GuardedTable, bigint>

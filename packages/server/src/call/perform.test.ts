@@ -13,6 +13,7 @@ import { readPolicyFiles } from '../policy/policy-file.ts'
 import { openStore } from '../store/store.ts'
 import { Approvals } from './approval.ts'
 import { type ProtectedCall, perform, type Stations } from './perform.ts'
+import { Taint } from './taint.ts'
 
 const SCOUT = {
   id: '018f3c5e-0000-7000-8000-000000000001',
@@ -74,6 +75,7 @@ async function stationsWith(rules: string) {
     policy,
     limits: new Limits({ store, now: Date.now, monotonic: () => performance.now() }),
     approvals: new Approvals(store, testGuard(testKeyring()), Date.now),
+    taint: new Taint({ store: store, now: Date.now, warn: () => undefined }),
     audit,
     refused: (actor, scope) => refused.push(`${actor} ${scope}`),
     now: Date.now,

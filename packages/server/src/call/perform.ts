@@ -12,11 +12,13 @@ import type { Decision, PolicyContext, PolicyEngine, PolicyRequest } from '../po
 import type { Approvals, Approved } from './approval.ts'
 import { callSummary } from './call-summary.ts'
 import { type CountedUse, chargePolicy } from './policy-limits.ts'
+import type { Taint } from './taint.ts'
 
 export interface Stations {
   readonly policy: PolicyEngine
   readonly limits: Limits
   readonly approvals: Approvals
+  readonly taint: Taint
   readonly audit: AuditLog
   /** Counts a refusal by rate limit, so that a flood leaves a summary and not a record each. */
   readonly refused: (actor: string, scope: string) => void
@@ -188,13 +190,14 @@ function question<T>({
   }
 }
 
-export function principalOf({ principal }: Caller): PolicyRequest['principal'] {
+export function principalOf({ principal, txn, holds }: Caller): PolicyRequest['principal'] {
+  const about = { txn, ...(holds !== undefined && { holds }) }
   if (principal.kind === 'agent') {
     const { id, name, role, meta } = principal.agent
-    return { kind: 'agent', id, name, role, meta }
+    return { kind: 'agent', id, name, role, meta, ...about }
   }
   const { id, name, role } = principal.operator
-  return { kind: 'operator', id, name, role, meta: {} }
+  return { kind: 'operator', id, name, role, meta: {}, ...about }
 }
 
 function assertAllowed<T>(call: ProtectedCall<T>, decision: Decision, policy: PolicyEngine): void {
@@ -254,6 +257,7 @@ function resourceName(
   if (resource.kind === 'model')
     return { joint: '', text: `${resource.provider}:${resource.model}` }
   if (resource.kind === 'agent') return { joint: '', text: resource.name }
+  if (resource.kind === 'workflow') return { joint: '', text: resource.id }
   return undefined
 }
 
@@ -267,6 +271,7 @@ function deniedContext<T>(
     ...(resource.kind === 'tool' && { tool: `${resource.tool}:${resource.action}` }),
     ...(resource.kind === 'model' && { model: `${resource.provider}:${resource.model}` }),
     ...(resource.kind === 'agent' && { agent: resource.name }),
+    ...(resource.kind === 'workflow' && { workflow: resource.id }),
     reason_code: reasonCode,
     legacy_code: 'POLICY_DENIED',
   }

@@ -24,11 +24,13 @@ export interface Caller {
   /** `txn_…`: minted per session, or joined. */
   readonly txn: string
   readonly trace: Trace
+  /** Conditions that hold for all it does, such as the program whose run this is. */
+  readonly holds?: readonly string[]
 }
 
 /** @param traceparent The header as received, if any. */
 export function newCaller(
-  from: { principal: Principal; peer: Peer; txn: string },
+  from: { principal: Principal; peer: Peer; txn: string; holds?: readonly string[] },
   traceparent?: string,
 ): Caller {
   return {
@@ -36,6 +38,7 @@ export function newCaller(
     peer: from.peer,
     txn: from.txn,
     trace: newTrace(traceparent),
+    ...(from.holds !== undefined && { holds: from.holds }),
   }
 }
 

@@ -29,6 +29,12 @@ export const MCP_CALL = 'mcp:call'
 /** Starting an agent; which one is the resource. */
 export const AGENT_RUN = 'agent:run'
 
+/** Starting a workflow; which one is the resource. */
+export const WORKFLOW_RUN = 'workflow:run'
+
+/** The actions on knowledge: a class of items that have one owner, one kind of source and the same labels. */
+export const KNOWLEDGE_ACTIONS = ['knowledge:search', 'knowledge:write'] as const
+
 /** The actions on models. */
 export const LLM_ACTIONS = ['llm:chat', 'llm:embed'] as const
 
@@ -42,6 +48,8 @@ export const ACTION_GROUPS: ReadonlyMap<string, string> = new Map([
   ...[TOOL_CALL].map(inGroup('tool:*')),
   ...[MCP_CALL].map(inGroup('mcp:*')),
   ...[AGENT_RUN].map(inGroup('agent:*')),
+  ...[WORKFLOW_RUN].map(inGroup('workflow:*')),
+  ...KNOWLEDGE_ACTIONS.map(inGroup('knowledge:*')),
   ...LLM_ACTIONS.map(inGroup('llm:*')),
   ...['admin:read', 'admin:write', 'admin:approve', 'admin:seal'].map(inGroup('admin:*')),
 ])

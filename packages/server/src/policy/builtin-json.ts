@@ -221,6 +221,14 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
             type: 'Action',
             id: 'agent:*',
           },
+          {
+            type: 'Action',
+            id: 'workflow:*',
+          },
+          {
+            type: 'Action',
+            id: 'knowledge:*',
+          },
         ],
       },
       resource: {
@@ -229,6 +237,40 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
       conditions: [],
       annotations: {
         id: 'builtin:owner-runs',
+      },
+    },
+  },
+  {
+    id: 'builtin:owner-requests',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'owner',
+          },
+        },
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'in',
+        entity: {
+          type: 'Tool',
+          id: 'http',
+        },
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:owner-requests',
       },
     },
   },
@@ -257,6 +299,14 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
             type: 'Action',
             id: 'agent:*',
           },
+          {
+            type: 'Action',
+            id: 'workflow:*',
+          },
+          {
+            type: 'Action',
+            id: 'knowledge:*',
+          },
         ],
       },
       resource: {
@@ -265,6 +315,40 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
       conditions: [],
       annotations: {
         id: 'builtin:admin-runs',
+      },
+    },
+  },
+  {
+    id: 'builtin:admin-requests',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Operator',
+        in: {
+          entity: {
+            type: 'Role',
+            id: 'admin',
+          },
+        },
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'tool:call',
+        },
+      },
+      resource: {
+        op: 'in',
+        entity: {
+          type: 'Tool',
+          id: 'http',
+        },
+      },
+      conditions: [],
+      annotations: {
+        id: 'builtin:admin-requests',
       },
     },
   },
@@ -306,6 +390,179 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         clauses: 'itself',
         description: 'the key of an agent starts that agent',
         id: 'builtin:run-itself',
+      },
+    },
+  },
+  {
+    id: 'builtin:own-knowledge',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Agent',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'knowledge:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Knowledge',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'resource',
+                  },
+                  attr: 'owner',
+                },
+              },
+              right: {
+                '==': {
+                  left: {
+                    '.': {
+                      left: {
+                        Var: 'resource',
+                      },
+                      attr: 'owner',
+                    },
+                  },
+                  right: {
+                    Var: 'principal',
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'own',
+        id: 'builtin:own-knowledge',
+      },
+    },
+  },
+  {
+    id: 'builtin:shared-knowledge',
+    json: {
+      effect: 'permit',
+      principal: {
+        op: 'is',
+        entity_type: 'Agent',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'knowledge:search',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Knowledge',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '!': {
+              arg: {
+                has: {
+                  left: {
+                    Var: 'resource',
+                  },
+                  attr: 'owner',
+                },
+              },
+            },
+          },
+        },
+        {
+          kind: 'when',
+          body: {
+            isEmpty: {
+              arg: {
+                '.': {
+                  left: {
+                    Var: 'resource',
+                  },
+                  attr: 'labels',
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'shared,unlabelled',
+        id: 'builtin:shared-knowledge',
+      },
+    },
+  },
+  {
+    id: 'builtin:others-knowledge',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'is',
+        entity_type: 'Agent',
+      },
+      action: {
+        op: 'in',
+        entity: {
+          type: 'Action',
+          id: 'knowledge:*',
+        },
+      },
+      resource: {
+        op: 'is',
+        entity_type: 'Knowledge',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'resource',
+                  },
+                  attr: 'owner',
+                },
+              },
+              right: {
+                '!=': {
+                  left: {
+                    '.': {
+                      left: {
+                        Var: 'resource',
+                      },
+                      attr: 'owner',
+                    },
+                  },
+                  right: {
+                    Var: 'principal',
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'others',
+        description: 'it is the own knowledge of another agent',
+        id: 'builtin:others-knowledge',
+        reason: 'not_yours',
       },
     },
   },
@@ -2006,6 +2263,210 @@ export const BUILTIN_POLICIES: readonly StoredPolicy[] = [
         clauses: 'scope',
         description: 'the presented key or token does not cover this action',
         id: 'builtin:scope:agent:run',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:workflow:run',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'workflow:run',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'workflow:run',
+                          },
+                          {
+                            Value: 'workflow:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:workflow:run',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:knowledge:search',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'knowledge:search',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'knowledge:search',
+                          },
+                          {
+                            Value: 'knowledge:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:knowledge:search',
+        reason: 'outside_scope',
+      },
+    },
+  },
+  {
+    id: 'builtin:scope:knowledge:write',
+    json: {
+      effect: 'forbid',
+      principal: {
+        op: 'All',
+      },
+      action: {
+        op: '==',
+        entity: {
+          type: 'Action',
+          id: 'knowledge:write',
+        },
+      },
+      resource: {
+        op: 'All',
+      },
+      conditions: [
+        {
+          kind: 'when',
+          body: {
+            '&&': {
+              left: {
+                has: {
+                  left: {
+                    Var: 'context',
+                  },
+                  attr: 'scope',
+                },
+              },
+              right: {
+                '!': {
+                  arg: {
+                    containsAny: {
+                      left: {
+                        '.': {
+                          left: {
+                            Var: 'context',
+                          },
+                          attr: 'scope',
+                        },
+                      },
+                      right: {
+                        Set: [
+                          {
+                            Value: 'knowledge:write',
+                          },
+                          {
+                            Value: 'knowledge:*',
+                          },
+                        ],
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      ],
+      annotations: {
+        clauses: 'scope',
+        description: 'the presented key or token does not cover this action',
+        id: 'builtin:scope:knowledge:write',
         reason: 'outside_scope',
       },
     },

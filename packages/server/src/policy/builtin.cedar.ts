@@ -44,8 +44,15 @@ function operatorsRun(role: string): string {
 @id("builtin:${role}-runs")
 permit (
   principal is Operator in Role::"${role}",
-  action in [Action::"mcp:*", Action::"agent:*"],
+  action in [Action::"mcp:*", Action::"agent:*", Action::"workflow:*", Action::"knowledge:*"],
   resource
+);
+
+@id("builtin:${role}-requests")
+permit (
+  principal is Operator in Role::"${role}",
+  action == Action::"${TOOL_CALL}",
+  resource in Tool::"http"
 );
 `
 }
@@ -56,6 +63,27 @@ const RUN_ITSELF = `
 @clauses("itself")
 permit (principal is Agent, action == Action::"${AGENT_RUN}", resource is Agent)
 when { principal == resource };
+`
+
+const OWN_KNOWLEDGE = `
+@id("builtin:own-knowledge")
+@clauses("own")
+permit (principal is Agent, action in Action::"knowledge:*", resource is Knowledge)
+when { resource has owner && resource.owner == principal };
+
+// What has a label takes a policy that says who may read it.
+@id("builtin:shared-knowledge")
+@clauses("shared,unlabelled")
+permit (principal is Agent, action == Action::"knowledge:search", resource is Knowledge)
+when { !(resource has owner) }
+when { resource.labels.isEmpty() };
+
+@id("builtin:others-knowledge")
+@reason("not_yours")
+@clauses("others")
+@description("it is the own knowledge of another agent")
+forbid (principal is Agent, action in Action::"knowledge:*", resource is Knowledge)
+when { resource has owner && resource.owner != principal };
 `
 
 /** Stands in a decision as `run:<id>`: registering the run was the grant. */
@@ -176,6 +204,7 @@ export const BUILTIN_CEDAR = [
   ROLES_AND_HOSTS,
   ...['owner', 'admin'].map(operatorsRun),
   RUN_ITSELF,
+  OWN_KNOWLEDGE,
   ...TOKEN_FORBIDS.map(forbidOn(ON_ALL_TOOLS)),
   ...TOOL_FORBIDS.map(forbidOn(ON_TOOLS)),
   RUNS,

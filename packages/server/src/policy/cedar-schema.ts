@@ -28,6 +28,11 @@ entity Tool in [Tool] {
 // Model::"openai:gpt-4o" in Model::"openai".
 entity Model in [Model] { provider: String, model: String, ref: String };
 
+// Workflow::"data-analysis-workflow".
+entity Workflow { id: String };
+// Knowledge that has one owner, one kind of source and the same labels. Shared knowledge has no owner.
+entity Knowledge { owner?: Agent, source_type: String, labels: Set<String> };
+
 // Where a request goes, and when it is.
 entity HostGlob, Window;
 entity Host in [HostGlob] { scheme: String, name: String, port: Long, path: String };
@@ -42,6 +47,8 @@ type Call = {
   clock: Clock,
   has_reason: Bool,
   holds: Set<String>,
+  // Labels of everything that this transaction has read so far.
+  taint: Set<String>,
   args: Args,
   nums: Nums,
   // What the presented proof (key, token) covers; absent when it is not limited.
@@ -88,7 +95,7 @@ action "vault:use:http_request", "vault:use:sign", "vault:use:verify", "vault:us
 
 action "tool:*";
 action "tool:call" in ["tool:*"]
-  appliesTo { principal: [Agent], resource: [Tool], context: Call };
+  appliesTo { principal: [Agent, Operator], resource: [Tool], context: Call };
 
 action "mcp:*";
 action "mcp:call" in ["mcp:*"]
@@ -97,6 +104,14 @@ action "mcp:call" in ["mcp:*"]
 action "agent:*";
 action "agent:run" in ["agent:*"]
   appliesTo { principal: [Agent, Operator], resource: [Agent], context: Call };
+
+action "workflow:*";
+action "workflow:run" in ["workflow:*"]
+  appliesTo { principal: [Agent, Operator], resource: [Workflow], context: Call };
+
+action "knowledge:*";
+action "knowledge:search", "knowledge:write" in ["knowledge:*"]
+  appliesTo { principal: [Agent, Operator], resource: [Knowledge], context: Call };
 
 action "llm:*";
 action "llm:chat", "llm:embed" in ["llm:*"]

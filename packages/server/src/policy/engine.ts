@@ -58,9 +58,17 @@ export interface ExplainedPolicy {
   clauses: { name: string; state: 'holds' | 'fails' | 'error' }[]
 }
 
+/** Of a transaction: the labels of all that it has read. */
+export type TaintOf = (txn: string) => readonly string[]
+
 export class PolicyEngine {
+  readonly #taintOf: TaintOf
   #current = new PolicySet([])
   #closed: string | undefined = 'policies are not loaded yet'
+
+  constructor(taintOf: TaintOf = () => []) {
+    this.#taintOf = taintOf
+  }
 
   /** SHA-256 hex over the ids and digests of all policies in force, built-in ones included. */
   get digest(): string {
@@ -94,13 +102,13 @@ export class PolicyEngine {
   }
 
   decide(request: PolicyRequest): Decision {
-    const decision = this.#current.decide(request)
+    const decision = this.#current.decide(this.#whole(request))
     return this.#closed === undefined || decision.allow ? decision : this.#whileClosed(decision)
   }
 
   /** The same decision, and what each policy contributed. Costs more; for people. */
   explain(request: PolicyRequest): Explanation {
-    const policies = this.#current.explain(request)
+    const policies = this.#current.explain(this.#whole(request))
     return { decision: this.decide(request), policies }
   }
 
@@ -114,11 +122,25 @@ export class PolicyEngine {
     return this.#current.policiesOf(principal)
   }
 
+  /** Adds what follows the principal wherever it asks, so that no wire can forget it. */
+  #whole(request: PolicyRequest): PolicyRequest {
+    const { txn, holds = NONE } = request.principal
+    const taint = txn === undefined ? NONE : this.#taintOf(txn)
+    if (taint.length === 0 && holds.length === 0) return request
+    const { context } = request
+    const all = holds.length === 0 ? context.holds : [...(context.holds ?? NONE), ...holds]
+    return {
+      ...request,
+      context: { ...context, taint, ...(all !== undefined && { holds: all }) },
+    }
+  }
+
   #whileClosed(decision: Decision): Decision {
     return { ...decision, reasonCode: 'policy_error', reason: this.#closed ?? decision.reason }
   }
 }
 
+const NONE: readonly string[] = []
 const MAX_MERGED = 1_000
 /** Groups are many, and each has few combinations of permits. */
 const MAX_MERGED_IN_GROUP = 50

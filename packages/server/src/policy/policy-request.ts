@@ -17,6 +17,10 @@ export interface PolicyPrincipal {
   name: string
   role: string
   meta: Record<string, string>
+  /** The transaction it acts in; what that has read is looked up by the engine. */
+  txn?: string
+  /** Conditions that hold for all it does, such as the program whose run this is. */
+  holds?: readonly string[]
 }
 
 export type PolicyResource =
@@ -24,7 +28,25 @@ export type PolicyResource =
   | ToolResource
   | ModelResource
   | AgentResource
+  | WorkflowResource
+  | KnowledgeResource
   | { kind: 'system' }
+
+export interface WorkflowResource {
+  kind: 'workflow'
+  id: string
+}
+
+/** Not one item, but all that have the same owner, kind of source and labels. */
+export interface KnowledgeResource {
+  kind: 'knowledge'
+  /** Name of the agent whose own they are; undefined for shared knowledge. */
+  owner: string | undefined
+  /** `document`, `code`, `api_reference`, `conversation` */
+  sourceType: string
+  /** Sorted, without repetition. */
+  labels: readonly string[]
+}
 
 /** An agent that somebody starts. */
 export interface AgentResource {
@@ -86,6 +108,8 @@ export interface PolicyContext {
   args?: OpenData<string>
   nums?: OpenData<number>
   holds?: readonly string[]
+  /** Labels of what the transaction has read; filled in by the engine. */
+  taint?: readonly string[]
   /** What the call is said to be for. */
   intent?: string
   /** What the presented gateway token covers; absent when no token was presented. */

@@ -20,6 +20,7 @@ export function contextRecord(context: PolicyContext): CedarRecord {
     ['clock', CLOCK],
     ['has_reason', context.hasReason === true],
     ['holds', context.holds === undefined ? NO_NAMES : names(context.holds)],
+    ['taint', context.taint === undefined ? NO_NAMES : names(context.taint)],
     ['args', ARGS],
     ['nums', NUMS],
   ])

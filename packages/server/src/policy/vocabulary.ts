@@ -14,6 +14,7 @@ import { parseGlobs } from './glob.ts'
 import { GlobFamily, type GlobIndex } from './glob-index.ts'
 import { type KnownPatterns, Patterns } from './patterns.ts'
 import type {
+  KnowledgeResource,
   ModelResource,
   OpenData,
   PolicyContext,
@@ -161,6 +162,12 @@ export class Vocabulary {
         return this.#model(given)
       case 'agent':
         return this.#principal(given).entity
+      case 'workflow': {
+        const id = wellFormed(given.id)
+        return new Entity(new EntityUid('Workflow', id), { attrs: new Map([['id', id]]) })
+      }
+      case 'knowledge':
+        return knowledgeEntity(given)
       case 'credential':
         return this.#credential(principal, given)
     }
@@ -313,4 +320,13 @@ function sameResource(
   given: Extract<PolicyResource, { kind: 'credential' }>,
 ): boolean {
   return known.type === given.type && sameList(known.tags, given.tags)
+}
+
+function knowledgeEntity({ owner, sourceType, labels }: KnowledgeResource): Entity {
+  const attrs = new Map<string, Value>([
+    ['source_type', wellFormed(sourceType)],
+    ['labels', new CedarSet(labels.map(wellFormed))],
+  ])
+  if (owner !== undefined) attrs.set('owner', new EntityUid('Agent', wellFormed(owner)))
+  return new Entity(new EntityUid('Knowledge', wellFormed(owner ?? '')), { attrs })
 }

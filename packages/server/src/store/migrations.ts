@@ -3,12 +3,14 @@
  * alters what it made. Columns follow schema.ts; every name is quoted because some are reserved words.
  */
 
+import { GUARDED_PROGRAM_TABLES, programTables } from './program-tables.ts'
 import { reviewTables, sharedRuntimeTables } from './runtime-tables.ts'
 
 /** What differs between the engines in a table definition. */
 export interface Dialect {
   readonly engine: 'sqlite' | 'postgres'
   readonly integer: string
+  readonly real: string
   readonly bytes: string
   /** After the closing bracket of a table. */
   readonly table: string
@@ -19,6 +21,7 @@ export interface Dialect {
 export const SQLITE: Dialect = {
   engine: 'sqlite',
   integer: 'integer',
+  real: 'real',
   bytes: 'blob',
   table: 'strict',
   keyedTable: 'strict, without rowid',
@@ -26,6 +29,7 @@ export const SQLITE: Dialect = {
 export const POSTGRES: Dialect = {
   engine: 'postgres',
   integer: 'bigint',
+  real: 'double precision',
   bytes: 'bytea',
   table: '',
   keyedTable: '',
@@ -51,6 +55,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 7, name: 'runs', statements: runTables },
   { version: 8, name: 'claims', statements: claimTables },
   { version: 9, name: 'runtime', statements: runtimeTables },
+  { version: 10, name: 'programs, workflows and knowledge', statements: addPrograms },
 ]
 
 function firstTables({ integer, bytes, table, keyedTable }: Dialect): readonly string[] {
@@ -446,6 +451,11 @@ function runtimeTables(dialect: Dialect): readonly string[] {
       'http_endpoint',
     ]),
   ]
+}
+
+function addPrograms(dialect: Dialect): readonly string[] {
+  const triggers = dialect.engine === 'sqlite' ? sqliteTriggers : postgresTriggers
+  return [...programTables(dialect), ...triggers(GUARDED_PROGRAM_TABLES)]
 }
 
 function sqliteTriggers(names: readonly string[]): string[] {

@@ -448,6 +448,190 @@ export interface Tables {
   }
   /** Counters that outlive a restart; written behind. */
   runtime_stat: { id: string; stats_json: string; updated_at: number }
+  /** One step of a durable execution (journal/steps.ts): begun at most once at a time, kept with its result. */
+  execution_step: {
+    execution_id: string
+    /** Unique within the execution; the same at every run of it. */
+    key: string
+    kind: string
+    state: 'sent' | 'done' | 'failed' | 'waiting'
+    /** Doing it twice does no harm: it runs again after a crash. */
+    repeatable: number
+    attempts: number
+    error_code: string | null
+    /** SNCR record of seal/record.ts. */
+    output: Uint8Array | null
+    /** Of one that waits: when it is tried next. */
+    run_at: number | null
+    started_at: number
+    finished_at: number | null
+  }
+  /** `definition_json` is canonical. */
+  workflow_definition: {
+    id: string
+    version: string
+    definition_json: string
+    created_by: string
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  /** Runs of workflows. `id` is also the execution's in the journal, and its transaction. */
+  workflow_run: {
+    id: string
+    workflow_id: string
+    /** Id of the agent in whose name it runs. */
+    agent_id: string | null
+    /** The run whose step this is. */
+    parent_id: string | null
+    status: string
+    trigger: string
+    /** Names and numbers only. */
+    facts_json: string
+    /** SNCR record of the definition as it was, the parameters and the result. */
+    content: Uint8Array
+    created_at: number
+    started_at: number | null
+    finished_at: number | null
+  }
+  /** What somebody told a run; `record` is an SNCR record. */
+  workflow_signal: { execution_id: string; name: string; record: Uint8Array; created_at: number }
+  /** A version of an agent that is written in the DSL; `id` is `<agent id>/<version>`. */
+  dsl_program: {
+    id: string
+    agent_id: string
+    version: number
+    source: string
+    /** SHA-256 hex of `source`. */
+    source_hash: string
+    definition_json: string
+    /** What it asks for, from which its policies are made. */
+    permissions_json: string
+    created_by: string
+    created_at: number
+    mac: Uint8Array
+  }
+  deployment: {
+    id: string
+    agent_id: string
+    /** Of `dsl_program`; null for an agent that is no program. */
+    program_version: number | null
+    environment: string
+    status: string
+    config_json: string
+    facts_json: string
+    /** Raised by each change; a change names the one it saw. */
+    revision: number
+    created_by: string
+    deployed_at: number
+    stopped_at: number | null
+    mac: Uint8Array
+  }
+  webhook_delivery: {
+    id: string
+    deployment_id: string
+    execution_id: string | null
+    at: number
+  }
+  schedule: {
+    id: string
+    name: string
+    cron: string
+    timezone: string
+    agent_id: string
+    /** The deployment that it is part of; it goes when that ends. */
+    deployment_id: string | null
+    one_shot: number
+    enabled: number
+    config_json: string
+    created_by: string
+    created_at: number
+    updated_at: number
+    mac: Uint8Array
+  }
+  schedule_state: {
+    id: string
+    next_run_at: number | null
+    last_run_at: number | null
+    run_count: number
+    failure_count: number
+  }
+  schedule_run: {
+    id: string
+    schedule_id: string
+    execution_id: string | null
+    /** When it was to be; one run for each. */
+    due_at: number
+    status: string
+    error: string | null
+    started_at: number
+    completed_at: number | null
+  }
+  /** What policy is asked about: all items with one owner, one kind of source and the same labels. */
+  knowledge_class: {
+    id: string
+    /** Name of an agent; empty for shared knowledge. */
+    owner: string
+    source_type: string
+    labels_json: string
+    created_at: number
+    mac: Uint8Array
+  }
+  knowledge_item: {
+    id: string
+    class_id: string
+    source: string
+    content: string
+    /** SHA-256 hex of what was put in, so that the same again changes nothing. */
+    content_hash: string
+    metadata_json: string
+    /** With what its chunks were embedded: name, dimension and version. */
+    embedder: string
+    timestamp: number
+    created_at: number
+    updated_at: number
+  }
+  knowledge_chunk: {
+    item_id: string
+    seq: number
+    class_id: string
+    text: string
+    /** The headings above it. */
+    heading: string
+    /** float32, little endian, of length 1; null until it is embedded. */
+    vector: Uint8Array | null
+  }
+  /** Which items changed, in the order of commit; an item has its newest change only. */
+  knowledge_change: { revision: number; item_id: string; at: number }
+  memory_node: {
+    id: string
+    /** Name of the agent. */
+    agent: string
+    conversation_id: string | null
+    parent_id: string | null
+    memory_type: string
+    memory_level: string
+    content_json: string
+    metadata_json: string
+    /** Of what the transaction that stored it had read. */
+    labels_json: string
+    importance: number
+    access_count: number
+    timestamp: number
+    last_accessed: number | null
+    created_at: number
+  }
+  vector_collection: { id: string; config_json: string; created_at: number }
+  vector_point: {
+    collection: string
+    id: string
+    /** One or several named vectors, as `knowledge` packs them. */
+    vectors: Uint8Array
+    payload_json: string
+    updated_at: number
+  }
+  /** Labels of what a transaction has read. */
+  txn_label: { txn: string; label: string; at: number }
   /** Query index over the audit log; can be rebuilt from it. */
   audit_index: {
     /** Each node writes a chain of its own; empty where only one node exists. */
@@ -512,6 +696,24 @@ const NAMES: Record<keyof Tables, true> = {
   http_input: true,
   http_endpoint: true,
   runtime_stat: true,
+  execution_step: true,
+  workflow_definition: true,
+  workflow_run: true,
+  workflow_signal: true,
+  dsl_program: true,
+  deployment: true,
+  webhook_delivery: true,
+  schedule: true,
+  schedule_state: true,
+  schedule_run: true,
+  knowledge_class: true,
+  knowledge_item: true,
+  knowledge_chunk: true,
+  knowledge_change: true,
+  memory_node: true,
+  vector_collection: true,
+  vector_point: true,
+  txn_label: true,
   audit_index: true,
 }
 export const TABLE_NAMES: readonly string[] = Object.keys(NAMES).sort()

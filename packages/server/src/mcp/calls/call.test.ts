@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { AuditLog } from '../../audit/log.ts'
 import type { AuditEntry } from '../../audit/record.ts'
 import { Approvals } from '../../call/approval.ts'
+import { Taint } from '../../call/taint.ts'
 import { newCaller } from '../../identity/caller.ts'
 import { testGuard, testKeyring } from '../../identity/test-keys.ts'
 import type { TokenObject } from '../../json/raw-number.ts'
@@ -72,6 +73,7 @@ async function world(cedar: string) {
     policy,
     limits: new Limits({ store, now: Date.now, monotonic: () => performance.now() }),
     approvals: new Approvals(store, testGuard(testKeyring()), Date.now),
+    taint: new Taint({ store: store, now: Date.now, warn: () => undefined }),
     audit,
     refused: () => undefined,
     now: Date.now,

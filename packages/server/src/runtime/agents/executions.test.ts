@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AuditLog } from '../../audit/log.ts'
 import { Approvals } from '../../call/approval.ts'
 import type { Stations } from '../../call/perform.ts'
+import { Taint } from '../../call/taint.ts'
 import type { Agent } from '../../identity/agent.ts'
 import { AgentStore } from '../../identity/agent-store.ts'
 import { newCaller } from '../../identity/caller.ts'
@@ -98,6 +99,7 @@ eachStore('executions of agents', (at) => {
       policy,
       limits: new Limits({ store: at.store, now, monotonic: () => performance.now() }),
       approvals: new Approvals(at.store, testGuard(keyring), now),
+      taint: new Taint({ store: at.store, now: now, warn: () => undefined }),
       audit,
       refused: () => undefined,
       now,

@@ -1,0 +1,46 @@
+/** What a program asks for: from the file alone, in a form that is compared, shown, and made into Cedar. */
+
+/** One thing that a program may do. Two are the same where all of it is. */
+export interface Permission {
+  readonly kind:
+    | 'tool'
+    | 'mcp'
+    | 'model'
+    | 'credential'
+    | 'secret'
+    | 'host'
+    | 'knowledge'
+    | 'agent'
+    | 'workflow'
+  /** `notes:append`, `openai:gpt-4o`, `db/password`, `api.example.com`, `confidential`; `*` for any. */
+  readonly name: string
+  /** `read`, `write`, `call` …: of knowledge and credentials. */
+  readonly access?: string
+  /** Under these conditions of the file only: `guard#1`. Empty: always. */
+  readonly conditions: readonly string[]
+  /** Line of the source that asks for it first. */
+  readonly line: number
+}
+
+export interface Permissions {
+  readonly allows: readonly Permission[]
+  /** What the file itself forbids, whatever else allows it. */
+  readonly denies: readonly Permission[]
+  readonly budgets: {
+    /** `5/s burst 20`, as obligations are written. */
+    readonly rate?: string
+    /** `100/24h sliding` */
+    readonly quota?: string
+    /** Millionths of a dollar for one run. */
+    readonly costMicros?: number
+    readonly maxTokens?: number
+    readonly timeoutSeconds?: number
+  }
+}
+
+/** One line for people: what changed, and whether it is more than before. */
+export interface PermissionChange {
+  readonly direction: 'wider' | 'narrower'
+  /** "may now call tool notes:append", without a full stop. */
+  readonly text: string
+}

@@ -1,0 +1,32 @@
+/** How the rest of the runtime has a workflow run. */
+import type { Caller } from '../../identity/caller.ts'
+
+export interface WorkflowStarter {
+  /** @throws VestryError WORKFLOW_NOT_FOUND, VALIDATION_ERROR, ACCESS_DENIED, QUEUE_FULL: it was not started. */
+  start(asked: AskedWorkflow): Promise<StartedWorkflow>
+}
+
+export interface AskedWorkflow {
+  readonly workflowId: string
+  readonly params: Readonly<Record<string, unknown>>
+  /** Whoever asks; of an agent the workflow runs in its name, and what it read is known to have been read. */
+  readonly caller: Caller
+  readonly requestId: string
+  /** `api`, `agent:<execution>`, `schedule:<id>` … */
+  readonly trigger: string
+  /** The same key starts it once, also after a crash of who asks. */
+  readonly key?: string
+}
+
+export interface StartedWorkflow {
+  readonly executionId: string
+  /** Settles at its end; never rejects. */
+  readonly ended: Promise<WorkflowEnd>
+}
+
+export interface WorkflowEnd {
+  readonly executionId: string
+  readonly status: 'completed' | 'failed' | 'cancelled' | 'timeout'
+  readonly result: Readonly<Record<string, unknown>> | null
+  readonly error?: { readonly step?: string; readonly code: string; readonly message: string }
+}
