@@ -47,6 +47,7 @@ test('long lines are broken between words, and words that are too long within', 
     'x'.repeat(8),
   ])
   expect(markedLines('one\ntwo\n', 16, noPaint)).toEqual(['one', 'two', ''])
+  expect(markedLines(' \u0000!\u0000', 16, noPaint)).toEqual([' ', '⟨U+0000⟩!', '⟨U+0000⟩'])
 })
 
 test('nothing that is shown moves the cursor, fits no line, or is lost', () => {

@@ -93,7 +93,8 @@ function wrapped(cells: readonly Cell[], width: number): Cell[][] {
   let breakAt = 0
   for (const cell of cells) {
     const takes = textWidth(cell.text)
-    if (used + takes > width && line.length > 0) {
+    // What moves to the next line with the word may still leave no room there.
+    while (used + takes > width && line.length > 0) {
       const kept = breakAt > 0 ? breakAt : line.length
       lines.push(line.slice(0, kept))
       line = line.slice(kept)
