@@ -94,7 +94,8 @@ export interface Settled<T> {
  *   AUDIT_UNAVAILABLE, and whatever `exists`, `settle` and the effect throw. Nothing happened unless
  *   the effect was reached.
  */
-export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Promise<T> {
+export async function perform<T>(stations: Stations, asked: ProtectedCall<T>): Promise<T> {
+  const call = withTaint(stations, asked)
   const { policy, limits, audit, now } = stations
   const startedMs = now()
   const decision = policy.decide(question(call))
@@ -137,6 +138,12 @@ export async function perform<T>(stations: Stations, call: ProtectedCall<T>): Pr
     await recordRefusal(stations, call, decision, startedMs, error)
     throw error
   }
+}
+
+/** What the transaction had read when it was decided is part of every record of the call. */
+function withTaint<T>({ taint }: Stations, call: ProtectedCall<T>): ProtectedCall<T> {
+  const labels = taint.of(call.caller.txn)
+  return labels.length === 0 ? call : { ...call, data: { ...call.data, taint: labels } }
 }
 
 /** Tells a failed effect, whose outcome is already recorded, from a refusal, which is not yet. */

@@ -114,7 +114,9 @@ export class PolicyEngine {
 
   /** What a principal may do with a credential, for `list`. No operations: it must not be listed. */
   visible(principal: PolicyPrincipal, resource: PolicyResource, sight: Sight): Visible {
-    return this.#current.visible(principal, resource, sight)
+    const taint = this.#taint(principal)
+    const seen = taint.length === 0 ? sight : { ...sight, context: { ...sight.context, taint } }
+    return this.#current.visible(principal, resource, seen)
   }
 
   /** Ids of the policies in force that speak of this principal at all, built-in ones not counted. */
@@ -124,8 +126,8 @@ export class PolicyEngine {
 
   /** Adds what follows the principal wherever it asks, so that no wire can forget it. */
   #whole(request: PolicyRequest): PolicyRequest {
-    const { txn, holds = NONE } = request.principal
-    const taint = txn === undefined ? NONE : this.#taintOf(txn)
+    const { holds = NONE } = request.principal
+    const taint = this.#taint(request.principal)
     if (taint.length === 0 && holds.length === 0) return request
     const { context } = request
     const all = holds.length === 0 ? context.holds : [...(context.holds ?? NONE), ...holds]
@@ -133,6 +135,10 @@ export class PolicyEngine {
       ...request,
       context: { ...context, taint, ...(all !== undefined && { holds: all }) },
     }
+  }
+
+  #taint({ txn }: PolicyPrincipal): readonly string[] {
+    return txn === undefined ? NONE : this.#taintOf(txn)
   }
 
   #whileClosed(decision: Decision): Decision {

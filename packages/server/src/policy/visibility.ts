@@ -15,7 +15,7 @@ import { actionEntity, type Vocabulary } from './vocabulary.ts'
 export interface Sight {
   nowMs: number
   /** What is known of the connection. */
-  context?: Pick<PolicyContext, 'transport' | 'sourceIp' | 'scope'>
+  context?: Pick<PolicyContext, 'transport' | 'sourceIp' | 'scope' | 'taint'>
   /** The credential's own `allowed_hosts`; absent or empty when it lists none. */
   credentialHosts?: readonly string[]
 }
