@@ -3,7 +3,7 @@
 // that is installed beside the package: same process id, so signals and exit codes need no passing on.
 import { spawn } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { createRequire, enableCompileCache } from 'node:module'
 import { constants as os } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
@@ -21,6 +21,8 @@ else restart()
 
 async function start() {
   const main = join(here, '..', 'dist', 'cli', 'main.js')
+  // Compiled code is trusted as the code is, so it lies beside it: who may write there may change either.
+  enableCompileCache(join(here, '..', '.cache'))
   if (existsSync(main)) await import('../dist/cli/main.js')
   else fail('vestry is not built', 'Run: npm run build')
 }
