@@ -3,7 +3,7 @@
 // that is installed beside the package: same process id, so signals and exit codes need no passing on.
 import { spawn } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
-import { createRequire, enableCompileCache } from 'node:module'
+import module from 'node:module'
 import { constants as os } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
@@ -13,7 +13,7 @@ const NEEDED = [24, 15]
 /** Set in the restarted process, so that two of them never start each other for ever. */
 const RESTARTED = 'VESTRY_NODE_RESTARTED'
 
-const require = createRequire(import.meta.url)
+const require = module.createRequire(import.meta.url)
 const here = dirname(fileURLToPath(import.meta.url))
 
 if (isNewEnough(process.versions.node)) await start()
@@ -22,7 +22,7 @@ else restart()
 async function start() {
   const main = join(here, '..', 'dist', 'cli', 'main.js')
   // Compiled code is trusted as the code is, so it lies beside it: who may write there may change either.
-  enableCompileCache(join(here, '..', '.cache'))
+  module.enableCompileCache(join(here, '..', '.cache'))
   if (existsSync(main)) await import('../dist/cli/main.js')
   else fail('vestry is not built', 'Run: npm run build')
 }
