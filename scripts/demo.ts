@@ -7,6 +7,7 @@ import { styleText } from 'node:util'
 import { agentChapter } from './demo/agent-chapter.ts'
 import { coatChapter } from './demo/coat-chapter.ts'
 import { gatewayChapter } from './demo/gateway-chapter.ts'
+import { programChapter } from './demo/program-chapter.ts'
 import { startProviders } from './demo/providers.ts'
 import { reviewChapter } from './demo/review-chapter.ts'
 import { dim, holds, must, Stage, say, title } from './demo/stage.ts'
@@ -30,12 +31,14 @@ try {
   ]
   const reviewed = await reviewChapter(stage)
   told.push(...reviewed.told)
+  const program = await programChapter(stage)
+  told.push(...program.told.map((run) => ({ what: 'program', result: JSON.stringify(run) })))
 
   title('Proof')
   const log = stage.read('audit/audit.jsonl')
   const answers = Buffer.from(JSON.stringify(told))
   must(
-    [secret, keys.search, keys.mail, reviewed.key].every(
+    [secret, keys.search, keys.mail, reviewed.key, program.key].every(
       (one) => !holds(log, one) && !holds(answers, one),
     ),
     'no key is in what the agents were told, nor in the audit log',

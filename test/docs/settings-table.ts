@@ -139,6 +139,8 @@ const MEANING: Readonly<Record<string, string>> = {
   'runtime.rate_limit_per_minute': 'requests of one key; 0: no limit',
   'runtime.rate_limit_burst': 'of them at once',
   'runtime.trusted_proxies': 'addresses or blocks whose `X-Forwarded-For` counts',
+  'runtime.public_url':
+    'how clients reach this server, for addresses in answers; default: as the request at hand did',
   'runtime.cors_origins': 'origins that browsers may call from',
   'runtime.jwt_secret':
     'vault path of the secret with which clients sign tokens, see [runtime.md](runtime.md#who-may-ask)',
@@ -158,6 +160,14 @@ const MEANING: Readonly<Record<string, string>> = {
   'runtime.agent_heartbeat_seconds':
     'seconds between signs of life of agents that run elsewhere; three that are missed are an error',
   'runtime.agent_concurrency': 'executions at once',
+  'runtime.workflow_concurrency': 'runs of workflows at once; one that waits holds no place',
+  'runtime.workflow_queue_max': 'runs of workflows that may wait for a free place',
+  'runtime.data_root': 'where workflows may read files; relative to the home directory',
+  'runtime.knowledge_embedder':
+    '`offline`: a model in the package; `hashing`: words alone; `provider`: a model through the LLM gateway',
+  'runtime.knowledge_model': '`provider:model`, where a provider embeds',
+  'runtime.knowledge_dimension': 'of a provider’s vectors; default: the model’s own',
+  'runtime.knowledge_agent': 'agent as which a provider is asked for embeddings',
   'audit.rotate_bytes': 'a segment ends at this size',
   'audit.rotate_hours': 'or after this time',
   'limits.agent_requests': 'rate of requests of one agent',

@@ -181,7 +181,7 @@ test('runtime §20.1: an agent is created, listed, idle, and its counts are all 
   expect((await ask('GET', 'agents/nobody/metrics')).json.code).toBe('AGENT_NOT_FOUND')
   const wrong = await ask('POST', 'agents', { ...SORTER, id: 'a b', top_p: 2 })
   expect(wrong.json.details.fields.map(({ path }: Json) => path)).toEqual(['id', 'top_p'])
-  expect((await ask('POST', 'agents', { name: 'x', dsl: 'agent x {}' })).status).toBe(501)
+  expect((await ask('POST', 'agents', { name: 'x', dsl: 'agent {' })).status).toBe(400)
   const bare = await ask('POST', 'agents/by-command/execute', {})
   expect([bare.status, bare.json.code]).toEqual([409, 'INVALID_STATE_TRANSITION'])
 })

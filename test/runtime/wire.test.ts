@@ -35,19 +35,9 @@ const BY_ID: readonly (readonly [method: string, path: (id: string) => string, c
 
 /** Known to clients and served by a later version. */
 const LATER: readonly (readonly [method: string, path: string])[] = [
-  ['POST', 'workflows'],
-  ['POST', 'workflows/execute'],
-  ['POST', 'knowledge/search'],
-  ['DELETE', 'knowledge/kb-1'],
-  ['POST', 'rag/context'],
-  ['POST', 'dsl/compile'],
-  ['POST', 'agents/deploy'],
-  ['GET', 'agents/deployments'],
-  ['POST', 'agents/deployments/dep_1/stop'],
-  ['GET', 'memory'],
-  ['DELETE', 'vectors/delete'],
-  ['GET', 'schedules'],
   ['GET', 'channels/1/health'],
+  ['GET', 'tools'],
+  ['POST', 'communication/evaluate'],
 ]
 
 describe('as in production', () => {

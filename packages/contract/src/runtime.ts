@@ -104,6 +104,26 @@ export const EndpointStatus = {
 } as const
 export type EndpointStatus = Values<typeof EndpointStatus>
 
+export const MemoryType = {
+  CONVERSATION: 'conversation',
+  FACT: 'fact',
+  EXPERIENCE: 'experience',
+  CONTEXT: 'context',
+  METADATA: 'metadata',
+} as const
+export type MemoryType = Values<typeof MemoryType>
+
+export const MemoryLevel = {
+  SHORT_TERM: 'short_term',
+  LONG_TERM: 'long_term',
+  EPISODIC: 'episodic',
+  SEMANTIC: 'semantic',
+} as const
+export type MemoryLevel = Values<typeof MemoryLevel>
+
+export const VectorDistance = { COSINE: 'Cosine', EUCLIDEAN: 'Euclidean', DOT: 'Dot' } as const
+export type VectorDistance = Values<typeof VectorDistance>
+
 const text = z.string()
 const optionalText = z.string().nullish()
 const count = z.int()
@@ -225,6 +245,11 @@ export const WorkflowExecutionResponse = z.looseObject({
   result: json.nullish(),
 })
 export type WorkflowExecutionResponse = z.output<typeof WorkflowExecutionResponse>
+
+export const WorkflowExecutionList = z.looseObject({
+  executions: z.array(WorkflowExecutionResponse),
+})
+export type WorkflowExecutionList = z.output<typeof WorkflowExecutionList>
 
 export const ToolProvider = z.looseObject({ name: text, public_key_url: optionalText })
 export type ToolProvider = z.output<typeof ToolProvider>
@@ -464,6 +489,174 @@ export const AgentDeployResponse = z.looseObject({
   endpoint_url: optionalText,
 })
 export type AgentDeployResponse = z.output<typeof AgentDeployResponse>
+
+export const InvokeResponse = z.looseObject({
+  status: text,
+  execution_id: text,
+  output: z.unknown(),
+  latency_ms: amount,
+})
+export type InvokeResponse = z.output<typeof InvokeResponse>
+
+export const ScheduleCreated = z.looseObject({ job_id: text, next_run: optionalTime, status: text })
+export type ScheduleCreated = z.output<typeof ScheduleCreated>
+
+export const ScheduleSummary = z.looseObject({
+  job_id: text,
+  name: text,
+  cron_expression: text,
+  timezone: text,
+  status: text,
+  enabled: z.boolean(),
+  next_run: optionalTime,
+  run_count: count,
+})
+export type ScheduleSummary = z.output<typeof ScheduleSummary>
+
+export const ScheduleDetail = z.looseObject({
+  ...ScheduleSummary.shape,
+  one_shot: z.boolean(),
+  last_run: optionalTime,
+  failure_count: count,
+  created_at: time,
+  updated_at: time,
+})
+export type ScheduleDetail = z.output<typeof ScheduleDetail>
+
+export const ScheduleAction = z.looseObject({ job_id: text, action: text, status: text })
+export type ScheduleAction = z.output<typeof ScheduleAction>
+
+export const ScheduleDeleted = z.looseObject({ job_id: text, deleted: z.boolean() })
+export type ScheduleDeleted = z.output<typeof ScheduleDeleted>
+
+export const ScheduleRun = z.looseObject({
+  run_id: text,
+  started_at: time,
+  completed_at: optionalTime,
+  status: text,
+  error: optionalText,
+  execution_time_ms: amount.nullish(),
+})
+export type ScheduleRun = z.output<typeof ScheduleRun>
+
+export const ScheduleHistory = z.looseObject({ job_id: text, history: z.array(ScheduleRun) })
+export type ScheduleHistory = z.output<typeof ScheduleHistory>
+
+export const NextRuns = z.looseObject({ job_id: text, next_runs: z.array(time) })
+export type NextRuns = z.output<typeof NextRuns>
+
+export const SchedulerHealth = z.looseObject({
+  is_running: z.boolean(),
+  store_accessible: z.boolean(),
+  jobs_total: count,
+  jobs_active: count,
+  jobs_paused: count,
+  jobs_dead_letter: count,
+  global_active_runs: count,
+  max_concurrent: count,
+  runs_total: count,
+  runs_succeeded: count,
+  runs_failed: count,
+  average_execution_time_ms: amount,
+  longest_run_ms: amount,
+})
+export type SchedulerHealth = z.output<typeof SchedulerHealth>
+
+export const MemoryNode = z.looseObject({
+  id: text,
+  content: json,
+  memory_type: z.enum(MemoryType),
+  memory_level: z.enum(MemoryLevel),
+  timestamp: time,
+  agent_id: text,
+  conversation_id: optionalText,
+  parent_id: optionalText,
+  children_ids: z.array(text).default([]),
+  importance_score: amount.default(0),
+  access_count: count.default(0),
+  last_accessed: optionalTime,
+  metadata: json,
+})
+export type MemoryNode = z.output<typeof MemoryNode>
+
+export const MemoryResponse = z.looseObject({
+  memory: MemoryNode,
+  success: z.boolean(),
+  message: optionalText,
+})
+export type MemoryResponse = z.output<typeof MemoryResponse>
+
+export const MemorySearchResponse = z.looseObject({
+  memories: z.array(MemoryNode),
+  total_count: count,
+  search_time_ms: amount,
+  success: z.boolean(),
+  message: optionalText,
+})
+export type MemorySearchResponse = z.output<typeof MemorySearchResponse>
+
+export const ConsolidationResponse = z.looseObject({
+  agent_id: text,
+  promoted_count: count,
+  pruned_count: count,
+  consolidated_count: count,
+  execution_time_ms: amount,
+  success: z.boolean(),
+  message: optionalText,
+})
+export type ConsolidationResponse = z.output<typeof ConsolidationResponse>
+
+export const ConversationContext = z.looseObject({
+  conversation_id: text,
+  agent_id: text,
+  memories: z.array(MemoryNode),
+  context_summary: optionalText,
+  created_at: time,
+  updated_at: time,
+  metadata: json,
+})
+export type ConversationContext = z.output<typeof ConversationContext>
+
+export const CollectionResponse = z.looseObject({
+  collection_name: text,
+  status: text,
+  result: json.nullish(),
+})
+export type CollectionResponse = z.output<typeof CollectionResponse>
+
+export const CollectionInfo = z.looseObject({
+  collection_name: text,
+  config: json,
+  status: text,
+  vectors_count: count,
+  indexed_vectors_count: count,
+  points_count: count,
+})
+export type CollectionInfo = z.output<typeof CollectionInfo>
+
+export const UpsertResponse = z.looseObject({
+  collection_name: text,
+  operation_id: optionalText,
+  status: text,
+  points_count: count,
+})
+export type UpsertResponse = z.output<typeof UpsertResponse>
+
+export const VectorPoint = z.looseObject({
+  id: z.union([text, count]),
+  vector: z.union([z.array(amount), z.record(text, z.array(amount))]).nullish(),
+  payload: json,
+})
+export type VectorPoint = z.output<typeof VectorPoint>
+
+export const PointSearchResponse = z.looseObject({
+  results: z.array(z.looseObject({ id: z.union([text, count]), score: amount, payload: json })),
+  total_results: count,
+})
+export type PointSearchResponse = z.output<typeof PointSearchResponse>
+
+export const CountResponse = z.looseObject({ count })
+export type CountResponse = z.output<typeof CountResponse>
 
 export const RoutingRule = z.looseObject({
   condition_type: z.enum(RouteMatchType),

@@ -13,7 +13,8 @@ export interface RuntimeCall {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** Below the base URL, without a slash at its beginning; ids are escaped already. */
   path: string
-  query?: Readonly<Record<string, string | number | boolean | undefined>>
+  /** A list is sent as a parameter that comes several times. */
+  query?: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>
   body?: unknown
   /** A POST that may arrive twice. Others are repeated under an `Idempotency-Key`. */
   repeatable?: boolean
@@ -57,7 +58,8 @@ interface Prepared {
 function prepared(settings: Settings, call: RuntimeCall): Prepared {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(call.query ?? {}))
-    if (value !== undefined) query.set(name, String(value))
+    if (Array.isArray(value)) for (const one of value) query.append(name, one)
+    else if (value !== undefined) query.set(name, String(value))
   const tail = query.size === 0 ? '' : `?${query}`
   const body = call.body === undefined ? undefined : toJson(call.body)
   const keyed = call.method === 'POST' && call.repeatable !== true

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { ANSWERS } from './answers.test-kit.ts'
 import { FakeRuntime } from './fake-runtime.test-kit.ts'
 import { Client, NotFoundError, SymbiontClient } from './index.ts'
+import { methodsOf } from './methods.test-kit.ts'
 
 const AGENT = {
   id: 'scout',
@@ -21,6 +22,15 @@ const TOOL = {
   provider: { name: 'sea.example' },
 }
 const DECISION = { decision: 'approve', reviewer_id: 'ada@sea.example' }
+const WORKFLOW = { id: 'tally', version: '1', parameters: {}, steps: [{ id: 'a', kind: 'echo' }] }
+const SCHEDULE = { name: 'nightly', cron_expression: '30 2 * * *', agent_name: 'scout' }
+const MEMORY = {
+  agent_id: 'scout',
+  content: { text: 'Backups run at 02:30.' },
+  memory_type: 'fact',
+  memory_level: 'long_term',
+} as const
+const POINTS = { collection_name: 'notes', points: [{ id: 1, vector: [1, 0] }] }
 const INPUT = { agent_id: 'clerk', port: 0 }
 
 interface Row {
@@ -416,6 +426,180 @@ const ROWS: Readonly<Record<string, Row>> = {
   disableHttpEndpoint: post('endpoints/ep_1/disable', ANSWERS.object, (c) =>
     c.disableHttpEndpoint('ep_1'),
   ),
+  getWorkflowExecution: get('workflows/executions/exe_1', ANSWERS.workflow, (c) =>
+    c.getWorkflowExecution('exe_1'),
+  ),
+  listWorkflowExecutions: get(
+    'workflows/executions?workflow_id=echo&status=running',
+    ANSWERS.workflowList,
+    (c) => c.listWorkflowExecutions({ workflow_id: 'echo', status: 'running' }),
+  ),
+  signalWorkflow: post(
+    'workflows/executions/exe_1/signals/approved',
+    ANSWERS.object,
+    (c) => c.signalWorkflow('exe_1', 'approved', { by: 'ada' }),
+    { by: 'ada' },
+  ),
+  cancelWorkflowExecution: remove(
+    'workflows/executions/exe_1',
+    (c) => c.cancelWorkflowExecution('exe_1'),
+    ANSWERS.workflow,
+  ),
+  createWorkflowDefinition: post(
+    'workflows/definitions',
+    ANSWERS.object,
+    (c) => c.createWorkflowDefinition(WORKFLOW),
+    WORKFLOW,
+  ),
+  listWorkflowDefinitions: get('workflows/definitions', ANSWERS.object, (c) =>
+    c.listWorkflowDefinitions(),
+  ),
+  getWorkflowDefinition: get('workflows/definitions/tally', ANSWERS.object, (c) =>
+    c.getWorkflowDefinition('tally'),
+  ),
+  updateWorkflowDefinition: put(
+    'workflows/definitions/tally',
+    ANSWERS.object,
+    (c) => c.updateWorkflowDefinition('tally', WORKFLOW),
+    WORKFLOW,
+  ),
+  deleteWorkflowDefinition: remove('workflows/definitions/tally', (c) =>
+    c.deleteWorkflowDefinition('tally'),
+  ),
+  rollbackAgentDeployment: post('agents/deployments/dep_1/rollback', ANSWERS.deployment, (c) =>
+    c.rollbackAgentDeployment('dep_1'),
+  ),
+  invokeDeployment: post(
+    'invoke/dep_1',
+    ANSWERS.invoked,
+    (c) => c.invokeDeployment('dep_1', { a: 1 }),
+    { a: 1 },
+  ),
+  createSchedule: post(
+    'schedules',
+    ANSWERS.scheduleCreated,
+    (c) => c.createSchedule(SCHEDULE),
+    SCHEDULE,
+  ),
+  listSchedules: get('schedules', ANSWERS.schedules, (c) => c.listSchedules()),
+  getSchedule: get('schedules/sch_1', ANSWERS.schedule, (c) => c.getSchedule('sch_1')),
+  updateSchedule: put(
+    'schedules/sch_1',
+    ANSWERS.schedule,
+    (c) => c.updateSchedule('sch_1', { name: 'early' }),
+    { name: 'early' },
+  ),
+  deleteSchedule: remove(
+    'schedules/sch_1',
+    (c) => c.deleteSchedule('sch_1'),
+    ANSWERS.scheduleDeleted,
+  ),
+  pauseSchedule: post(
+    'schedules/sch_1/pause',
+    ANSWERS.scheduleAction,
+    (c) => c.pauseSchedule('sch_1'),
+    undefined,
+    freely,
+  ),
+  resumeSchedule: post(
+    'schedules/sch_1/resume',
+    ANSWERS.scheduleAction,
+    (c) => c.resumeSchedule('sch_1'),
+    undefined,
+    freely,
+  ),
+  triggerSchedule: post('schedules/sch_1/trigger', ANSWERS.scheduleAction, (c) =>
+    c.triggerSchedule('sch_1'),
+  ),
+  getScheduleHistory: get('schedules/sch_1/history?limit=5', ANSWERS.scheduleHistory, (c) =>
+    c.getScheduleHistory('sch_1', { limit: 5 }),
+  ),
+  getNextRuns: get('schedules/sch_1/next-runs?count=3', ANSWERS.nextRuns, (c) =>
+    c.getNextRuns('sch_1', { count: 3 }),
+  ),
+  getSchedulerHealth: get('health/scheduler', ANSWERS.schedulerHealth, (c) =>
+    c.getSchedulerHealth(),
+  ),
+  getSchedulerMetrics: get('metrics/scheduler', ANSWERS.object, (c) => c.getSchedulerMetrics()),
+  getSystemMetrics: get('metrics/system', ANSWERS.object, (c) => c.getSystemMetrics()),
+  exportMetrics: post(
+    'metrics/export',
+    ANSWERS.object,
+    (c) => c.exportMetrics({ format: 'prometheus' }),
+    { format: 'prometheus' },
+    freely,
+  ),
+  listKnowledgeItems: get('knowledge?agent_id=scout&page=2', ANSWERS.object, (c) =>
+    c.listKnowledgeItems({ agent_id: 'scout', page: 2 }),
+  ),
+  getKnowledgeItem: get('knowledge/kb-7', ANSWERS.item, (c) => c.getKnowledgeItem('kb-7')),
+  addMemory: post('memory', ANSWERS.memory, (c) => c.addMemory(MEMORY), MEMORY),
+  getMemory: get('memory?agent_id=scout&memory_type=fact', ANSWERS.memory, (c) =>
+    c.getMemory({ agent_id: 'scout', memory_type: 'fact', memory_id: null }),
+  ),
+  searchMemory: post(
+    'memory/search',
+    ANSWERS.memories,
+    (c) => c.searchMemory({ agent_id: 'scout', query: { text: 'backups' } }),
+    { agent_id: 'scout', query: { text: 'backups' } },
+    freely,
+  ),
+  consolidateMemory: post(
+    'memory/consolidate/scout',
+    ANSWERS.consolidated,
+    (c) => c.consolidateMemory('scout'),
+    undefined,
+    freely,
+  ),
+  getConversationContext: get(
+    'memory/conversation?conversation_id=c-1&agent_id=scout',
+    ANSWERS.conversation,
+    (c) => c.getConversationContext('c-1', 'scout'),
+  ),
+  deleteMemory: remove('memory/mem_1', (c) => c.deleteMemory('mem_1')),
+  listAgentMemories: get('memory/agent?agent_id=scout&limit=5', ANSWERS.memories, (c) =>
+    c.listAgentMemories('scout', { limit: 5 }),
+  ),
+  createVectorCollection: post(
+    'vectors/collections',
+    ANSWERS.collection,
+    (c) => c.createVectorCollection({ name: 'notes', vector_size: 2 }),
+    { name: 'notes', vector_size: 2 },
+  ),
+  deleteVectorCollection: remove('vectors/collections/notes', (c) =>
+    c.deleteVectorCollection('notes'),
+  ),
+  getCollectionInfo: get('vectors/collections/notes', ANSWERS.collectionInfo, (c) =>
+    c.getCollectionInfo('notes'),
+  ),
+  listVectorCollections: get('vectors/collections', ANSWERS.texts, (c) =>
+    c.listVectorCollections(),
+  ),
+  addVectors: post('vectors/upsert', ANSWERS.upserted, (c) => c.addVectors(POINTS), POINTS, freely),
+  getVectors: get('vectors/retrieve?collection_name=notes&ids=1&ids=b', ANSWERS.points, (c) =>
+    c.getVectors('notes', [1, 'b']),
+  ),
+  searchVectors: post(
+    'vectors/search',
+    ANSWERS.found,
+    (c) => c.searchVectors({ query: 'backups' }),
+    { query: 'backups' },
+    freely,
+  ),
+  searchPoints: post(
+    'vectors/search',
+    ANSWERS.pointsFound,
+    (c) => c.searchPoints({ collection_name: 'notes', vector: [1, 0] }),
+    { collection_name: 'notes', vector: [1, 0] },
+    freely,
+  ),
+  deleteVectors: {
+    ...remove('vectors/delete', (c) => c.deleteVectors({ collection_name: 'notes', ids: [1] })),
+    body: { collection_name: 'notes', ids: [1] },
+  },
+  countVectors: get('vectors/collections/notes/count', ANSWERS.count, (c) =>
+    c.countVectors('notes'),
+  ),
 }
 
 /** The published client's names (runtime contract §2), in its order. */
@@ -431,9 +615,7 @@ const PUBLISHED =
     /\s+/,
   )
 
-const methods = Object.getOwnPropertyNames(SymbiontClient.prototype).filter(
-  (name) => name !== 'constructor' && name !== 'toJSON',
-)
+const methods = methodsOf(SymbiontClient.prototype).filter((name) => name !== 'toJSON')
 
 test('every operation of the published client has a method of its name, and every method is tried here', () => {
   expect(PUBLISHED).toHaveLength(44)

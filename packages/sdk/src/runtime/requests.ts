@@ -5,8 +5,11 @@ import type {
   HttpInputConfig,
   HttpMethod,
   KnowledgeSourceType,
+  MemoryLevel,
+  MemoryType,
   SecretBackendType,
   VaultAuthMethod,
+  VectorDistance,
 } from '@vestry/contract/runtime'
 
 /** RFC 3339 text, or a date that is written as such. */
@@ -173,6 +176,14 @@ export interface VectorSearchRequest {
   similarity_threshold?: number
 }
 
+export interface ListKnowledgeQuery {
+  agent_id?: string
+  source_type?: KnowledgeSourceType
+  /** From 1. */
+  page?: number
+  limit?: number
+}
+
 export interface ContextQuery {
   query: string
   agent_id?: string | null
@@ -231,4 +242,107 @@ export interface SigningKeyRequest {
   key_id: string
   domain: string
   developer_name: string
+}
+
+export interface ListExecutionsQuery {
+  workflow_id?: string
+  status?: string
+}
+
+/** A workflow that is kept by its name. */
+export interface WorkflowDefinitionInput {
+  id: string
+  version: string
+  description?: string
+  /** JSON Schema of what it is given. */
+  parameters: Readonly<Record<string, unknown>>
+  steps: readonly Readonly<Record<string, unknown>>[]
+  outputs?: Readonly<Record<string, string>>
+  [more: string]: unknown
+}
+
+export interface ScheduleCreateRequest {
+  name: string
+  /** 5, 6 or 7 fields; Sunday is 0 or 7. Or one time in RFC 3339. */
+  cron_expression: string
+  agent_name: string
+  /** Default `UTC`. */
+  timezone?: string
+  policy_ids?: readonly string[]
+  /** Runs once and is done. */
+  one_shot?: boolean
+}
+
+/** What is absent stays as it is. */
+export type ScheduleUpdateRequest = Partial<ScheduleCreateRequest>
+
+export interface MemoryStoreRequest {
+  content: Readonly<Record<string, unknown>>
+  memory_type: MemoryType
+  memory_level: MemoryLevel
+  agent_id: string
+  conversation_id?: string | null
+  /** 0 to 1. Default 0. */
+  importance_score?: number
+  parent_id?: string | null
+  metadata?: Readonly<Record<string, unknown>>
+}
+
+export interface MemoryQuery {
+  agent_id: string
+  memory_id?: string | null
+  conversation_id?: string | null
+  memory_type?: MemoryType | null
+  memory_level?: MemoryLevel | null
+  parent_id?: string | null
+}
+
+export interface MemorySearchRequest {
+  agent_id: string
+  /** Members that must be equal; `text` is searched by its meaning. */
+  query?: Readonly<Record<string, unknown>> | null
+  memory_levels?: readonly MemoryLevel[] | null
+  content_contains?: string | null
+  importance_threshold?: number | null
+  time_range?: { start?: Timestamp | null; end?: Timestamp | null } | null
+  /** Default 50. */
+  limit?: number
+}
+
+export interface CollectionCreateRequest {
+  name: string
+  /** 1 to 8192. */
+  vector_size: number
+  /** Default `Cosine`. */
+  distance?: VectorDistance
+  on_disk_payload?: boolean
+  hnsw_config?: Readonly<Record<string, unknown>> | null
+  optimizers_config?: Readonly<Record<string, unknown>> | null
+}
+
+export interface VectorUpsertRequest {
+  collection_name: string
+  points: readonly {
+    id: string | number
+    vector: readonly number[] | Readonly<Record<string, readonly number[]>>
+    payload?: Readonly<Record<string, unknown>>
+  }[]
+  wait?: boolean
+}
+
+export interface PointSearchRequest {
+  collection_name: string
+  vector: readonly number[]
+  /** Which of several named vectors. */
+  using?: string
+  /** Members of the payload that must be equal. */
+  filter?: Readonly<Record<string, unknown>> | null
+  /** Default 10. */
+  limit?: number
+  score_threshold?: number | null
+}
+
+export interface VectorDeleteRequest {
+  collection_name: string
+  ids: readonly (string | number)[]
 }

@@ -2,17 +2,20 @@
 import { newSpanId } from '@vestry/contract/ids'
 import { actorOf } from '../identity/caller.ts'
 import { rowGuard } from '../identity/row-guard.ts'
+import type { SearchFor } from '../knowledge/knowledge.ts'
 import { chatInProcess } from '../llm/call/in-process.ts'
-import { Agents } from '../runtime/agents/agents.ts'
+import { Agents, type AgentsDeps } from '../runtime/agents/agents.ts'
 import { DefinitionStore } from '../runtime/agents/definition-store.ts'
 import { ExecutionStore } from '../runtime/agents/execution-store.ts'
 import { Executions } from '../runtime/agents/executions.ts'
 import { gatewayTools } from '../runtime/agents/gateway-tools.ts'
 import { agentInvoker } from '../runtime/agents/invoker.ts'
+import { knowledgeTools } from '../runtime/agents/knowledge-tools.ts'
 import { Mailbox } from '../runtime/agents/mailbox.ts'
 import { type McpToolDeps, mcpTools } from '../runtime/agents/mcp-tools.ts'
 import { modelProblem } from '../runtime/agents/model-problem.ts'
 import { ownRun } from '../runtime/agents/own-run.ts'
+import type { ProgramRunner } from '../runtime/agents/program-runner.ts'
 import { ReportStore } from '../runtime/agents/report-store.ts'
 import type { ToolSources } from '../runtime/agents/tool-source.ts'
 import { agentVerbs } from '../runtime/agents/verbs.ts'
@@ -30,6 +33,8 @@ export interface AgentsPiece extends RuntimePiece {
   readonly agents: Agents
   readonly executions: Executions
   readonly invoker: AgentInvoker
+  readonly mailbox: Mailbox
+  readonly tools: ToolSources
   /** For the metrics of the system. */
   tasks(): Promise<Tasks>
 }
@@ -48,6 +53,11 @@ export interface AgentsPieceDeps {
   readonly runs: RunsPart
   /** Tools of MCP servers, and how they are called through the stations. */
   readonly mcp: McpToolDeps
+  readonly searchKnowledge: SearchFor
+  /** What serves of them. */
+  readonly deployed: AgentsDeps['deployed']
+  /** Of agents that are programs; they come to be later. */
+  readonly programs: () => ProgramRunner | undefined
   readonly warn: (line: string) => void
 }
 
@@ -65,7 +75,11 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
   const reports = new ReportStore({ store, now })
   const mailbox = new Mailbox({ store, keys, now })
   const { mcp } = deps
-  const tools: ToolSources = () => [...gatewayTools(gateway), ...mcpTools(mcp)]
+  const tools: ToolSources = () => [
+    ...gatewayTools(gateway),
+    ...mcpTools(mcp),
+    ...knowledgeTools(deps.searchKnowledge),
+  ]
   const place = {
     trustDomain: config.identity.trust_domain,
     runPathPrefix: config.identity.run_path_prefix,
@@ -92,6 +106,7 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
       },
       now,
     },
+    programs: deps.programs,
     settings,
     alone: store.engine === 'sqlite',
     warn: deps.warn,
@@ -106,6 +121,8 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
     mailbox,
     tools,
     modelProblem: (model) => modelProblem(llm, model),
+    isProgram: async (id) => (await deps.programs()?.isProgram(id)) === true,
+    deployed: deps.deployed,
     heartbeatMs,
     now,
   })
@@ -121,7 +138,9 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
   return {
     agents,
     executions,
+    mailbox,
     invoker: agentInvoker(agents, executions),
+    tools,
     tasks: async () => {
       const [open, { completed, failed }] = await Promise.all([
         executionStore.open(),

@@ -27,13 +27,19 @@ import type { GatewayPart } from './gateway-parts.ts'
 import type { LlmPart } from './llm-parts.ts'
 import type { RunsPart } from './runs-part.ts'
 import { assembleAgentsPiece } from './runtime-agents.ts'
+import { assembleDeploymentsPiece } from './runtime-deployments.ts'
 import { assembleEndpointsPiece } from './runtime-endpoints.ts'
 import { assembleInputsPiece } from './runtime-inputs.ts'
+import { assembleKnowledgePiece } from './runtime-knowledge.ts'
 import { assembleMcpPiece } from './runtime-mcp.ts'
 import { assembleMcpServe } from './runtime-mcp-serve.ts'
+import { assembleMemoryPiece } from './runtime-memory.ts'
+import { assembleProgramsPiece } from './runtime-programs.ts'
 import { assembleReviewPiece } from './runtime-review.ts'
+import { assembleSchedulesPiece } from './runtime-schedules.ts'
 import { assembleSecretsPiece } from './runtime-secrets.ts'
 import { assembleSystemPiece } from './runtime-system.ts'
+import { assembleWorkflowsPiece } from './runtime-workflows.ts'
 import { isLoopback } from './tcp-listening.ts'
 
 const BODY_MEMORY_BYTES = 268_435_456
@@ -118,12 +124,34 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     ],
     warn,
   })
+  const known = assembleKnowledgePiece(parts, {
+    memory: () => memory.memory.conversations,
+    journal: deps.gateway.gateway.journal,
+    llm: deps.llm,
+    runs: deps.runs,
+    warn,
+  })
+  const searchKnowledge = known.routes?.find(({ path }) => path === 'knowledge/search')?.handle
+  const memory = assembleMemoryPiece(parts, {
+    door,
+    searchKnowledge:
+      searchKnowledge ??
+      (() => {
+        throw new VestryError('NOT_READY')
+      }),
+  })
   const hosted = assembleAgentsPiece(parts, {
     door,
     gateway: deps.gateway,
     llm: deps.llm,
     runs: deps.runs,
     mcp: { hub: mcp.servers, known: mcp.known, call: mcp.call },
+    searchKnowledge: known.knowledge.searchFor,
+    deployed: {
+      standing: (agentId) => deployed.deployments.standing(agentId),
+      deployedAgents: () => deployed.deployments.deployedAgents(),
+    },
+    programs: () => programs.programs,
     warn,
   })
   const buckets = new Buckets({ now: monotonic })
@@ -137,8 +165,63 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     clientAddress: addressOf,
   })
   const endpoints = assembleEndpointsPiece(parts, { ...invoked, buckets })
+  const schedules = assembleSchedulesPiece(parts, {
+    door,
+    agents: hosted.agents,
+    executions: hosted.executions,
+    invoker: hosted.invoker,
+    warn,
+  })
+  const deployed = assembleDeploymentsPiece(parts, {
+    ...invoked,
+    agents: hosted.agents,
+    executions: hosted.executions,
+    invoker: hosted.invoker,
+    tools: hosted.tools,
+    secrets: secrets.part.resolver,
+    buckets,
+    programs: () => programs.programs,
+    schedules: () => schedules.deployments,
+  })
+  const workflows = assembleWorkflowsPiece(parts, {
+    door,
+    gateway: deps.gateway,
+    secrets: secrets.part.resolver,
+    tools: hosted.tools,
+    agents: hosted.agents,
+    executions: hosted.executions,
+    knowledge: known.knowledge,
+    programs: () => programs.programs,
+    warn,
+  })
+  const programs = assembleProgramsPiece(parts, {
+    door,
+    agents: hosted.agents,
+    executions: hosted.executions,
+    mailbox: hosted.mailbox,
+    tools: hosted.tools,
+    secrets: secrets.part.resolver,
+    searchKnowledge: known.knowledge.searchFor,
+    memory: () => memory.memory,
+    workflows: () => workflows.workflows,
+    deployments: () => deployed.deployments,
+    reloadPolicies: async () => admin?.deps.lifecycle.reloadPolicies(),
+  })
   // In the order in which they open: later ones stand on earlier ones.
-  const pieces: RuntimePiece[] = [secrets, review, mcp, hosted, inputs, endpoints]
+  const pieces: RuntimePiece[] = [
+    secrets,
+    review,
+    mcp,
+    known,
+    hosted,
+    inputs,
+    endpoints,
+    deployed,
+    schedules,
+    memory,
+    workflows,
+    programs,
+  ]
   const inOrder = async (work: (piece: RuntimePiece) => Promise<void> | undefined) => {
     for (const piece of pieces) await work(piece)
   }
@@ -153,8 +236,11 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     requestsUnderWay: () => underWay.size,
     secrets: secrets.part.secrets,
     mcp: mcp.servers,
+    knowledge: known.knowledge,
     agents: () => hosted.agents.counts(),
     tasks: () => hosted.tasks(),
+    scheduler: () => schedules.schedules.counts(),
+    exposition: () => deps.registry.render(),
   })
   pieces.push(system)
 
@@ -184,6 +270,7 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     }),
     bodies,
     corsOrigins: settings.cors_origins,
+    joinRun: async (token, agentId) => (await deps.runs.gate.join(token, agentId)).id,
     sealed: () => seal.state !== 'unsealed',
     draining,
     now,

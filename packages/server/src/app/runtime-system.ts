@@ -17,10 +17,14 @@ import type { Parts } from './assemble.ts'
 import type { RuntimePiece } from './runtime-part.ts'
 
 export interface SystemPieceDeps
-  extends Pick<SystemDeps, 'startedAtMs' | 'draining' | 'requestsTotal' | 'requestsUnderWay'> {
+  extends Pick<
+    SystemDeps,
+    'startedAtMs' | 'draining' | 'requestsTotal' | 'requestsUnderWay' | 'scheduler' | 'exposition'
+  > {
   readonly door: VerbDoor
   readonly secrets: Pick<Secrets, 'check' | 'count'>
   readonly mcp: Pick<McpServers, 'servers' | 'connectedCount'>
+  readonly knowledge: { count(): Promise<number> }
   readonly agents: () => Promise<Pick<Counts, 'active_agents' | 'total_agents'>>
   readonly tasks: () => Promise<TaskCounts>
 }
@@ -86,8 +90,11 @@ export function assembleSystemPiece(parts: Parts, deps: SystemPieceDeps): System
           ...(await deps.agents()),
           secrets_count: await countSecrets(),
           mcp_connections: deps.mcp.connectedCount,
+          vector_db_items: await deps.knowledge.count(),
         }),
         tasks: deps.tasks,
+        scheduler: deps.scheduler,
+        exposition: deps.exposition,
         requestsTotal: deps.requestsTotal,
         requestsUnderWay: deps.requestsUnderWay,
       }),

@@ -9,7 +9,10 @@ import { backupCommands } from './backup.ts'
 import { claimCommands } from './claim.ts'
 import { addGlobalOptions, type Run, runner } from './command.ts'
 import { credentialCommands } from './cred.ts'
+import { deploymentCommands } from './deployment.ts'
 import { doctorCommand } from './doctor.ts'
+import { dslCommands } from './dsl.ts'
+import { dslDeployCommands } from './dsl-deploy.ts'
 import { addExamples } from './examples.ts'
 import { execCommand } from './exec.ts'
 import { EXIT, exitCodeFor } from './exit-code.ts'
@@ -19,6 +22,7 @@ import { initCommand } from './init.ts'
 import { inputCommands } from './input.ts'
 import { jobCommands } from './job.ts'
 import { keyCommands } from './key.ts'
+import { knowledgeCommands } from './knowledge.ts'
 import { leaseCommands } from './lease.ts'
 import { llmCommands } from './llm.ts'
 import { mcpCommands } from './mcp.ts'
@@ -27,6 +31,7 @@ import { policyCommands } from './policy.ts'
 import { reviewCommands } from './review.ts'
 import { reviewCorpusCommand } from './review-corpus.ts'
 import { runCommands } from './run.ts'
+import { scheduleCommands } from './schedule.ts'
 import { sealCommands } from './seal.ts'
 import { secretCommands } from './secret.ts'
 import { sessionCommands } from './session.ts'
@@ -42,6 +47,7 @@ import { traceCommands } from './trace.ts'
 import { upCommand } from './up.ts'
 import { usageError } from './usage.ts'
 import { versionCommand } from './version.ts'
+import { workflowCommands } from './workflow.ts'
 
 /** Runs one command line. Never throws: every failure is told and becomes an exit code. */
 export async function runProgram(
@@ -109,7 +115,13 @@ export function createProgram(
     leaseCommands,
     llmCommands,
     mcpCommands,
+    knowledgeCommands,
+    dslCommands,
+    dslDeployCommands,
     inputCommands,
+    deploymentCommands,
+    scheduleCommands,
+    workflowCommands,
     sessionCommands,
     claimCommands,
     approvalCommands,

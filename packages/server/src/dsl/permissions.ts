@@ -14,11 +14,11 @@ export interface Permission {
     | 'workflow'
   /** `notes:append`, `openai:gpt-4o`, `db/password`, `api.example.com`, `confidential`; `*` for any. */
   readonly name: string
-  /** `read`, `write`, `call` …: of knowledge and credentials. */
+  /** `read` or `write` knowledge; `cleartext`: a host without encryption too. */
   readonly access?: string
   /** Under these conditions of the file only: `guard#1`. Empty: always. */
   readonly conditions: readonly string[]
-  /** Line of the source that asks for it first. */
+  /** Line of the source that asks for it first; 0: an attribute or a capability of the agent. */
   readonly line: number
 }
 
@@ -36,6 +36,10 @@ export interface Permissions {
     readonly maxTokens?: number
     readonly timeoutSeconds?: number
   }
+  /** What the conditions mean: name of the rule → its condition as written, so that a changed one is seen. */
+  readonly rules: Readonly<Record<string, string>>
+  /** For who reads it: what the file does and does not ask for, and why. Sorted. */
+  readonly notes: readonly string[]
 }
 
 /** One line for people: what changed, and whether it is more than before. */

@@ -92,7 +92,8 @@ export function newRow(
 /** What an outcome writes. An ended one is nobody's, needs its input no more and is kept for its time. */
 export function outcomeColumns(outcome: Outcome, nowMs: number) {
   const free = { state: outcome.state, owner: null, owner_until: null }
-  if (outcome.state === 'reserved') return free
+  if (outcome.state === 'reserved')
+    return { ...free, ...(outcome.runAtMs !== undefined && { run_at: outcome.runAtMs }) }
   return {
     ...free,
     reached: outcome.state === 'failed' && outcome.reached ? 1 : 0,

@@ -138,6 +138,21 @@ export function cancelWaiting(
   }, TELL)
 }
 
+/** Lets one that waits be run at once. @returns whether it did wait. */
+export function wake(store: Store, id: string, nowMs: number): Promise<boolean> {
+  return store.write(async (trx) => {
+    const row = await trx
+      .updateTable('execution')
+      .set({ run_at: nowMs })
+      .where('id', '=', id)
+      .where('state', '=', 'reserved')
+      .where('owner', 'is', null)
+      .returning('id')
+      .executeTakeFirst()
+    return row !== undefined
+  }, TELL)
+}
+
 /** Removes what is forgotten. @returns how many. */
 export async function prune(store: Store, nowMs: number): Promise<number> {
   for (let done = 0; ; ) {
@@ -178,6 +193,8 @@ async function waiting(trx: Kysely<Tables>, kind: string): Promise<number> {
     .where('kind', '=', kind)
     .where('state', '=', 'reserved')
     .where('owner', 'is', null)
+    // What was begun and waits for something was let in before.
+    .where('attempts', '=', 0)
     .executeTakeFirstOrThrow()
   return Number(count) // PostgreSQL counts in bigint
 }

@@ -87,7 +87,8 @@ export function yieldsKey(old: Execution, fingerprint: string | undefined, nowMs
 
 /** How an execution ended, or that it waits again. */
 export type Outcome =
-  | { readonly state: 'reserved' }
+  /** Not before `runAtMs`, if that is told. */
+  | { readonly state: 'reserved'; readonly runAtMs?: number }
   | { readonly state: 'done' }
   | { readonly state: 'failed'; readonly reached: boolean; readonly errorCode: ErrorCode }
   | { readonly state: 'unknown'; readonly errorCode: ErrorCode }

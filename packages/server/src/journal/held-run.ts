@@ -87,6 +87,11 @@ export class HeldRun implements Held {
     await this.#end({ state: 'done' }, sealed)
   }
 
+  async park(runAtMs: number): Promise<void> {
+    this.#assertOpen()
+    await this.#end({ state: 'reserved', runAtMs }, null)
+  }
+
   async fail({ code, reached, output }: Failure): Promise<void> {
     this.#assertOpen()
     await this.#end({ state: 'failed', reached, errorCode: code }, this.#sealedOrNull(output))

@@ -35,6 +35,11 @@ export interface Held extends AsyncDisposable {
    *   then it counts as one whose outcome is lost; STORE_UNAVAILABLE, and then it is stored once the store is back.
    */
   finish(output: Uint8Array): Promise<void>
+  /**
+   * It waits, and holds no place meanwhile: it is run again from `runAtMs` on, or when it is woken. Queued only.
+   * @throws VestryError CONFLICT, STORE_UNAVAILABLE.
+   */
+  park(runAtMs: number): Promise<void>
   /** It did not, or nobody knows. An output that cannot be kept is left out. @throws CONFLICT, STORE_UNAVAILABLE. */
   fail(failure: Failure): Promise<void>
   /** Fails what was not ended: INTERNAL_ERROR, and reached if it was sent. */

@@ -14,7 +14,7 @@ import {
   type OpenCounts,
 } from './execution-reads.ts'
 import { type ExecutionRow, type Lease, newRow, toExecution } from './execution-row.ts'
-import { cancelWaiting, claim, prune, reserve } from './execution-writes.ts'
+import { cancelWaiting, claim, prune, reserve, wake } from './execution-writes.ts'
 import type { Reserved, Runner } from './held.ts'
 import type { HeldRun } from './held-run.ts'
 import { HeldRuns } from './held-runs.ts'
@@ -150,6 +150,14 @@ export class Journal implements AsyncDisposable {
     if (run === undefined || this.#workers.get(run.kind)?.runner.cancellable !== true) return false
     run.abort(new VestryError(code))
     return true
+  }
+
+  /** Has one that waits run at once, whatever it waits for. @returns whether it did wait. */
+  async wake(id: string): Promise<boolean> {
+    const { store, now } = this.#deps
+    const woken = await wake(store, id, now())
+    if (woken) for (const worker of this.#workers.values()) void worker.look()
+    return woken
   }
 
   /** Newest first. */

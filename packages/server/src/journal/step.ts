@@ -21,6 +21,8 @@ export interface StepRecord {
   readonly errorCode: ErrorCode | undefined
   readonly startedAtMs: number
   readonly finishedAtMs: number | undefined
+  /** Of one that waits: its next run does not begin before. */
+  readonly notBeforeMs: number | undefined
 }
 
 /** Steps of one execution that this process holds. */
@@ -36,6 +38,10 @@ export interface Steps {
    *   throws; CONFLICT when the execution is no longer held; RESPONSE_TOO_LARGE over 4 MiB; STORE_UNAVAILABLE.
    */
   run<T>(plan: StepPlan, body: (attempt: number) => Promise<T>): Promise<T>
-  /** Begins a failed or waiting step anew at its next run. */
+  /** Begins a failed or waiting step anew at its next run. One that was never begun waits from now on. */
   retry(key: string, notBeforeMs: number): Promise<void>
+  /** Puts on disk what may have been kept in memory so far: results of repeatable steps. */
+  flush(): Promise<void>
+  /** The execution is over, or is given up: nothing is written any more. */
+  close(): void
 }

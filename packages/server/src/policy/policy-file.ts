@@ -47,7 +47,7 @@ export interface ReadPolicies {
 const PORTION = 200
 
 /** Ids under these belong to importers and to the program itself. */
-const RESERVED = ['vault:', 'builtin:', 'gateway:', 'run:']
+const RESERVED = ['vault:', 'builtin:', 'gateway:', 'run:', 'dsl:']
 
 /** @throws VestryError `POLICY_INVALID`, naming the file; nothing is kept then. */
 export async function readPolicyFiles(
@@ -81,6 +81,23 @@ export async function readPolicyFiles(
   // Patterns and annotations are read at load; a policy that could not be loaded is refused now.
   new PolicySet(read.policies.map((policy, position) => ({ ...policy, enabled: 1, position })))
   return read
+}
+
+/**
+ * Policies that the program itself has made, under a prefix of its own.
+ * @throws VestryError `POLICY_INVALID`
+ */
+export async function readOwnPolicies(texts: readonly string[]): Promise<NewPolicy[]> {
+  if (texts.length === 0) return []
+  const parsed = await parsePolicies(texts.join('\n'))
+  await validate(parsed, CEDAR_SCHEMA)
+  const policies = parsed.map((policy) => ({
+    ...stored(policy, 'cedar' as const),
+    source: policy.text,
+    enabled: 1,
+  }))
+  new PolicySet(policies.map((policy, position) => ({ ...policy, position })))
+  return policies
 }
 
 function isCedar({ name, text }: PolicyFile): boolean {

@@ -15,7 +15,7 @@ import { GatewayPolicyStore, ownerOf } from './gateway-policy-store.ts'
 import { gatewayRow, readGatewayRow, sameOwner } from './gateway-row.ts'
 import type { GatewayDocument } from './gateway-spec.ts'
 import { GlobFamily } from './glob-index.ts'
-import { type NewPolicy, type PolicyFile, readPolicyFiles } from './policy-file.ts'
+import { type NewPolicy, type PolicyFile, readOwnPolicies, readPolicyFiles } from './policy-file.ts'
 import { hadPolicies, keepSet, type RecordedPolicy, recordedSet } from './policy-set-store.ts'
 import { VAULT_PREFIX } from './vault-import.ts'
 
@@ -133,6 +133,25 @@ export class PolicyStore {
       if (missing.length > 0) throw notFound(missing)
       const ids = names.map((name) => find(rows, name)?.id ?? name)
       await drop(trx, [...new Set(ids)], change)
+    })
+  }
+
+  /**
+   * Policies of the program's own making: after it, these are all that have an id under `prefix`.
+   *
+   * @throws VestryError `POLICY_INVALID`
+   */
+  async replaceOwn(prefix: string, texts: readonly string[]): Promise<PolicyChange> {
+    const policies = await readOwnPolicies(texts)
+    const ids = new Set(policies.map(({ id }) => id))
+    return this.#change([], async (trx, rows, change) => {
+      await this.#put(trx, rows, policies, change)
+      const others = rows.filter(({ id }) => id.startsWith(prefix) && !ids.has(id))
+      await drop(
+        trx,
+        others.map(({ id }) => id),
+        change,
+      )
     })
   }
 

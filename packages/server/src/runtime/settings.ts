@@ -9,6 +9,11 @@ export const RuntimeSettings = z.strictObject({
   rate_limit_burst: z.int().min(1).max(1_000_000).optional(),
   /** Addresses whose `X-Forwarded-For` counts. */
   trusted_proxies: z.array(z.string().min(1)).max(64).default([]),
+  /** How clients reach this server, such as `https://vestry.example.com`; absent: as the request at hand did. */
+  public_url: z
+    .url({ protocol: /^https?$/ })
+    .max(512)
+    .optional(),
   cors_origins: z.array(z.url()).max(64).default([]),
   /** Vault path of the HS256 secret with which tokens of other clients are signed; absent: none are accepted. */
   jwt_secret: z.string().min(1).optional(),
@@ -40,5 +45,19 @@ export const RuntimeSettings = z.strictObject({
   /** Agents that run elsewhere tell this often that they are alive; silent for three times as long, they are gone. */
   agent_heartbeat_seconds: z.int().min(1).max(86_400).default(60),
   agent_concurrency: z.int().min(1).max(1_024).default(8),
+  /** Runs of workflows at once; one that waits for something holds no place. */
+  workflow_concurrency: z.int().min(1).max(1_024).default(32),
+  /** Runs of workflows that may wait for a free place. */
+  workflow_queue_max: z.int().min(1).max(100_000).default(10_000),
+  /** Where workflows may read files; relative to the home directory. */
+  data_root: z.string().min(1).max(4_096).default('data'),
+  /** What turns knowledge into vectors: a model that comes with the package, words alone, or a provider's model. */
+  knowledge_embedder: z.enum(['offline', 'hashing', 'provider']).default('offline'),
+  /** `provider:model`, asked through the LLM gateway. */
+  knowledge_model: z.string().min(3).max(256).default('openai:text-embedding-3-small'),
+  /** Of a provider's vectors; absent: as the model has them by itself. */
+  knowledge_dimension: z.int().min(8).max(4_096).optional(),
+  /** Name of the agent as which a provider is asked for embeddings: its policy, budget and record. */
+  knowledge_agent: z.string().min(1).max(128).default('knowledge'),
 })
 export type RuntimeSettings = z.output<typeof RuntimeSettings>

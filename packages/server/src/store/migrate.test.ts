@@ -484,6 +484,8 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
     labels_json: '[]',
     importance: 0.5,
     access_count: 0,
+    embedder: '',
+    vector: never,
     timestamp: 1,
     last_accessed: never,
     created_at: 1,

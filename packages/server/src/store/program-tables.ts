@@ -190,6 +190,8 @@ export function programTables({
       "labels_json" text not null,
       "importance" ${real} not null,
       "access_count" ${integer} not null,
+      "embedder" text not null,
+      "vector" ${bytes},
       "timestamp" ${integer} not null,
       "last_accessed" ${integer},
       "created_at" ${integer} not null

@@ -605,7 +605,7 @@ export interface Tables {
   knowledge_change: { revision: number; item_id: string; at: number }
   memory_node: {
     id: string
-    /** Name of the agent. */
+    /** Id of the agent: another one that gets its name does not get its memory. */
     agent: string
     conversation_id: string | null
     parent_id: string | null
@@ -617,6 +617,10 @@ export interface Tables {
     labels_json: string
     importance: number
     access_count: number
+    /** Id of what made the vector; empty where nothing did. */
+    embedder: string
+    /** float32, little endian, of length 1. */
+    vector: Uint8Array | null
     timestamp: number
     last_accessed: number | null
     created_at: number

@@ -24,6 +24,8 @@ const ACTION_NAME = /^[a-z][a-z0-9_]{0,63}$/
 /** In a token they cover more than one action; an action of that name would be granted along with them. */
 const PERMISSION_WORDS = ['read', 'write']
 const MAX_ACTIONS = 64
+/** Requests of programs and workflows are decided under this name: runtime/effects/http.ts. */
+const PROGRAMS_OWN = 'http'
 
 export function completeTool(
   input: ToolInput,
@@ -33,7 +35,7 @@ export function completeTool(
 
   if (!TOOL_NAME.test(input.name)) {
     say(['name'], 'must be 1 to 32 lower-case letters, digits and _, beginning with a letter')
-  } else if (BUILTIN_NAMES.includes(input.name)) {
+  } else if (BUILTIN_NAMES.includes(input.name) || input.name === PROGRAMS_OWN) {
     say(['name'], 'belongs to a built-in tool')
   }
   const base = baseUrl(input.base_url)

@@ -18,7 +18,7 @@ import type { ExecutionStore } from './execution-store.ts'
 import type { Executions } from './executions.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { ReportStore } from './report-store.ts'
-import { type Standing, standingOf } from './state.ts'
+import { type Deployed, type Standing, standingOf } from './state.ts'
 import { offeredTools } from './tool-names.ts'
 import type { ToolSources } from './tool-source.ts'
 
@@ -32,6 +32,14 @@ export interface AgentsDeps {
   readonly tools: ToolSources
   /** What is wrong with a model's name, in words; undefined: it could be asked now. */
   readonly modelProblem: (model: string) => Promise<string | undefined>
+  /** Which of them serve, and when their last deployment ended. */
+  readonly deployed: {
+    standing(agentId: string): Promise<Deployed>
+    /** Ids of agents' records. */
+    deployedAgents(): readonly string[]
+  }
+  /** Written in the language: what it is follows from its source alone. */
+  readonly isProgram: (agentId: string) => Promise<boolean>
   readonly heartbeatMs: number
   /** Epoch ms. */
   readonly now: () => number
@@ -87,6 +95,7 @@ export class Agents {
   async update(id: string, body: Readonly<Record<string, unknown>>): Promise<Created> {
     const { records, definitions } = this.#deps
     const before = await this.named(id)
+    if (await this.#deps.isProgram(before.id)) throw isProgram(id)
     const changed = (definition: AgentDefinition | undefined) =>
       changeDefinition(id, { name: before.displayName, definition }, body)
     const { name } = changed(await definitions.get(before.id))
@@ -144,13 +153,14 @@ export class Agents {
 
   async standing(agent: Agent): Promise<Standing> {
     const { store, reports, heartbeatMs, now } = this.#deps
-    const [totals, open, report] = await Promise.all([
+    const [totals, open, report, deployed] = await Promise.all([
       store.totals(agent.id),
       store.open(agent.id),
       reports.get(agent.id),
+      this.#deps.deployed.standing(agent.id),
     ])
     const begun = open.map(({ startedAt }) => startedAt)
-    return standingOf({ agent, totals, open: begun, report, heartbeatMs }, now())
+    return standingOf({ agent, totals, open: begun, report, deployed, heartbeatMs }, now())
   }
 
   /** For the metrics of the system. */
@@ -160,7 +170,11 @@ export class Agents {
     const open = await store.open()
     const reporting = await reports.alive(now() - 3 * heartbeatMs)
     // Only of these it can be said at all that they are there.
-    const candidates = new Set([...open.map(({ agentId }) => agentId), ...reporting])
+    const candidates = new Set([
+      ...open.map(({ agentId }) => agentId),
+      ...reporting,
+      ...this.#deps.deployed.deployedAgents(),
+    ])
     const known = all.filter(({ id }) => candidates.has(id))
     const standings = await Promise.all(known.map((agent) => this.standing(agent)))
     const active = standings.filter(({ state }) => state === 'active' || state === 'busy')
@@ -195,6 +209,12 @@ const WORDS = {
 
 export function agentNotFound(name: string): VestryError {
   return new VestryError('AGENT_NOT_FOUND', `There is no agent "${name.slice(0, 128)}"`)
+}
+
+function isProgram(name: string): VestryError {
+  return new VestryError('INVALID_STATE_TRANSITION', `Agent "${name}" is what its source says`, {
+    hint: 'Change the source and compile it: POST dsl/compile, or "vestry dsl deploy"',
+  })
 }
 
 function alreadyExists(name: string): VestryError {

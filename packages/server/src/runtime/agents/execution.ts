@@ -1,6 +1,8 @@
 /** One execution of an agent: what it is, how it may end, and what clients are told of it. Pure. */
 import { asVestryError, type ErrorCode, type VestryError } from '@vestry/contract/errors'
+import type { AgentDefinition } from './definition.ts'
 import type { Step } from './loop.ts'
+import type { PinnedProgram } from './program-runner.ts'
 
 export const STATUSES = [
   'pending',
@@ -35,6 +37,11 @@ export interface ExecutionFacts {
   readonly traceparent: string
   /** `provider:model`, once it was begun. */
   readonly model?: string
+  /** Of a program. */
+  readonly programVersion?: number
+  readonly deploymentId?: string
+  /** How many executions asked for one another to come to this one. */
+  readonly depth?: number
   readonly iterations?: number
   readonly toolCalls?: number
   readonly denied?: number
@@ -49,10 +56,18 @@ export interface ExecutionError {
   readonly message: string
 }
 
+export type DefinitionOverrides = Partial<Pick<AgentDefinition, 'model' | 'temperature'>>
+
 export interface ExecutionContent {
   readonly input: string
   readonly output?: string
   readonly steps?: readonly Step[]
+  /** Of a program: what was said of it when it was asked for. */
+  readonly program?: PinnedProgram
+  /** Of any other agent: what its deployment has in place of its definition's. */
+  readonly overrides?: DefinitionOverrides
+  /** What the program itself logged. */
+  readonly log?: readonly string[]
 }
 
 export interface Ending {
@@ -124,6 +139,11 @@ export function executionBody(
       completion_tokens: facts.completionTokens ?? 0,
     },
     finish_reason: facts.finishReason ?? null,
+    ...(facts.programVersion !== undefined && {
+      program_version: facts.programVersion,
+      deployment_id: facts.deploymentId ?? null,
+      log: content?.log ?? [],
+    }),
     steps,
   }
 }

@@ -16,6 +16,7 @@ import type { Journal } from '../../journal/journal.ts'
 import { AGENT_RUN } from '../../policy/actions.ts'
 import type { DefinitionStore } from './definition-store.ts'
 import {
+  type DefinitionOverrides,
   type Ending,
   type Execution,
   type ExecutionContent,
@@ -25,8 +26,10 @@ import {
 } from './execution.ts'
 import type { ExecutionStore } from './execution-store.ts'
 import type { Step } from './loop.ts'
-import { ProgressBook } from './progress.ts'
-import { agentResource, type RunnerDeps } from './runner.ts'
+import type { ProgramAsk } from './program-ask.ts'
+import type { PinnedProgram, ProgramRunner, ProgramWork } from './program-runner.ts'
+import { type Progress, ProgressBook } from './progress.ts'
+import { agentResource, carryOut, type RunnerDeps, type Work } from './runner.ts'
 import { workOff } from './work-off.ts'
 
 export interface ExecutionsDeps {
@@ -36,6 +39,8 @@ export interface ExecutionsDeps {
   readonly definitions: Pick<DefinitionStore, 'get'>
   readonly store: ExecutionStore
   readonly runner: RunnerDeps
+  /** Of agents that are programs. Asked for at each use: it comes to be later. */
+  readonly programs?: () => ProgramRunner | undefined
   readonly settings: {
     readonly agent_concurrency: number
     readonly agent_queue_max: number
@@ -55,6 +60,10 @@ export interface AskedExecution {
   readonly trigger: string
   readonly caller: Caller
   readonly requestId: string
+  /** Of an agent that is a program; of any other it means nothing. */
+  readonly program?: ProgramAsk
+  /** Minted by who asks, so that it is started once. @throws VestryError CONFLICT where there is one of this id. */
+  readonly id?: string
 }
 
 export interface Ended {
@@ -66,6 +75,11 @@ const JOURNAL_KIND = 'agent'
 /** Its row says all there is to say; the journal only has to remember that it was begun. */
 const JOURNAL_KEPT_MS = 3_600_000
 const MAX_INPUT_BYTES = 1_048_576
+/**
+ * Agents that ask agents wait for them while they hold a place, so each depth has places of its own: the deepest ones
+ * wait for nobody, and so all come to an end.
+ */
+const MAX_DEPTH = 4
 const NOTHING = new Uint8Array()
 /** One that was accepted a moment ago may not be in the journal yet. */
 const ACCEPTING_MS = 60_000
@@ -86,12 +100,14 @@ export class Executions {
     await this.recover(alone ? 0 : ACCEPTING_MS)
     if (!this.#registered) {
       this.#registered = true
-      journal.register(JOURNAL_KIND, {
-        concurrency: settings.agent_concurrency,
-        queueMax: settings.agent_queue_max,
-        cancellable: true,
-        run: (held, signal) => this.#run(held, signal),
-      })
+      for (let depth = 0; depth <= MAX_DEPTH; depth += 1) {
+        journal.register(kindOf(depth), {
+          concurrency: settings.agent_concurrency,
+          queueMax: settings.agent_queue_max,
+          cancellable: true,
+          run: (held, signal) => this.#run(held, signal),
+        })
+      }
     }
     this.#opened.resolve()
   }
@@ -107,13 +123,27 @@ export class Executions {
    * @throws VestryError ACCESS_DENIED, INVALID_STATE_TRANSITION, BODY_TOO_LARGE, QUEUE_FULL, SHUTTING_DOWN …
    */
   async start(asked: AskedExecution): Promise<Execution> {
-    const { stations, definitions, now } = this.#deps
+    const { stations, definitions, store, now } = this.#deps
     const { agent, caller, trigger } = asked
     if (Buffer.byteLength(asked.input) > MAX_INPUT_BYTES)
       throw new VestryError('BODY_TOO_LARGE', `The input may take ${MAX_INPUT_BYTES} bytes`)
     const nowMs = now()
-    const id = newTimeOrderedId('exe', nowMs)
+    const id = asked.id ?? newTimeOrderedId('exe', nowMs)
     const actor = actorOf(caller.principal)
+    // What asks for it may be an execution itself, whose transaction has its id.
+    const asking = await store.get(caller.txn)
+    const depth = asking === undefined ? 0 : (asking.facts.depth ?? 0) + 1
+    if (depth > MAX_DEPTH)
+      throw new VestryError(
+        'ITERATION_LIMIT',
+        `Agents ask agents ${MAX_DEPTH} times over at most`,
+        {
+          hint: 'Let fewer agents stand between this one and the first',
+        },
+      )
+    // What asks has read, this one is told of.
+    await stations.taint.inherit(caller.txn, id)
+    let program: PinnedProgram | undefined
     return perform<Execution>(stations, {
       caller: { ...caller, txn: id },
       requestId: asked.requestId,
@@ -138,6 +168,7 @@ export class Executions {
             'has no definition: nobody said which model it uses',
             `Define it with PUT agents/${agent.name}`,
           )
+        program = await this.#programOf(asked)
         await this.#assertShare(agent)
       },
       settle: () => ({
@@ -152,12 +183,18 @@ export class Executions {
                 actor,
                 requestId: asked.requestId,
                 traceparent: formatTraceparent(caller.trace),
+                ...(depth > 0 && { depth }),
+                ...(program !== undefined && { programVersion: program.version }),
+                ...(program?.deploymentId !== undefined && { deploymentId: program.deploymentId }),
               },
               createdAt: nowMs,
               startedAt: undefined,
               finishedAt: undefined,
             },
-            asked,
+            {
+              input: asked.input,
+              ...(program === undefined ? overridesOf(asked.program) : { program }),
+            },
           ),
       }),
     })
@@ -244,6 +281,8 @@ export class Executions {
     // One that waited for its turn has nobody else to say so.
     const now = await store.get(id)
     if (now?.status === 'pending') await this.#deps.store.end(now, CANCELLED, now.facts)
+    // So has a program that waited to go on.
+    else if (stopped) await this.#settle(id)
     return true
   }
 
@@ -273,17 +312,24 @@ export class Executions {
     })
   }
 
-  async #accept(execution: Execution, { input }: AskedExecution): Promise<Execution> {
+  /** Which version is asked for; undefined where a model decides what is done. */
+  async #programOf({ agent, program = {} }: AskedExecution): Promise<PinnedProgram | undefined> {
+    const version = await this.#deps.programs?.()?.runnable(agent.id, program.version)
+    return version === undefined ? undefined : { ...program, version }
+  }
+
+  async #accept(execution: Execution, content: ExecutionContent): Promise<Execution> {
     const { store, journal } = this.#deps
-    await store.add(execution, { input })
+    await store.add(execution, content)
     try {
       await journal.reserve({
         id: execution.id,
-        kind: JOURNAL_KIND,
+        kind: kindOf(execution.facts.depth ?? 0),
         agentId: execution.agentId,
         subject: 'agent:run',
         mode: 'queued',
-        repeatable: false,
+        // A program is gone through again over what it did before; a model would decide anew.
+        repeatable: content.program !== undefined,
         retainMs: JOURNAL_KEPT_MS,
       })
     } catch (error) {
@@ -312,22 +358,29 @@ export class Executions {
     const { store, agents, definitions, now } = this.#deps
     const execution = await store.get(held.id)
     const content = await store.content(held.id)
-    if (execution === undefined || content === undefined || execution.status !== 'pending') {
+    const program = content?.program
+    const goesOn = execution?.status === 'running' && program !== undefined
+    if (
+      execution === undefined ||
+      content === undefined ||
+      (execution.status !== 'pending' && !goesOn)
+    ) {
       await held.fail({ code: 'CANCELLED', reached: false })
       return
     }
     await held.sent()
     const agent = await agents.byId(execution.agentId)
-    const definition = await definitions.get(execution.agentId)
+    const defined = await definitions.get(execution.agentId)
+    const definition = defined && { ...defined, ...content.overrides }
     const facts = {
       ...execution.facts,
-      ...(definition !== undefined && { model: definition.model }),
+      ...(definition !== undefined && program === undefined && { model: definition.model }),
     }
-    if (!(await store.begin(held.id, facts))) {
+    if (!goesOn && !(await store.begin(held.id, facts))) {
       await held.finish(NOTHING)
       return
     }
-    const startedAt = now()
+    const startedAt = execution.startedAt ?? now()
     const begun = { ...execution, facts, startedAt }
     if (agent?.status !== 'enabled' || definition === undefined) {
       await store.end(begun, CANCELLED, facts)
@@ -336,9 +389,73 @@ export class Executions {
     }
     const { input } = content
     using progress = this.#progress.begin(held.id)
-    await workOff(this.#deps, { execution: begun, agent, definition, input }, progress, signal)
+    const given = { execution: begun, agent, input }
+    if (program === undefined) {
+      await this.#workOff({ ...given, definition }, progress, signal)
+    } else await this.#runProgram({ ...given, program, held }, progress, signal)
     await held.finish(NOTHING)
   }
+
+  #workOff(
+    work: Pick<Work, 'execution' | 'agent' | 'definition' | 'input'>,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { settings, runner } = this.#deps
+    const { execution, input } = work
+    const { onStep } = progress
+    return workOff(
+      this.#deps,
+      {
+        execution,
+        input,
+        limitSeconds: settings.agent_timeout_seconds,
+        resumes: false,
+        carryOut: (bounds) => carryOut(runner, { ...work, ...bounds, onStep }),
+      },
+      progress,
+      signal,
+    )
+  }
+
+  async #runProgram(
+    work: Pick<ProgramWork, 'execution' | 'agent' | 'input' | 'program' | 'held'>,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { settings, programs } = this.#deps
+    const { execution, input, agent, program } = work
+    const runner = programs?.()
+    if (runner === undefined) throw new VestryError('SHUTTING_DOWN') // it is not put together yet
+    const own = await runner.timeoutSeconds(agent.id, program)
+    const most = settings.agent_timeout_seconds
+    await workOff(
+      this.#deps,
+      {
+        execution,
+        input,
+        limitSeconds: Math.min(own ?? most, most),
+        resumes: true,
+        carryOut: (bounds) => runner.run({ ...work, ...bounds, ...progress }),
+      },
+      progress,
+      signal,
+    )
+  }
+}
+
+/** A deployment's settings were read when it was made. */
+function overridesOf({ config = {} }: ProgramAsk = {}): Pick<ExecutionContent, 'overrides'> {
+  const { model, temperature } = config
+  const overrides: DefinitionOverrides = {
+    ...(typeof model === 'string' && { model }),
+    ...(typeof temperature === 'number' && { temperature }),
+  }
+  return Object.keys(overrides).length === 0 ? {} : { overrides }
+}
+
+function kindOf(depth: number): string {
+  return depth === 0 ? JOURNAL_KIND : `${JOURNAL_KIND}/${depth}`
 }
 
 const LOOK_AGAIN_MS = 250

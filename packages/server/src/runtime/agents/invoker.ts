@@ -20,7 +20,8 @@ export function agentInvoker(
         throw error
       }
     },
-    start: async ({ agentName, input, trigger, requestId, traceparent, remoteAddress }) => {
+    start: async ({ agentName, input, trigger, requestId, traceparent, ...more }) => {
+      const { remoteAddress, program, executionId } = more
       const agent = await agents.named(agentName)
       const peer = {
         transport: 'http' as const,
@@ -34,6 +35,8 @@ export function agentInvoker(
         trigger,
         caller,
         requestId,
+        ...(program !== undefined && { program }),
+        ...(executionId !== undefined && { id: executionId }),
       })
       return { executionId: id, ended: endOf(executions, id) }
     },
@@ -42,7 +45,8 @@ export function agentInvoker(
 
 const NEVER = new AbortController().signal
 
-async function endOf(executions: Pick<Executions, 'ended'>, id: string): Promise<ExecutionEnd> {
+/** Never rejects. */
+export async function endOf(executions: Pick<Executions, 'ended'>, id: string): Promise<ExecutionEnd> {
   try {
     const { execution, content } = await executions.ended(id, NEVER)
     if (execution.status === 'completed')

@@ -67,6 +67,20 @@ export type Step =
       readonly code?: string
       readonly duration_ms: number
     }
+  | {
+      /** Of a program: an action, or a call in one. */
+      readonly kind: 'program'
+      /** `process_webhook`, `process_webhook/call_tool` */
+      readonly id: string
+      readonly status: 'running' | 'completed' | 'failed'
+      /** Of the source. */
+      readonly line: number
+      readonly duration_ms: number
+      readonly code?: string
+      readonly message?: string
+      /** What else is to be said of it, such as that there was nothing to check. */
+      readonly note?: string
+    }
 
 export interface LoopEnd {
   readonly output: string

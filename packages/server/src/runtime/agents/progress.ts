@@ -5,7 +5,13 @@ import { StepCount } from './runner.ts'
 export interface Progress extends Disposable {
   readonly count: StepCount
   readonly onStep: (step: Step) => void
+  /** What the work itself wrote down, cut off after so much. */
+  readonly log: readonly string[]
+  readonly onLog: (line: string) => void
 }
+
+const MAX_LOG_LINES = 1_000
+const MAX_LOG_CHARS = 262_144
 
 interface Kept {
   readonly count: StepCount
@@ -28,6 +34,8 @@ export class ProgressBook {
   begin(id: string): Progress {
     const count = new StepCount()
     const listeners = new Set<() => void>()
+    const log: string[] = []
+    let chars = 0
     this.#running.set(id, { count, listeners })
     const tell = () => {
       for (const listener of listeners) listener()
@@ -37,6 +45,13 @@ export class ProgressBook {
       onStep: (step) => {
         count.add(step)
         tell()
+      },
+      log,
+      onLog: (line) => {
+        if (log.length >= MAX_LOG_LINES || chars >= MAX_LOG_CHARS) return
+        chars += line.length
+        const isLast = log.length === MAX_LOG_LINES - 1 || chars >= MAX_LOG_CHARS
+        log.push(isLast ? '[the log is full]' : line)
       },
       [Symbol.dispose]: () => {
         this.#running.delete(id)

@@ -144,6 +144,10 @@ export class StepCount {
   #completionTokens = 0
 
   add(step: Step): void {
+    if (step.kind === 'program') {
+      this.#addProgramStep(step)
+      return
+    }
     // Of a long work the beginning is kept; the counts go on.
     if (this.#steps.length < MAX_STEPS) this.#steps.push(step)
     if (step.kind === 'model') {
@@ -158,6 +162,19 @@ export class StepCount {
 
   get steps(): readonly Step[] {
     return this.#steps
+  }
+
+  /** The end of what was begun takes the place of its beginning. */
+  #addProgramStep(step: Extract<Step, { kind: 'program' }>): void {
+    const begun = this.#steps.findLastIndex(
+      (one) => one.kind === 'program' && one.id === step.id && one.status === 'running',
+    )
+    if (step.status !== 'running' && begun >= 0) this.#steps[begun] = step
+    else if (this.#steps.length < MAX_STEPS) this.#steps.push(step)
+    // An action is no call.
+    if (step.status === 'running' || !step.id.includes('/')) return
+    this.#toolCalls += 1
+    if (step.code === 'ACCESS_DENIED' || step.code === 'APPROVAL_REQUIRED') this.#denied += 1
   }
 
   /** In the words of the record. */

@@ -12,7 +12,17 @@ export interface Known {
   readonly open: readonly (number | undefined)[]
   /** Of an agent that runs elsewhere, its last word. */
   readonly report: AgentReport | undefined
+  readonly deployed?: Deployed
   readonly heartbeatMs: number
+}
+
+/** Of an agent's deployments. Epoch ms. */
+export interface Deployed {
+  /** Since when one serves; undefined: none does. */
+  readonly sinceMs: number | undefined
+  readonly isWell: boolean
+  /** When the last of them ended. */
+  readonly stoppedMs: number | undefined
 }
 
 export interface Standing {
@@ -45,7 +55,7 @@ export const REPORTED: Readonly<Record<string, AgentState>> = {
 }
 
 export function standingOf(known: Known, nowMs: number): Standing {
-  const { agent, totals, open, report } = known
+  const { agent, totals, open, report, deployed } = known
   const running = open.filter((startedAt) => startedAt !== undefined)
   const lastActivityMs = Math.max(
     agent.createdAt,
@@ -53,7 +63,8 @@ export function standingOf(known: Known, nowMs: number): Standing {
     report?.atMs ?? 0,
     ...running,
   )
-  const up = [...running, ...(isAlive(known, nowMs) && report ? [report.sinceMs] : [])]
+  const served = deployed?.sinceMs === undefined ? [] : [deployed.sinceMs]
+  const up = [...served, ...running, ...(isAlive(known, nowMs) && report ? [report.sinceMs] : [])]
   const stand = (state: AgentState, lifecycle: string): Standing => ({
     state,
     lifecycle,
@@ -64,12 +75,17 @@ export function standingOf(known: Known, nowMs: number): Standing {
   if (agent.status !== 'enabled') return stand('stopped', 'Suspended')
   if (running.length > 0) return stand('busy', 'Running')
   if (open.length > 0) return stand('active', 'Waiting')
+  if (served.length > 0) {
+    return deployed?.isWell === true ? stand('active', 'Running') : stand('error', 'Failed')
+  }
   if (report !== undefined) {
     if (!isAlive(known, nowMs) && !isOver(report)) return stand('error', 'Unreachable')
     // What it did here since then is newer.
     if (report.atMs >= totals.lastActivityMs)
       return stand(REPORTED[report.state] ?? 'active', report.state)
   }
+  if (deployed?.stoppedMs !== undefined && deployed.stoppedMs >= totals.lastActivityMs)
+    return stand('stopped', 'Terminated')
   switch (totals.lastStatus) {
     case 'failed':
     case 'timeout':

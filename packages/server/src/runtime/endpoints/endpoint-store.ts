@@ -5,6 +5,7 @@ import type { Kysely } from 'kysely'
 import type { Changed, RowGuard } from '../../identity/row-guard.ts'
 import type { Tables } from '../../store/schema.ts'
 import type { Store } from '../../store/store.ts'
+import { CounterStore } from '../counters/counter-store.ts'
 import {
   type Endpoint,
   type EndpointConfig,
@@ -25,9 +26,16 @@ type Row = Tables['http_endpoint']
 
 export class EndpointStore {
   readonly #deps: EndpointStoreDeps
+  readonly #counters: CounterStore<EndpointCounters>
 
   constructor(deps: EndpointStoreDeps) {
     this.#deps = deps
+    this.#counters = new CounterStore(deps, {
+      prefix: 'endpoint:',
+      read: readCounters,
+      plus,
+      owner: 'http_endpoint',
+    })
   }
 
   /** @throws VestryError ALREADY_EXISTS for a method and path that another one has. */
@@ -63,7 +71,7 @@ export class EndpointStore {
   remove(id: string): Promise<Changed<void>> {
     return this.#deps.store.change(async (trx) => {
       const gone = await trx.deleteFrom('http_endpoint').where('id', '=', id).executeTakeFirst()
-      await trx.deleteFrom('runtime_stat').where('id', '=', statId(id)).execute()
+      await this.#counters.drop(trx, id)
       if (gone.numDeletedRows === 0n) throw unknownEndpoint(id)
     })
   }
@@ -79,33 +87,13 @@ export class EndpointStore {
     return rows.map((row) => this.#open(row))
   }
 
-  async counters(id: string): Promise<EndpointCounters> {
-    const row = await this.#deps.store.db
-      .selectFrom('runtime_stat')
-      .select('stats_json')
-      .where('id', '=', statId(id))
-      .executeTakeFirst()
-    return readCounters(row?.stats_json)
+  counters(id: string): Promise<EndpointCounters> {
+    return this.#counters.get(id)
   }
 
   /** Adds what this node counted. @returns What all nodes have. */
   keepCounters(id: string, since: EndpointCounters): Promise<EndpointCounters> {
-    const updatedAt = this.#deps.now()
-    return this.#deps.store.write(async (trx) => {
-      const known = await trx
-        .selectFrom('http_endpoint')
-        .leftJoin('runtime_stat', (join) => join.on('runtime_stat.id', '=', statId(id)))
-        .select('stats_json')
-        .where('http_endpoint.id', '=', id)
-        .executeTakeFirst()
-      const all = plus(readCounters(known?.stats_json ?? undefined), since)
-      // Removed meanwhile: nobody will ask.
-      if (known === undefined) return all
-      const row = { id: statId(id), stats_json: JSON.stringify(all), updated_at: updatedAt }
-      const insert = trx.insertInto('runtime_stat').values(row)
-      await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
-      return all
-    })
+    return this.#counters.add(id, since)
   }
 
   /** Changes queue up, so who finds the path free has it. @throws VestryError ALREADY_EXISTS */
@@ -153,10 +141,6 @@ export class EndpointStore {
       updatedAt: row.updated_at,
     }
   }
-}
-
-function statId(id: string): string {
-  return `endpoint:${id}`
 }
 
 export function unknownEndpoint(id: string): VestryError {

@@ -1,4 +1,5 @@
 /** How inputs and endpoints have an agent run. The agent acts as itself; who asked from outside is in the record. */
+import type { ProgramAsk } from '../agents/program-ask.ts'
 
 export interface AgentInvoker {
   /** Whether there is an agent of this name. */
@@ -17,6 +18,10 @@ export interface AgentInvoker {
     readonly requestId: string
     readonly traceparent?: string | undefined
     readonly remoteAddress?: string | undefined
+    /** Of an agent that is a program. */
+    readonly program?: ProgramAsk
+    /** Minted by who asks, so that it is started once. @throws VestryError CONFLICT where there is one of this id. */
+    readonly executionId?: string
   }): Promise<StartedExecution>
 }
 

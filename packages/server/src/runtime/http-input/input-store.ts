@@ -5,6 +5,7 @@ import type { Changed, RowGuard } from '../../identity/row-guard.ts'
 import { openRecord, type RecordKeys, sealRecord } from '../../seal/record.ts'
 import type { Tables } from '../../store/schema.ts'
 import type { Store } from '../../store/store.ts'
+import { CounterStore } from '../counters/counter-store.ts'
 import type { InputConfig } from './input-config.ts'
 import { type Counters, plus, readCounters } from './input-stats.ts'
 
@@ -34,9 +35,16 @@ const KIND = 'http-input'
 
 export class InputStore {
   readonly #deps: InputStoreDeps
+  readonly #counters: CounterStore<Counters>
 
   constructor(deps: InputStoreDeps) {
     this.#deps = deps
+    this.#counters = new CounterStore(deps, {
+      prefix: 'http_input:',
+      read: readCounters,
+      plus,
+      owner: 'http_input',
+    })
   }
 
   /** @throws VestryError VAULT_LOCKED, STORE_UNAVAILABLE */
@@ -75,7 +83,7 @@ export class InputStore {
   async remove(id: string): Promise<Changed<void>> {
     return this.#deps.store.change(async (trx) => {
       const gone = await trx.deleteFrom('http_input').where('id', '=', id).executeTakeFirst()
-      await trx.deleteFrom('runtime_stat').where('id', '=', statId(id)).execute()
+      await this.#counters.drop(trx, id)
       if (gone.numDeletedRows === 0n) throw unknownInput(id)
     })
   }
@@ -91,33 +99,13 @@ export class InputStore {
     return rows.map((row) => this.#open(row))
   }
 
-  async counters(id: string): Promise<Counters> {
-    const row = await this.#deps.store.db
-      .selectFrom('runtime_stat')
-      .select('stats_json')
-      .where('id', '=', statId(id))
-      .executeTakeFirst()
-    return readCounters(row?.stats_json)
+  counters(id: string): Promise<Counters> {
+    return this.#counters.get(id)
   }
 
   /** Adds what this node counted. @returns What all nodes have. */
   keepCounters(id: string, since: Counters): Promise<Counters> {
-    const updatedAt = this.#deps.now()
-    return this.#deps.store.write(async (trx) => {
-      const known = await trx
-        .selectFrom('http_input')
-        .leftJoin('runtime_stat', (join) => join.on('runtime_stat.id', '=', statId(id)))
-        .select('stats_json')
-        .where('http_input.id', '=', id)
-        .executeTakeFirst()
-      const all = plus(readCounters(known?.stats_json ?? undefined), since)
-      // Removed meanwhile: nobody will ask.
-      if (known === undefined) return all
-      const row = { id: statId(id), stats_json: JSON.stringify(all), updated_at: updatedAt }
-      const insert = trx.insertInto('runtime_stat').values(row)
-      await insert.onConflict((clash) => clash.column('id').doUpdateSet(row)).execute()
-      return all
-    })
+    return this.#counters.add(id, since)
   }
 
   #seal({ id, config, enabled, createdAt, version }: StoredInput): Row {
@@ -150,10 +138,6 @@ export class InputStore {
   #check({ mac, ...row }: Row): void {
     this.#deps.guard.check('http_input', row.id, row, mac)
   }
-}
-
-function statId(id: string): string {
-  return `http_input:${id}`
 }
 
 export function unknownInput(id: string): VestryError {

@@ -1,6 +1,8 @@
 /** `agents/…`: define agents, look at them, run them, and what agents elsewhere tell of themselves (contract §4, §15.2). */
 import { VestryError } from '@vestry/contract/errors'
+import { newTimeOrderedId } from '@vestry/contract/ids'
 import type { Agent } from '../../identity/agent.ts'
+import { isAgentName } from '../../identity/agent-name.ts'
 import { type Agents, agentNotFound } from '../agents/agents.ts'
 import { invalidFields } from '../agents/definition.ts'
 import { executionBody, hasEnded, historyEntry } from '../agents/execution.ts'
@@ -66,14 +68,10 @@ export function agentRoutes(deps: AgentRouteDeps): RuntimeRoute[] {
       access: 'admin',
       handle: async (request) => {
         const definition = request.json()
-        if (isAgentText(definition))
-          throw new VestryError(
-            'NOT_IMPLEMENTED',
-            'Agents as text are not served by this version',
-            {
-              hint: 'Send id, name, description, system_prompt, tools, model, temperature, top_p and max_tokens',
-            },
-          )
+        if (isAgentText(definition)) {
+          const given = fromText(definition)
+          return { status: 201, body: createdBody(await byVerb(request, 'dsl.register', given)) }
+        }
         return { status: 201, body: await byVerb(request, 'agent.create', { definition }) }
       },
     },
@@ -213,6 +211,22 @@ async function told(
 /** The shape of later clients: an agent in its own language. */
 function isAgentText(body: Readonly<Record<string, unknown>>): boolean {
   return typeof body['dsl'] === 'string' && body['system_prompt'] === undefined
+}
+
+/** @throws VestryError VALIDATION_ERROR */
+function fromText({ name, dsl }: Readonly<Record<string, unknown>>) {
+  if (typeof name !== 'string' || name === '')
+    throw invalidFields([{ path: 'name', problem: 'must be text' }])
+  // What is no name for an agent is one for people.
+  return { source: dsl, agent_name: isAgentName(name) ? name : newTimeOrderedId('agt', Date.now()) }
+}
+
+/** @throws VestryError DSL_INVALID */
+function createdBody(compiled: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { success, agent_id: id, compiled_at: at, errors, warnings } = compiled
+  if (success === true) return { id, status: 'created', created_at: at, warnings }
+  const lines = Array.isArray(errors) ? errors.map(String) : []
+  throw new VestryError('DSL_INVALID', lines.slice(0, 5).join('; '), { context: { errors: lines } })
 }
 
 function wholeNumber(

@@ -1,8 +1,9 @@
 /** `endpoints/…` and what they serve, `ep/…` (runtime contract §14.5). */
 import { SERVED_METHODS } from '../endpoints/endpoint.ts'
 import type { Endpoints } from '../endpoints/endpoints.ts'
+import { verbRoutes } from '../wire/by-verb.ts'
 import { corsHeaders } from '../wire/cors.ts'
-import type { RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
+import type { RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
 import type { VerbDoor } from '../wire/verb-door.ts'
 
 const PREFIX = 'ep/'
@@ -16,21 +17,7 @@ export function endpointRoutes({
   verbs: VerbDoor
   corsOrigins: readonly string[]
 }): RuntimeRoute[] {
-  const byVerb = async (
-    request: RuntimeRequest,
-    name: string,
-    given: Record<string, unknown>,
-    status = 200,
-  ): Promise<RuntimeReply> => {
-    const { result } = await verbs(request, name, given)
-    return { status, body: result as Record<string, unknown> } // these verbs answer with objects
-  }
-  const onOne = (method: RuntimeRoute['method'], tail: string, name: string): RuntimeRoute => ({
-    method,
-    path: `endpoints/:id${tail}`,
-    access: 'admin',
-    handle: (request) => byVerb(request, name, { endpoint_id: idOf(request) }),
-  })
+  const { call: byVerb, one: onOne } = verbRoutes(verbs, 'endpoints', 'endpoint_id')
   return [
     {
       method: 'POST',

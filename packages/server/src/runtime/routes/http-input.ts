@@ -1,7 +1,8 @@
 /** `http-input/…`: listeners whose requests start agents (runtime contract §13). */
 import { VestryError } from '@vestry/contract/errors'
 import type { HttpInputs } from '../http-input/inputs.ts'
-import type { RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
+import { verbRoutes } from '../wire/by-verb.ts'
+import type { RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
 import type { VerbDoor } from '../wire/verb-door.ts'
 
 export function httpInputRoutes({
@@ -11,21 +12,7 @@ export function httpInputRoutes({
   inputs: HttpInputs
   verbs: VerbDoor
 }): RuntimeRoute[] {
-  const byVerb = async (
-    request: RuntimeRequest,
-    name: string,
-    given: Record<string, unknown>,
-    status = 200,
-  ): Promise<RuntimeReply> => {
-    const { result } = await verbs(request, name, given)
-    return { status, body: result as Record<string, unknown> } // these verbs answer with objects
-  }
-  const onOne = (method: RuntimeRoute['method'], tail: string, name: string): RuntimeRoute => ({
-    method,
-    path: `http-input/servers/:id${tail}`,
-    access: 'admin',
-    handle: (request) => byVerb(request, name, { server_id: idOf(request) }),
-  })
+  const { call: byVerb, one: onOne } = verbRoutes(verbs, 'http-input/servers', 'server_id')
   return [
     {
       method: 'POST',

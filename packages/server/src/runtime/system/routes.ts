@@ -1,5 +1,6 @@
 /** Health, metrics and status of the runtime (runtime contract §3). */
 import { VERSION } from '@vestry/contract/version'
+import { metricsExport } from '../routes/metrics-export.ts'
 import type { RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
 import type { HealthChecks } from './health.ts'
 import type { HostUsage } from './host-usage.ts'
@@ -9,6 +10,17 @@ export interface Counts {
   readonly total_agents: number
   readonly secrets_count: number
   readonly mcp_connections: number
+  readonly vector_db_items: number
+}
+
+/** As the part that runs schedules counts them. */
+export interface SchedulerCounts {
+  readonly jobs_total: number
+  readonly jobs_active: number
+  readonly jobs_paused: number
+  readonly runs_total: number
+  readonly runs_succeeded: number
+  readonly runs_failed: number
 }
 
 /** As the part that runs tasks counts them. */
@@ -30,6 +42,9 @@ export interface SystemDeps {
   readonly usage: () => Promise<HostUsage>
   readonly counts: () => Promise<Counts>
   readonly tasks: () => Promise<TaskCounts>
+  readonly scheduler: () => Promise<SchedulerCounts>
+  /** Everything that is measured, as Prometheus reads it. */
+  readonly exposition: () => string
   readonly requestsTotal: () => number
   readonly requestsUnderWay: () => number
 }
@@ -92,8 +107,6 @@ export function systemRoutes(deps: SystemDeps): readonly RuntimeRoute[] {
           disk_usage_bytes,
           disk_usage_percent,
           ...counts,
-          // Knowledge is not kept by this version.
-          vector_db_items: 0,
           ...more,
           system: usage,
         },
@@ -103,22 +116,37 @@ export function systemRoutes(deps: SystemDeps): readonly RuntimeRoute[] {
       body: { ...(await snapshot(deps, request)), system: await deps.usage() },
     })),
     adminGet('metrics/system', async () => ({ body: { ...(await deps.usage()) } })),
+    adminGet('metrics/scheduler', async (request) => ({
+      body: { timestamp: time(request), ...(await scheduler(deps)) },
+    })),
+    metricsExport(deps, async (request) => ({
+      ...(await snapshot(deps, request)),
+      system: await deps.usage(),
+    })),
     adminGet('status', async () => {
-      const [{ status }, { total_agents }] = await Promise.all([
+      const [{ status }, { total_agents }, { jobs_total }] = await Promise.all([
         deps.health.health(),
         deps.counts(),
+        deps.scheduler(),
       ])
       return {
         body: {
           version: VERSION,
           healthy: status === 'healthy',
           agent_count: total_agents,
-          schedule_count: 0,
+          schedule_count: jobs_total,
           channel_count: 0,
         },
       }
     }),
   ]
+}
+
+/** Exactly these members, whatever else is counted. */
+async function scheduler(deps: SystemDeps): Promise<SchedulerCounts> {
+  const counts = await deps.scheduler()
+  const { jobs_total, jobs_active, jobs_paused, runs_total, runs_succeeded, runs_failed } = counts
+  return { jobs_total, jobs_active, jobs_paused, runs_total, runs_succeeded, runs_failed }
 }
 
 async function snapshot(
@@ -127,15 +155,7 @@ async function snapshot(
 ): Promise<Record<string, unknown>> {
   return {
     timestamp: new Date(nowMs).toISOString(),
-    // Schedules are not run by this version.
-    scheduler: {
-      jobs_total: 0,
-      jobs_active: 0,
-      jobs_paused: 0,
-      runs_total: 0,
-      runs_succeeded: 0,
-      runs_failed: 0,
-    },
+    scheduler: await scheduler(deps),
     task_manager: await deps.tasks(),
     // One daemon serves its own requests.
     load_balancer: {

@@ -22,6 +22,8 @@ import { parseTarget, type Target } from './target.ts'
 export interface Wire {
   readonly router: Router
   readonly identify: IdentifyDeps
+  /** The transaction of the run that an agent joins with this token; absent: none are joined. */
+  readonly joinRun?: (txnToken: string, agentId: string) => Promise<string>
   readonly rate: RequestRate
   readonly clientAddress: ClientAddress
   readonly replies: StoredReplies
@@ -194,21 +196,40 @@ async function served(wire: Wire, exchange: Exchange, found: Found): Promise<Out
   // Held until the work has ended, also if the answer went out before.
   using body = BODYLESS.has(method) ? NO_BODY : await bodyOf(wire, exchange, route)
   const raw = body.bytes
+  const txn = await txnOf(wire, request, who?.principal)
   const idempotencyKey = headerOf(request, 'idempotency-key')
   if (method !== 'POST' || idempotencyKey === undefined || who === undefined) {
     const signal = AbortSignal.any([exchange.late.signal, exchange.gone.signal])
     return outgoing(
       await route.handle(
-        requestOf(wire, exchange, found, { principal: who?.principal, raw, signal }),
+        requestOf(wire, exchange, found, { principal: who?.principal, txn, raw, signal }),
       ),
     )
   }
   // Its client may leave and ask again for what came of it.
   const { signal } = exchange.late
-  const url = `/${target.segments.join('/')}?${target.query.toString()}`
+  // What was read in one run is not handed out again in another, which would not be known to have read it.
+  const run = headerOf(request, 'txn-token') === undefined ? '' : `#${txn}`
+  const url = `/${target.segments.join('/')}?${target.query.toString()}${run}`
   const keyed = { keyId: who.keyId, idempotencyKey, method, url, route: route.path, raw, requestId }
-  const asked = requestOf(wire, exchange, found, { principal: who.principal, raw, signal })
+  const asked = requestOf(wire, exchange, found, { principal: who.principal, txn, raw, signal })
   return wire.replies.once(keyed, signal, async () => outgoing(await route.handle(asked)))
+}
+
+/**
+ * The run that an agent joins, so that what it has read in one request is known in the next; or one of its own.
+ * @throws VestryError TXN_INVALID, TXN_EXPIRED, RUN_CLOSED, IDENTITY_TXN_MISMATCH
+ */
+async function txnOf(
+  { joinRun }: Wire,
+  { headersDistinct }: IncomingMessage,
+  principal: Principal | undefined,
+): Promise<string> {
+  const [token, ...more] = headersDistinct['txn-token'] ?? []
+  if (token === undefined || principal?.kind !== 'agent' || joinRun === undefined) return newTxn()
+  if (more.length > 0)
+    throw new VestryError('TXN_INVALID', 'There is more than one Txn-Token header')
+  return joinRun(token, principal.agent.id)
 }
 
 const NO_BODY: HeldBody = { bytes: Buffer.alloc(0), [Symbol.dispose]: () => undefined }
@@ -294,12 +315,13 @@ function requestOf(
   { route, target, values }: Found,
   {
     principal,
+    txn,
     raw,
     signal,
-  }: { principal: Principal | undefined; raw: Buffer; signal: AbortSignal },
+  }: { principal: Principal | undefined; txn: string; raw: Buffer; signal: AbortSignal },
 ): RuntimeRequest {
   const peer = { transport: 'http' as const, address }
-  const from = { principal: principal ?? NOBODY, peer, txn: newTxn() }
+  const from = { principal: principal ?? NOBODY, peer, txn }
   return {
     caller: newCaller(from, headerOf(request, 'traceparent')),
     scope:

@@ -5,64 +5,11 @@
 import { VestryError } from '@vestry/contract/errors'
 import type { RuntimeMethod, RuntimeRoute } from './route.ts'
 
-export type Area =
-  | 'workflows'
-  | 'knowledge'
-  | 'DSL'
-  | 'deployments'
-  | 'memory'
-  | 'vectors'
-  | 'schedules'
-  | 'channels'
-  | 'tool manifests'
-  | 'communication rules'
-  | 'reasoning'
-  | 'export of metrics'
+export type Area = 'channels' | 'tool manifests' | 'communication rules' | 'reasoning'
 
 type Row = readonly [area: Area, method: RuntimeMethod, path: string]
 
 const ROWS: readonly Row[] = [
-  ['workflows', 'POST', 'workflows'],
-  ['workflows', 'POST', 'workflows/execute'],
-  ['knowledge', 'POST', 'knowledge'],
-  ['knowledge', 'POST', 'knowledge/search'],
-  ['knowledge', 'DELETE', 'knowledge/:id'],
-  ['knowledge', 'POST', 'rag/context'],
-  ['DSL', 'POST', 'dsl/compile'],
-  ['deployments', 'POST', 'agents/deploy'],
-  ['deployments', 'GET', 'agents/deployments'],
-  ['deployments', 'GET', 'agents/deployments/:id'],
-  ['deployments', 'POST', 'agents/deployments/:id/stop'],
-  ['deployments', 'POST', 'invoke/:id'],
-  ['memory', 'POST', 'memory'],
-  ['memory', 'GET', 'memory'],
-  ['memory', 'POST', 'memory/search'],
-  ['memory', 'POST', 'memory/consolidate/:agent_id'],
-  ['memory', 'GET', 'memory/conversation'],
-  ['memory', 'GET', 'memory/agent'],
-  ['memory', 'DELETE', 'memory/:id'],
-  ['vectors', 'POST', 'vectors/collections'],
-  ['vectors', 'GET', 'vectors/collections'],
-  ['vectors', 'GET', 'vectors/collections/:name'],
-  ['vectors', 'DELETE', 'vectors/collections/:name'],
-  ['vectors', 'GET', 'vectors/collections/:name/count'],
-  ['vectors', 'POST', 'vectors/upsert'],
-  ['vectors', 'GET', 'vectors/retrieve'],
-  ['vectors', 'POST', 'vectors/search'],
-  ['vectors', 'DELETE', 'vectors/delete'],
-  ['schedules', 'GET', 'schedules'],
-  ['schedules', 'POST', 'schedules'],
-  ['schedules', 'GET', 'schedules/:id'],
-  ['schedules', 'PUT', 'schedules/:id'],
-  ['schedules', 'DELETE', 'schedules/:id'],
-  ['schedules', 'POST', 'schedules/:id/pause'],
-  ['schedules', 'POST', 'schedules/:id/resume'],
-  ['schedules', 'POST', 'schedules/:id/trigger'],
-  ['schedules', 'GET', 'schedules/:id/history'],
-  ['schedules', 'GET', 'schedules/:id/next-runs'],
-  ['schedules', 'GET', 'health/scheduler'],
-  ['schedules', 'GET', 'metrics/scheduler'],
-  ['export of metrics', 'POST', 'metrics/export'],
   ['channels', 'GET', 'channels'],
   ['channels', 'POST', 'channels'],
   ['channels', 'GET', 'channels/:id'],

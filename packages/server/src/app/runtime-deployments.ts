@@ -1,0 +1,133 @@
+/** Puts deployments together: agents that serve, at an address of their own and by events of others. */
+import { rowGuard } from '../identity/row-guard.ts'
+import type { Buckets } from '../limits/bucket.ts'
+import type { Agents } from '../runtime/agents/agents.ts'
+import { DefinitionStore } from '../runtime/agents/definition-store.ts'
+import type { Executions } from '../runtime/agents/executions.ts'
+import type { ToolSources } from '../runtime/agents/tool-source.ts'
+import { blockersOf } from '../runtime/deployments/blockers.ts'
+import { DeliveryStore } from '../runtime/deployments/delivery-store.ts'
+import { DeploymentStore } from '../runtime/deployments/deployment-store.ts'
+import { Deployments } from '../runtime/deployments/deployments.ts'
+import { Hooks } from '../runtime/deployments/hooks.ts'
+import { Invocations } from '../runtime/deployments/invocation.ts'
+import { deploymentVerbs } from '../runtime/deployments/verbs.ts'
+import type { AgentInvoker } from '../runtime/http-input/agent-invoker.ts'
+import type { Programs } from '../runtime/programs/programs-api.ts'
+import { deploymentRoutes } from '../runtime/routes/deployments.ts'
+import type { DeploymentSchedules } from '../runtime/schedules/schedules-api.ts'
+import { PREFIX } from '../runtime/wire/target.ts'
+import type { VerbDoor } from '../runtime/wire/verb-door.ts'
+import type { SecretResolver } from '../secrets/resolver.ts'
+import type { Parts } from './assemble.ts'
+import type { RuntimePiece } from './runtime-part.ts'
+
+export interface DeploymentsPieceDeps {
+  readonly door: VerbDoor
+  readonly agents: Pick<Agents, 'named'>
+  readonly executions: Pick<Executions, 'get' | 'cancel'>
+  readonly invoker: AgentInvoker
+  readonly tools: ToolSources
+  readonly secrets: SecretResolver
+  readonly buckets: Buckets
+  readonly programs: () => Programs | undefined
+  readonly schedules: () => DeploymentSchedules | undefined
+  readonly warn: (line: string) => void
+}
+
+export interface DeploymentsPiece extends RuntimePiece {
+  readonly deployments: Deployments
+}
+
+/** Programs are interpreted within the server, and no host isolates that further. */
+const SANDBOXES: ReadonlySet<string> = new Set()
+
+export function assembleDeploymentsPiece(
+  parts: Parts,
+  deps: DeploymentsPieceDeps,
+): DeploymentsPiece {
+  const { config, store, seal, vault, audit, agents: records } = parts
+  const { agents, invoker, secrets, buckets, warn } = deps
+  const { now } = vault
+  const guard = rowGuard(() => seal.keys)
+  const definitions = new DefinitionStore({ store, guard, now })
+  const cancel = async (id: string): Promise<void> => {
+    const execution = await deps.executions.get(id)
+    if (execution !== undefined) await deps.executions.cancel(execution)
+  }
+  const deployments = new Deployments({
+    store: new DeploymentStore({ store, guard }),
+    agents: { named: (name) => agents.named(name), byId: (id) => records.byId(id) },
+    definitionOf: (id) => definitions.get(id),
+    programs: deps.programs,
+    schedules: deps.schedules,
+    blockers: (candidate) =>
+      blockersOf(
+        {
+          tools: deps.tools,
+          parse: (version) => deps.programs()?.code(version),
+          sandboxes: SANDBOXES,
+        },
+        candidate,
+      ),
+    cancel,
+    alone: store.engine === 'sqlite',
+    now,
+    warn,
+  })
+  const invocations = new Invocations({ deployments, agents: invoker, cancel, warn })
+  const deliveries = new DeliveryStore({ store, hashKey: () => seal.keys.hashKey, now })
+  const hooks = new Hooks({
+    deployments,
+    invocations,
+    deliveries,
+    secrets,
+    buckets,
+    hasRun: async (id) => (await deps.executions.get(id)) !== undefined,
+    record: async ({ action, agent, requestId, txn, trace, data }) => {
+      await audit.append(
+        {
+          action,
+          phase: 'single',
+          detail: `${action} ${agent}`,
+          success: action === 'trigger.fire',
+          actor: 'anonymous',
+          source: 'runtime',
+          agent,
+          request_id: requestId,
+          ...(txn !== undefined && { txn }),
+          span: {
+            trace_id: trace.traceId,
+            span_id: trace.spanId,
+            parent_span_id: trace.parentSpanId,
+          },
+          data: { agent, ...data },
+        },
+        'synced',
+      )
+    },
+    refused: vault.stations.refused,
+    now,
+  })
+  const { public_url: publicUrl } = config.runtime
+  const base = () => {
+    const root = publicUrl ?? `http://${config.http.host}:${config.http.port}`
+    return root.replace(/\/+$/, '') + PREFIX
+  }
+  return {
+    deployments,
+    routes: deploymentRoutes({
+      deployments,
+      invocations,
+      hooks,
+      verbs: deps.door,
+      publicUrl,
+      base,
+    }),
+    verbs: deploymentVerbs({ deployments, invocations, base }),
+    open: () => deployments.open(),
+    onChange: (tables) => deployments.onChange(tables),
+    close: () => deployments.close(),
+    prune: () => deliveries.prune(),
+  }
+}
