@@ -4,6 +4,7 @@ import { type CoatResult, type TelemetryResult, telemetrySection } from './coat-
 import type { LlmResult } from './llm-result.ts'
 import { llmSection } from './llm-summary.ts'
 import { type McpResult, mcpSection } from './mcp-summary.ts'
+import { PROGRAM_SECTIONS, programSection } from './program-summary.ts'
 import { type ReviewResult, reviewSection } from './review-summary.ts'
 
 type Json = Record<string, unknown>
@@ -34,6 +35,11 @@ const mcp = existsSync(new URL('bench/results/mcp.json', root))
 const review = existsSync(new URL('bench/results/review.json', root))
   ? reviewSection(json('review') as unknown as ReviewResult) // what report() wrote
   : ''
+const programs = PROGRAM_SECTIONS.filter(({ name }) =>
+  existsSync(new URL(`bench/results/${name}.json`, root)),
+)
+  .map((section) => programSection(section, json(section.name)))
+  .join('')
 const telemetry = telemetrySection(
   json('coat') as unknown as CoatResult, // what report() wrote
   json('telemetry') as unknown as TelemetryResult,
@@ -132,7 +138,7 @@ ${['direct', 'relay', 'gateway', 'without_quota'].map((name) => gateway16(name))
 What dominates: [decisions/gateway-latency.md](decisions/gateway-latency.md).
 
 ${models}
-${telemetry}${review}${mcp}## Jobs
+${telemetry}${review}${mcp}${programs}## Jobs
 
 | what | bar | measured |
 |---|---|---|
