@@ -10,6 +10,7 @@ import { errorBody, errorOf } from '../packages/sdk/src/sage/http/answer-error.t
 import { Config } from '../packages/server/src/app/config.ts'
 import { inOurWords } from '../packages/server/src/cli/aliases.ts'
 import { createProgram } from '../packages/server/src/cli/program.ts'
+import { ERROR_CODES, WARNING_CODES } from '../packages/server/src/dsl/diagnostic.ts'
 import { denialOf, errorReply } from '../packages/server/src/gateway/wire/error-body.ts'
 import { CHALLENGE_SECONDS } from '../packages/server/src/identity/challenge.ts'
 import { OPERATOR_ROLES } from '../packages/server/src/identity/operator.ts'
@@ -185,6 +186,9 @@ const OTHER_WORDS =
 /** What is wrong with a signature; an answer, not an error. */
 const VERDICTS: ReadonlySet<string> = new Set(VERIFICATION_CODES)
 
+/** What is wrong with a program; an answer, too. */
+const DIAGNOSTICS: ReadonlySet<string> = new Set([...ERROR_CODES, ...WARNING_CODES])
+
 /** A reason of the gateway's refusals, with or without what the wire puts before it. */
 function isRefusal(word: string): boolean {
   const reason = word.replace(/^POLICY_/, '')
@@ -275,6 +279,7 @@ test('every error code that pages name exists, and every code is explained', () 
     for (const [, word = ''] of read(page).matchAll(/`([A-Z][A-Z_]+[A-Z])`/g)) {
       if (Object.hasOwn(ERRORS, word)) named.add(word)
       else if (page === 'docs/signing.md' && VERDICTS.has(word)) verdicts.add(word)
+      else if (DIAGNOSTICS.has(word)) continue
       else if (OURS.includes(page) && !OTHER_WORDS.test(word) && !isRefusal(word))
         unknown.push(`${page}: ${word}`)
     }

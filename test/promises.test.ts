@@ -11,13 +11,6 @@ const DEFERRED: Readonly<Record<string, string>> = {
     'a timing is never a unit test: bench/audit.ts measures it, bench/results/audit.md holds it',
   'runtime §20.2':
     'the published client is not on the registry that tests install from; a stand-in written from the contract is what is run',
-  'runtime §20.20': 'knowledge arrives with the next part',
-  'runtime §20.21': 'knowledge arrives with the next part',
-  'runtime §20.22': 'the agent language arrives with the next part',
-  'runtime §20.23': 'the agent language arrives with the next part',
-  'runtime §20.24': 'the agent language arrives with the next part',
-  'runtime §20.25': 'deployments arrive with the next part',
-  'runtime §20.26': 'workflows arrive with the next part',
   'vault §28.58': 'an hour of load does not fit CI; bench/soak.ts runs it on demand',
 }
 

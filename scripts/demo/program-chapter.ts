@@ -3,6 +3,7 @@
  * knowledge and calling a reviewed tool; and refused to send out what it was told in confidence.
  */
 import { createHmac, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
@@ -27,11 +28,9 @@ const DEADLINE_MS = 20_000
 export async function programChapter(stage: Stage): Promise<{ told: Run[]; key: string }> {
   title('An agent is one file: what starts it, what it does, what it may do')
   using outside = await startListener()
-  await stage.vestry(['knowledge', 'add', stage.write('hours.md', HOURS), '--source', 'desk'])
-  await stage.vestry([
-    ...['knowledge', 'add', stage.write('terms.md', TERMS)],
-    ...['--source', 'terms', '--label', 'confidential'],
-  ])
+  await stage.vestry(['knowledge', 'add', stage.write('hours.md', HOURS)])
+  const terms = stage.write('terms.md', TERMS)
+  await stage.vestry(['knowledge', 'add', terms, '--label', 'confidential'])
   good(
     `vestry knowledge add          ${dim('found by meaning and by words, offline; one is labelled')}`,
   )
@@ -42,9 +41,11 @@ export async function programChapter(stage: Stage): Promise<{ told: Run[]; key: 
   ])
   await stage.vestry(['mcp', 'connect', 'ledger'])
 
-  shown(await stage.vestry(['dsl', 'diff', PROGRAM]))
-  await stage.vestry(['dsl', 'compile', PROGRAM])
-  await stage.vestry(['dsl', 'deploy', PROGRAM, '--env', 'production', '--allow-wider'])
+  // Whoever listens has the port that was free.
+  const source = readFileSync(PROGRAM, 'utf8').replace('http://127.0.0.1:8090', outside.url)
+  const program = stage.write('invoice_helper.vestry', source)
+  shown(await stage.vestry(['dsl', 'diff', program]))
+  await stage.vestry(['dsl', 'deploy', program, '--env', 'production'])
   good(
     `vestry dsl deploy             ${dim('grants exactly that, to its own runs, while it is deployed')}`,
   )

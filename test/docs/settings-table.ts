@@ -162,6 +162,8 @@ const MEANING: Readonly<Record<string, string>> = {
   'runtime.agent_concurrency': 'executions at once',
   'runtime.workflow_concurrency': 'runs of workflows at once; one that waits holds no place',
   'runtime.workflow_queue_max': 'runs of workflows that may wait for a free place',
+  'runtime.workflow_open_max': 'runs of workflows that have not ended, those that wait among them',
+  'runtime.workflow_timeout_seconds': 'how long a workflow may take whose definition does not say so',
   'runtime.data_root': 'where workflows may read files; relative to the home directory',
   'runtime.knowledge_embedder':
     '`offline`: a model in the package; `hashing`: words alone; `provider`: a model through the LLM gateway',

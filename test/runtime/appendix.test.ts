@@ -281,6 +281,109 @@ test('runtime §20.27: an HTTP input as this client asks for it, without authent
   })
 })
 
+test('runtime §20.7, Appendix A.18 to A.20: knowledge', async () => {
+  const item = {
+    id: 'kb-7',
+    content: 'Backups run at 02:30 and are kept for 35 days.',
+    embedding: null,
+    metadata: {
+      source: 'runbook.md',
+      source_type: 'document',
+      chunk_index: null,
+      timestamp: '2031-04-05T07:20:00Z',
+      agent_id: null,
+    },
+  }
+  expect(await answer('POST', 'knowledge', item, 201)).toMatchObject({
+    id: 'kb-7',
+    status: 'stored',
+    chunks: 1,
+    embedding_model: TEXT,
+    dimension: WHOLE,
+  })
+  expect(await answer('POST', 'knowledge', item)).toMatchObject({ id: 'kb-7', status: 'stored' })
+  const query = 'how long are backups kept'
+  const told = { ...item, metadata: { ...item.metadata, timestamp: '2031-04-05T07:20:00.000Z' } }
+  const asked = { query, agent_id: null, source_types: [], limit: 10, similarity_threshold: 0.7 }
+  expect(await answer('POST', 'knowledge/search', asked)).toMatchObject({
+    results: [{ item: told, similarity_score: NUMBER }],
+    query,
+    total_results: 1,
+  })
+  expect(await answer('POST', 'rag/context', { query, agent_id: null })).toMatchObject({
+    context_items: [item.content],
+    sources: ['runbook.md'],
+    query,
+    relevance_scores: [NUMBER],
+  })
+  expect(await answer('DELETE', 'knowledge/kb-7')).toEqual({ id: 'kb-7', status: 'deleted' })
+})
+
+test('runtime §20.7, Appendix A.5: a workflow that ends and one whose step fails', async () => {
+  const asked = (input_data: string) => ({
+    workflow_id: 'data-analysis-workflow',
+    parameters: { input_data, analysis_type: 'statistical' },
+    agent_id: null,
+  })
+  expect(await answer('POST', 'workflows', asked('price\n18\n21\n'))).toMatchObject({
+    execution_id: expect.stringMatching(/^exe_[0-9a-z]{26}$/),
+    status: 'completed',
+    started_at: TIME,
+    completed_at: TIME,
+    result: { rows: 2, columns: { price: { count: 2, missing: 0, mean: 19.5 } } },
+    steps: [{ id: TEXT, status: 'completed', duration_ms: NUMBER }],
+  })
+  expect(await answer('POST', 'workflows', asked('missing.csv'))).toMatchObject({
+    status: 'failed',
+    result: null,
+    error: { step: TEXT, code: 'NOT_FOUND', message: TEXT },
+  })
+})
+
+test('runtime §20.7, Appendix A.21 and A.22: a program that is wrong, and one that is deployed', async () => {
+  const dsl_content = 'agent answerer { action a { return "ok" } }'
+  const request = { dsl_content, agent_name: 'answerer', validate_only: false }
+  const wrong = { ...request, dsl_content: dsl_content.slice(0, -3) }
+  expect(await answer('POST', 'dsl/compile', wrong)).toMatchObject({
+    success: false,
+    agent_id: null,
+    errors: [expect.stringMatching(/^\d+:\d+ E_[A-Z_]+: ./)],
+    warnings: expect.any(Array),
+    compiled_at: TIME,
+  })
+  expect(await answer('POST', 'dsl/compile', request)).toMatchObject({
+    success: true,
+    agent_id: 'answerer',
+    errors: [],
+    compiled_at: TIME,
+  })
+  const deployed = { agent_id: 'answerer', environment: 'development' }
+  const config_overrides = { max_concurrent_tasks: 10 }
+  const made = await answer('POST', 'agents/deploy', { ...deployed, config_overrides }, 201)
+  expect(made).toMatchObject({
+    ...deployed,
+    deployment_id: expect.stringMatching(/^dep_[0-9a-z]{26}$/),
+    status: 'running',
+    deployed_at: TIME,
+    endpoint_url: `${node.url.replace(/\/$/, '')}/api/v1/invoke/${made.deployment_id}`,
+    config: { max_concurrent_tasks: 10 },
+  })
+  const at = `agents/deployments/${made.deployment_id}`
+  expect(await answer('GET', at)).toMatchObject({ deployment_id: made.deployment_id })
+  expect(await answer('GET', 'agents/deployments')).toMatchObject([{ status: 'running' }])
+  expect(await answer('POST', `invoke/${made.deployment_id}`, {})).toMatchObject({
+    status: 'completed',
+    execution_id: TEXT,
+    output: expect.anything(),
+    latency_ms: NUMBER,
+  })
+  expect(await answer('POST', `${at}/stop`)).toEqual({
+    deployment_id: made.deployment_id,
+    status: 'stopped',
+    stopped_at: TIME,
+  })
+})
+
 test('runtime §20.4: an error has its four members, and its id is in the header as well', async () => {
   const { json, headers } = await node.ask('GET', 'tool-review/sessions/rev_x')
   expect(json).toMatchObject({

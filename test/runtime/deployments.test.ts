@@ -51,6 +51,11 @@ async function stateOf(): Promise<string> {
   return (await node.ask('GET', 'agents/sorter/status')).json.state
 }
 
+async function lastAsked(): Promise<unknown> {
+  const request = fakes.openai.requests.at(-1)
+  return request?.body
+}
+
 async function stop(id: string): Promise<void> {
   await node.ask('POST', `agents/deployments/${id}/stop`)
 }
@@ -114,7 +119,8 @@ test('runtime §12, §1.7: what is unknown or wrong is told with its code', asyn
   expect((await node.ask('GET', 'agents/deployments/dep_x')).json.code).toBe('DEPLOYMENT_NOT_FOUND')
   expect((await node.ask('POST', 'invoke/dep_x', { body: {} })).status).toBe(404)
   expect((await node.ask('POST', 'invoke/dep_x', { body: {}, key: null })).status).toBe(401)
-  expect((await node.ask('POST', 'hooks/sorter/push', { body: {}, key: null })).status).toBe(404)
+  // Nobody learns by asking which triggers there are.
+  expect((await node.ask('POST', 'hooks/sorter/push', { body: {}, key: null })).status).toBe(401)
   const asks = { tools: ['nowhere'], id: 'toolless' }
   await node.ask('POST', 'agents', { body: { ...AGENT, ...asks } })
   const blocked = await node.ask('POST', 'agents/deploy', {
@@ -155,14 +161,25 @@ test('runtime §20.25: too many at once are told when to come again', async () =
 })
 
 test('runtime §20.25: what was deployed serves again after a restart', async () => {
-  const { deployment_id: id } = await deploy({ model: 'gpt-4o-mini', temperature: 0.25 })
+  const { deployment_id: id } = await deploy({ model: 'gpt-4o-mini', temperature: 0 })
   await at.restart()
   node = new RuntimeNode(at.daemon.ready)
   fakes.openai.script({ text: 'Sorted.' })
   const { json } = await node.ask('POST', `invoke/${id}`, { body: {} })
   expect(json.status).toBe('completed')
-  const asked = JSON.stringify(fakes.openai.requests.at(-1))
-  expect([asked.includes('gpt-4o-mini'), asked.includes('0.25')]).toEqual([true, true])
+  expect(await lastAsked()).toMatchObject({ model: 'gpt-4o-mini', temperature: 0 })
+  await stop(id)
+})
+
+test('runtime §12: an agent that is no program is rolled back to what it was deployed with before', async () => {
+  await deploy({ model: 'gpt-4o-mini' }, 'staging')
+  const { deployment_id: second } = await deploy({ replace_previous: true }, 'staging')
+  const back = await node.ask('POST', `agents/deployments/${second}/rollback`)
+  expect([back.status, back.json.config]).toEqual([201, { model: 'gpt-4o-mini' }])
+  fakes.openai.script({ text: 'Sorted.' })
+  const { deployment_id: id } = back.json
+  expect((await node.ask('POST', `invoke/${id}`, { body: {} })).json.status).toBe('completed')
+  expect(await lastAsked()).toMatchObject({ model: 'gpt-4o-mini' })
   await stop(id)
 })
 

@@ -197,6 +197,51 @@ test('vestry knowledge: files and directories come in, links do not, and all is 
   expect((await vestry('knowledge', 'add', join(dir, 'link.txt'))).exitCode).not.toBe(0)
 })
 
+test('vestry knowledge add takes of a directory what is text, says what it left, and names what is wrong', async () => {
+  const vestry = async (...args: string[]) => {
+    const terminal = fakeTerminal({ env: { VESTRY_HOME: daemon.home.dir } })
+    const argv = ['knowledge', ...args]
+    const exitCode = await runProgram(argv, terminal, new AbortController().signal)
+    return { exitCode, out: terminal.out(), err: terminal.err() }
+  }
+  const dir = join(daemon.home.dir, 'mixed')
+  mkdirSync(join(dir, '.git'), { recursive: true })
+  mkdirSync(join(dir, 'none'))
+  writeFileSync(join(dir, '.git', 'config.txt'), 'hidden')
+  writeFileSync(join(dir, 'empty.md'), '')
+  writeFileSync(join(dir, 'program.bin'), Buffer.from([0, 1, 2, 255]))
+  writeFileSync(join(dir, 'tides.md'), 'High water at noon.')
+  const added = await vestry('add', dir)
+  expect(added).toMatchObject({
+    exitCode: 0,
+    out: 'added 1 item of 1 passage; skipped 2 files\n',
+  })
+  expect(added.err).toContain('empty.md is empty')
+  expect(added.err).toContain('program.bin')
+  writeFileSync(join(dir, 'large.txt'), 'x'.repeat(3_000_001))
+  for (const [args, said] of [
+    [['add', join(dir, 'large.txt')], 'knowledge/documents'],
+    [['add', join(dir, 'program.bin')], 'UNSUPPORTED_VALUE'],
+    [['add', join(dir, 'none')], 'holds no files'],
+    [['search', 'tides', '--limit', 'x'], '--limit takes a number'],
+    [['search', 'tides', '--threshold', ''], '--threshold takes a number'],
+  ] as const) {
+    const { exitCode, err } = await vestry(...args)
+    expect(exitCode).not.toBe(0)
+    expect(err).toContain(said)
+  }
+})
+
+test('runtime §10.2: a document of 16 MiB is taken over HTTP, and a larger one is refused as one', async () => {
+  const post = (bytes: number) => {
+    const base64 = Buffer.alloc(bytes, '<i></i>').toString('base64')
+    return node.ask('POST', 'knowledge/documents', { body: { name: 'large.html', base64 } })
+  }
+  // It came through, was read, and holds nothing.
+  expect((await post(5 * 1_048_576)).json).toMatchObject({ code: 'DOCUMENT_INVALID' })
+  expect((await post(16 * 1_048_576 + 1)).status).toBe(413)
+})
+
 test('a run that has read confidential knowledge calls no tool that a policy keeps from it, over a restart, another run does', async () => {
   const cedar = `
     @id("scout-notes") permit (principal == Agent::"scout", action == Action::"mcp:call", resource in Tool::"mcp/notes");

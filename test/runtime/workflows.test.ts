@@ -1,4 +1,6 @@
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fakeTerminal } from '../../packages/server/src/cli/fake-terminal.test-kit.ts'
@@ -178,9 +180,62 @@ test('runtime §5.1: a run that waits can be ended', async () => {
   await node.ask('DELETE', 'workflows/definitions/tried')
 })
 
+test('runtime §5.1: a run is followed as it goes, from where its client was, to its end', async () => {
+  await define([
+    { id: 'first', kind: 'transform', with: { expression: '1' } },
+    { id: 'rest', kind: 'wait_for_signal', with: { name: 'go' }, needs: ['first'] },
+  ])
+  const outgoing = run('tried')
+  let id = ''
+  await until(async () => {
+    const { json } = await node.ask('GET', 'workflows/executions?workflow_id=tried&status=running')
+    id = json.executions[0]?.execution_id ?? ''
+    return id !== ''
+  })
+  const events = `workflows/executions/${id}/events`
+  const begun = node.begin('GET', events)
+  begun.end()
+  const [reply] = (await once(begun, 'response')) as [IncomingMessage]
+  expect(reply.headers['content-type']).toBe('text/event-stream')
+  let text = ''
+  reply.setEncoding('utf8').on('data', (part: string) => {
+    text += part
+  })
+  await until(async () => text.includes('"waiting"'))
+  expect(text).toContain('"id":"first"')
+  expect(text).not.toContain('event: end')
+  await node.ask('POST', `workflows/executions/${id}/signals/go`, { body: {} })
+  await once(reply, 'end')
+  expect(text).toMatch(/event: end\ndata: \{.*"status":"completed"/)
+  expect((await outgoing).json.status).toBe('completed')
+
+  const last = [...text.matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? ''
+  const again = await node.ask('GET', events, { headers: { 'last-event-id': `${last}9` } })
+  expect(again.text).not.toContain('event: step')
+  expect(again.text).toContain('event: end')
+  const foreign = await node.ask('GET', events, { key: scout })
+  expect(foreign).toMatchObject({ status: 404, json: { code: 'JOB_NOT_FOUND' } })
+  expect((await node.ask('GET', events, { key: null })).status).toBe(401)
+  await node.ask('DELETE', 'workflows/definitions/tried')
+})
+
+test('runtime §5.2: the run and its parts hang together in one trace', async () => {
+  const traceId = '0af7651916cd43dd8448eb211c80319c'
+  await node.ask('POST', 'workflows', {
+    body: { workflow_id: 'data-analysis-workflow', parameters: { input_data: [{ a: 1 }] } },
+    headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` },
+  })
+  const { records } = (await at.admin.call('admin.audit.query', { limit: 5_000 })) as {
+    records: { action: string; span?: Record<'trace_id' | 'span_id' | 'parent_span_id', string> }[]
+  }
+  const spanOf = (action: string) =>
+    records.find((one) => one.action === action && one.span?.trace_id === traceId)?.span
+  expect(spanOf('workflow.step')?.parent_span_id).toBe(spanOf('workflow.end')?.span_id)
+  expect(spanOf('workflow.end')?.parent_span_id).toBe(spanOf('workflow.start')?.span_id)
+})
+
 test('runtime §20.26: the statistics of a table are right, and paths stay within the data directory', async () => {
   const root = join(at.home.dir, 'data')
-  mkdirSync(root, { recursive: true })
   writeFileSync(join(root, 'prices.csv'), 'item,price,weight\nA,1,10\nB,2,20\nB,,30\nC,4,30\n')
   const { json } = await run('data-analysis-workflow', {
     input_data: 'prices.csv',
@@ -208,6 +263,8 @@ test('runtime §20.26: the statistics of a table are right, and paths stay withi
     ['link.csv', 'PATH_REFUSED'],
     ['/etc/passwd', 'PATH_REFUSED'],
     ['missing.csv', 'NOT_FOUND'],
+    // The daemon's own files are there, too.
+    ['vestry.db', 'PATH_REFUSED'],
   ]) {
     const answer = await run('data-analysis-workflow', { input_data: path })
     expect(answer.status).toBe(200)

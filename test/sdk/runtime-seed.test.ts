@@ -1,5 +1,5 @@
 /** The samples of the published manual, re-typed for our client, and everything else under examples/runtime. */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { look, makeAgent, monitor, run } from '../../examples/runtime/agents.ts'
 import { reviewOrExplain } from '../../examples/runtime/errors.ts'
 import { openEndpoint, openInput } from '../../examples/runtime/inputs.ts'
+import { add, addFile, context, search } from '../../examples/runtime/knowledge.ts'
 import { callTool, filesystem, offers } from '../../examples/runtime/mcp.ts'
+import { compile, deploy, invoke, webhookHandler } from '../../examples/runtime/programs.ts'
 import { connect, quickStart } from '../../examples/runtime/quick-start.ts'
 import { forget, keep, useFile, useVault } from '../../examples/runtime/secrets.ts'
 import {
@@ -24,6 +26,7 @@ import {
   verify,
   wait,
 } from '../../examples/runtime/tool-review.ts'
+import { analyse } from '../../examples/runtime/workflows.ts'
 import { commandOf } from '../../packages/server/src/mcp/testing/hub.test-kit.ts'
 import { KvServer } from '../../packages/server/src/secrets/testing/kv-server.test-kit.ts'
 import { startTestDaemon, type TestDaemon } from '../harness/daemon.ts'
@@ -190,6 +193,72 @@ test('the published filesystem server is connected and asked', async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+test('a workflow analyses a table, as an agent and as the administrator', async () => {
+  await client.createAgent({ id: 'agent-123', ...clerk, ...LIMITS })
+  mkdirSync(join(at.home.dir, 'data', 'path', 'to'), { recursive: true })
+  writeFileSync(join(at.home.dir, 'data', 'path', 'to', 'data.csv'), 'price\n1\n2\n3\n')
+  expect(await analyse(client, 'path/to/data.csv')).toMatchObject({
+    status: 'completed',
+    result: { rows: 3, columns: { price: { count: 3, mean: 2 } } },
+  })
+  // As an agent it is what that agent may: nothing, until a policy says so.
+  await expect(analyse(client, 'path/to/data.csv', 'agent-123')).rejects.toMatchObject({
+    statusCode: 403,
+    code: 'ACCESS_DENIED',
+  })
+  const text = `@id("analysts") permit (principal == Agent::"agent-123", action == Action::"workflow:run", resource == Workflow::"data-analysis-workflow");`
+  await at.admin.call('admin.policy.put', { files: [{ name: 'analysts.cedar', text }] })
+  expect(await analyse(client, 'path/to/data.csv', 'agent-123')).toMatchObject({
+    status: 'completed',
+    agent_id: 'agent-123',
+  })
+  expect(await analyse(client, 'missing.csv')).toMatchObject({
+    status: 'failed',
+    error: { code: 'NOT_FOUND' },
+  })
+})
+
+test('knowledge is added, searched, made into a context, and deleted', async () => {
+  const text =
+    'To configure the system, edit config.yaml and restart it. Authentication needs a key.'
+  await add(client, text, 'agent-123')
+  await addFile(client, 'backups.md', '# Backups\n\nBackups run at 02:30 and are kept for 35 days.')
+  const found = await search(client, 'How do I configure the system?', 'agent-123')
+  expect(found).toEqual([{ score: expect.any(Number), content: text }])
+  expect(found[0]?.score).toBeGreaterThanOrEqual(0.7)
+  const lines = await context(client, 'How do I set up authentication?', 'agent-123')
+  expect(lines[0]).toBe('Retrieved 1 context items')
+  expect(lines[1]).toBe('Sources: documentation.md')
+  expect(await search(client, 'How do I configure the system?', 'clerk')).toEqual([])
+  expect(await client.getKnowledgeItem('backups.md')).toMatchObject({
+    metadata: { source: 'backups.md', labels: ['internal'] },
+  })
+  expect(await monitor(client, 'clerk')).toContain('Vector DB items: 2')
+  for (const id of ['doc-001', 'backups.md'])
+    expect(await client.deleteKnowledgeItem(id)).toMatchObject({ status: 'deleted' })
+  expect(await monitor(client, 'clerk')).toContain('Vector DB items: 0')
+})
+
+test('a program is compiled, deployed, invoked at its address, and measured', async () => {
+  const broken = webhookHandler.replace('parse_payload()', 'parse_payload(')
+  await expect(compile(client, broken, 'webhook_handler')).rejects.toThrow(
+    /^Compilation errors: \d+:/,
+  )
+  const agentId = await compile(client, webhookHandler, 'webhook_handler')
+  const { deployment_id: id, endpoint_url: url } = await deploy(client, agentId)
+  expect(await monitor(client, agentId)).toContain('Active agents: 1')
+  expect(await invoke(url ?? '', node.adminKey, { ref: 'refs/heads/main' })).toMatchObject({
+    status: 'completed',
+  })
+  expect(await client.invokeDeployment(id, {})).toMatchObject({ status: 'completed' })
+  expect(await client.listAgentDeployments(agentId)).toHaveLength(1)
+  expect(await client.stopAgentDeployment(id)).toMatchObject({ status: 'stopped' })
+  expect(await client.getAgentDeployment(id)).toMatchObject({ status: 'stopped' })
+  const lines = await monitor(client, agentId)
+  expect(lines).toContain('Active agents: 0')
+  expect(lines).toContain('Tasks completed: 2')
 })
 
 test('inputs and endpoints lead to agents', async () => {

@@ -181,7 +181,6 @@ export const ERRORS = {
   WIDER_PERMISSIONS: { status: 409, message: 'The new version may do more than the old one' },
   DEPLOYMENT_BLOCKED: { status: 409, message: 'Not ready for this environment' },
   SANDBOX_UNAVAILABLE: { status: 409, message: 'The sandbox is not available here' },
-  SIGNATURE_INVALID: { status: 401, message: 'Signature is missing or wrong' },
   DOCUMENT_INVALID: { status: 400, message: 'Document cannot be read' },
   EMBEDDER_UNAVAILABLE: { status: 503, message: 'Embedding is not available' },
   PATH_REFUSED: { status: 400, message: 'Path is outside the data directory' },

@@ -6,7 +6,18 @@ import { commandOf } from '../../../packages/server/src/mcp/testing/hub.test-kit
 import { startTestDaemon, type TestDaemon } from '../../harness/daemon.ts'
 import { RuntimeNode } from '../../runtime/node.ts'
 import { noPython } from '../client-process.ts'
-import { agent, analysed, BY_ID, calculator, DECISION, LATER, OPERATIONS } from './operations.ts'
+import {
+  agent,
+  analysed,
+  BY_ID,
+  calculator,
+  DECISION,
+  ingest,
+  nothingTold,
+  OPERATIONS,
+  program,
+  QUESTION,
+} from './operations.ts'
 import { type Attempt, type Call, given, type On, RuntimeProcess } from './runtime-process.ts'
 
 const JWT_SECRET = 'a secret that clients sign tokens with'
@@ -64,7 +75,32 @@ test.skipIf(absent)(
     const names: string[] = await given(call('operations'))
     expect(names).toHaveLength(44)
     expect(Object.keys(OPERATIONS).sort()).toEqual(names)
-    expect(LATER.filter((name) => !names.includes(name))).toEqual([])
+  },
+)
+
+test.skipIf(absent)(
+  'runtime §20.7: before there is anything, what lists and counts is empty and still of its kind',
+  async () => {
+    expect(await given(call('get_metrics'))).toMatchObject({ vector_db_items: 0, secrets_count: 0 })
+    expect(await given(call('list_review_sessions'))).toMatchObject({ sessions: [] })
+    expect(await given(call('search_knowledge', { query: QUESTION }))).toEqual({
+      results: [],
+      query: QUESTION,
+      total_results: 0,
+    })
+    expect(await given(call('get_context', { query: QUESTION }))).toMatchObject({
+      context_items: [],
+      sources: [],
+      relevance_scores: [],
+    })
+    for (const name of [
+      'list_mcp_servers',
+      'list_mcp_tools',
+      'list_mcp_resources',
+      'list_agent_deployments',
+      'list_http_input_servers',
+    ])
+      expect(await given(call(name)), name).toEqual([])
   },
 )
 
@@ -75,7 +111,7 @@ describe.each<[string, On]>([
   test.skipIf(absent)(
     'runtime §20.1, §20.3 and §20.5: every operation is answered in a shape that the client reads, in time and without a redirect',
     async () => {
-      const told = { review: '', analysis: '', input: '' }
+      const told = nothingTold()
       const asked = python.as({ ...on, ...('later' in on && { key: secondKey }) })
       for (const [name, operation] of Object.entries(OPERATIONS)) {
         const { ok, raised, attempts } = await operation(asked, told, version)
@@ -83,8 +119,6 @@ describe.each<[string, On]>([
         if (name === 'add_knowledge_item') {
           expect(raised?.bases).toContain('TypeError')
           expect(attempts).toEqual([])
-        } else if (LATER.includes(name)) {
-          expect(raised, name).toMatchObject({ class: 'APIError', status: 501 })
         } else {
           expect(raised, `${name}: ${attempts.at(-1)?.text}`).toBeUndefined()
           expect(ok, name).toBeTruthy()
@@ -98,7 +132,12 @@ describe.each<[string, On]>([
     async () => {
       const scout = python.as({ ...on, key: scoutKey })
       const found = (await given(call('list_review_sessions'))).sessions[0].review_id
+      const agent_id = program(version).agent_name
+      const [deployed] = await given(call('list_agent_deployments', agent_id))
+      await given(call('execute_workflow', ingest(`theirs-${version}`, agent_id)))
       for (const [name, ...args] of [
+        ['get_agent_deployment', deployed.deployment_id],
+        ['delete_knowledge_item', `theirs-${version}`],
         ['get_agent_status', `agent-${version}`],
         ['get_agent_metrics', `agent-${version}`],
         ['get_review_session', found],
@@ -110,7 +149,9 @@ describe.each<[string, On]>([
         const { raised } = await scout(name, ...args)
         expect(raised, name).toMatchObject({ class: 'NotFoundError', status: 404 })
       }
+      await given(call('delete_knowledge_item', `theirs-${version}`))
       expect(await given(scout('list_agents'))).toEqual(['scout'])
+      expect(await given(scout('list_agent_deployments'))).toEqual([])
     },
   )
 })
@@ -121,7 +162,7 @@ test.skipIf(absent)(
     for (const on of [{ anonymous: true }, { key: 'wrong' }]) {
       const nobody = python.as(on)
       expect(await given(nobody('health_check'))).toMatchObject({ status: 'healthy' })
-      const told = { review: 'rev_1', analysis: 'ana_1', input: 'his_1' }
+      const told = nothingTold()
       for (const [name, operation] of Object.entries(OPERATIONS)) {
         if (name === 'health_check' || name === 'add_knowledge_item') continue
         if (name === 'get_review_session') continue // looks until there is something to see
@@ -225,26 +266,29 @@ test.skipIf(absent)(
   },
 )
 
-test.skipIf(absent)('B.1: an agent is made, is listed, is idle, and has done nothing', async () => {
-  await given(call('health_check'))
-  const made = await given(call('create_agent', agent('fresh')))
-  expect(made).toMatchObject({ id: 'fresh', status: 'created' })
-  expect(await given(call('list_agents'))).toContain('fresh')
-  expect(await given(call('get_agent_status', 'fresh'))).toMatchObject({
-    state: 'idle',
-    resource_usage: { active_tasks: 0 },
-  })
-  expect(await given(call('get_agent_metrics', 'fresh'))).toMatchObject({
-    tasks_completed: 0,
-    tasks_failed: 0,
-    average_response_time_ms: 0,
-  })
-  const { raised } = await call('create_agent', agent('fresh'))
-  expect(raised).toMatchObject({ class: 'APIError', status: 409 })
-})
+test.skipIf(absent)(
+  'runtime Appendix B.1: an agent is made, is listed, is idle, and has done nothing',
+  async () => {
+    await given(call('health_check'))
+    const made = await given(call('create_agent', agent('fresh')))
+    expect(made).toMatchObject({ id: 'fresh', status: 'created' })
+    expect(await given(call('list_agents'))).toContain('fresh')
+    expect(await given(call('get_agent_status', 'fresh'))).toMatchObject({
+      state: 'idle',
+      resource_usage: { active_tasks: 0 },
+    })
+    expect(await given(call('get_agent_metrics', 'fresh'))).toMatchObject({
+      tasks_completed: 0,
+      tasks_failed: 0,
+      average_response_time_ms: 0,
+    })
+    const { raised } = await call('create_agent', agent('fresh'))
+    expect(raised).toMatchObject({ class: 'APIError', status: 409 })
+  },
+)
 
 test.skipIf(absent)(
-  'runtime §20.8: B.2: a tool is submitted, analysed, decided by somebody else, signed and read',
+  'runtime §20.8, runtime Appendix B.2: a tool is submitted, analysed, decided by somebody else, signed and read',
   async () => {
     const { review_id, status } = await given(
       call('submit_tool_for_review', calculator('example-calculator')),
@@ -279,7 +323,7 @@ test.skipIf(absent)(
 )
 
 test.skipIf(absent)(
-  'B.3: a back end is chosen, a secret is kept, read, listed and forgotten',
+  'runtime Appendix B.3: a back end is chosen, a secret is kept, read, listed and forgotten',
   async () => {
     const configured = await given(
       call('configure_secret_backend', {
@@ -301,32 +345,90 @@ test.skipIf(absent)(
   },
 )
 
-test.skipIf(absent)('B.4: a server is added, connected, counted and disconnected', async () => {
-  const config = { name: 'b4', command: commandOf({ resources: 3 }), timeout_seconds: 20 }
-  expect(await given(call('add_mcp_server', config))).toMatchObject({ status: 'added' })
-  expect(await given(call('get_mcp_server', 'b4'))).toMatchObject({
-    status: 'disconnected',
-    pid: null,
-  })
-  expect(await given(call('connect_mcp_server', 'b4'))).toMatchObject({ status: 'connected' })
-  const tools = await given(call('list_mcp_tools', 'b4'))
-  const resources = await given(call('list_mcp_resources', 'b4'))
-  const info = await given(call('get_mcp_server', 'b4'))
-  expect(info).toMatchObject({
-    status: 'connected',
-    pid: expect.any(Number),
-    tools_count: tools.length,
-    resources_count: resources.length,
-  })
-  expect((await given(call('get_metrics'))).mcp_connections).toBe(1)
-  expect(await given(call('disconnect_mcp_server', 'b4'))).toMatchObject({
-    status: 'disconnected',
-  })
-  expect(await given(call('list_mcp_tools', 'b4'))).toEqual([])
-})
+test.skipIf(absent)(
+  'runtime Appendix B.4: a server is added, connected, counted and disconnected',
+  async () => {
+    const config = { name: 'b4', command: commandOf({ resources: 3 }), timeout_seconds: 20 }
+    expect(await given(call('add_mcp_server', config))).toMatchObject({ status: 'added' })
+    expect(await given(call('get_mcp_server', 'b4'))).toMatchObject({
+      status: 'disconnected',
+      pid: null,
+    })
+    expect(await given(call('connect_mcp_server', 'b4'))).toMatchObject({ status: 'connected' })
+    const tools = await given(call('list_mcp_tools', 'b4'))
+    const resources = await given(call('list_mcp_resources', 'b4'))
+    const info = await given(call('get_mcp_server', 'b4'))
+    expect(info).toMatchObject({
+      status: 'connected',
+      pid: expect.any(Number),
+      tools_count: tools.length,
+      resources_count: resources.length,
+    })
+    expect((await given(call('get_metrics'))).mcp_connections).toBe(1)
+    expect(await given(call('disconnect_mcp_server', 'b4'))).toMatchObject({
+      status: 'disconnected',
+    })
+    expect(await given(call('list_mcp_tools', 'b4'))).toEqual([])
+  },
+)
 
 test.skipIf(absent)(
-  'B.7: an input is opened, asked over its own port and through the API, counted and removed',
+  'runtime §20.20, runtime Appendix B.5: knowledge comes in by the workflow, since the method of this client cannot send it, is found, and goes',
+  async () => {
+    const { raised, attempts } = await call('add_knowledge_item', { id: 'b5' })
+    expect([raised?.bases.includes('TypeError'), attempts]).toEqual([true, []])
+    const stored = await given(call('execute_workflow', ingest('b5')))
+    expect(stored).toMatchObject({ status: 'completed', result: { stored: 1 } })
+    const asked = { query: QUESTION, source_types: ['document'], limit: 5 }
+    const { results } = await given(call('search_knowledge', asked))
+    expect(results[0].item).toMatchObject({ id: 'b5', metadata: { source: 'runbook.md' } })
+    expect(results[0].similarity_score).toBeGreaterThanOrEqual(0.7)
+    const context = await given(call('get_context', { query: QUESTION, max_context_items: 3 }))
+    expect(context.context_items).toEqual([results[0].item.content])
+    expect(context.sources).toEqual(['runbook.md'])
+    expect(context.relevance_scores).toHaveLength(1)
+    await given(call('delete_knowledge_item', 'b5'))
+    expect((await call('delete_knowledge_item', 'b5')).raised?.class).toBe('NotFoundError')
+    expect((await given(call('search_knowledge', asked))).results).toEqual([])
+  },
+)
+
+test.skipIf(absent)(
+  'runtime §20.22, runtime Appendix B.6: the program of the manual is compiled, deployed, invoked at its address, listed and stopped',
+  async () => {
+    const { agent_name } = program('b6')
+    const compiled = await given(call('compile_dsl', program('b6')))
+    expect(compiled).toMatchObject({ success: true, agent_id: agent_name, errors: [] })
+    const deployment = await given(
+      call('deploy_agent', {
+        agent_id: agent_name,
+        environment: 'production',
+        config_overrides: { max_concurrent_tasks: 10, workflow_id: 'echo' },
+      }),
+    )
+    expect(deployment).toMatchObject({ agent_id: agent_name, status: 'running' })
+    const { deployment_id } = deployment
+    const { pathname } = new URL(deployment.endpoint_url)
+    const invoked = await node.ask('POST', pathname, { body: { ref: 'refs/heads/main' } })
+    expect(invoked.json).toMatchObject({ status: 'completed' })
+    expect(await given(call('get_agent_deployment', deployment_id))).toMatchObject(deployment)
+    const listed = await given(call('list_agent_deployments', agent_name))
+    expect(listed).toMatchObject([{ deployment_id }])
+    expect(await given(call('stop_agent_deployment', deployment_id))).toMatchObject({
+      status: 'stopped',
+    })
+    expect((await given(call('get_agent_metrics', agent_name))).tasks_completed).toBe(1)
+    const broken = program('b6').dsl_content.replace(/\}\s*\}\s*$/, '}')
+    const refused = await given(
+      call('compile_dsl', { ...program('b6'), dsl_content: broken, validate_only: true }),
+    )
+    expect(refused).toMatchObject({ success: false, agent_id: null })
+    expect(refused.errors[0]).toMatch(/^\d+:\d+ E_/)
+  },
+)
+
+test.skipIf(absent)(
+  'runtime Appendix B.7: an input is opened, asked over its own port and through the API, counted and removed',
   async () => {
     await given(call('create_agent', agent('webhook_handler')))
     const config = { agent_id: 'webhook_handler', bind_address: '127.0.0.1', port: 0 }
@@ -354,13 +456,15 @@ test.skipIf(absent)(
   },
 )
 
-test.skipIf(absent)('B.8: metrics follow what was done', async () => {
+test.skipIf(absent)('runtime Appendix B.8: metrics follow what was done', async () => {
   const before = await given(call('get_metrics'))
   await given(call('create_agent', agent('counted')))
   await given(call('store_secret', { agent_id: 'counted', secret_name: 'a', secret_value: 'x' }))
+  await given(call('execute_workflow', ingest('counted')))
   const after = await given(call('get_metrics'))
   expect(after.total_agents).toBe(before.total_agents + 1)
   expect(after.secrets_count).toBe(before.secrets_count + 1)
+  expect(after.vector_db_items).toBe(before.vector_db_items + 1)
 })
 
 test.skipIf(absent)(

@@ -1,28 +1,24 @@
 /** Every operation of the published client once, in an order in which each finds what it needs. */
+import { readFileSync } from 'node:fs'
 import { commandOf } from '../../../packages/server/src/mcp/testing/hub.test-kit.ts'
 import { type Call, given, type Outcome } from './runtime-process.ts'
 
 /** What earlier operations gave to later ones. */
-interface Told {
+export interface Told {
   review: string
   analysis: string
   input: string
+  deployment: string
 }
 
-type Operation = (call: Call, told: Told, suffix: string) => Promise<Outcome>
+export const nothingTold = (): Told => ({
+  review: 'rev_1',
+  analysis: 'ana_1',
+  input: 'his_1',
+  deployment: 'dep_1',
+})
 
-/** Answered with 501 until they are served. */
-export const LATER: readonly string[] = [
-  'execute_workflow',
-  'search_knowledge',
-  'get_context',
-  'delete_knowledge_item',
-  'compile_dsl',
-  'deploy_agent',
-  'get_agent_deployment',
-  'list_agent_deployments',
-  'stop_agent_deployment',
-]
+type Operation = (call: Call, told: Told, suffix: string) => Promise<Outcome>
 
 export const agent = (id: string) => ({
   id,
@@ -55,6 +51,39 @@ export const calculator = (name: string) => ({
   priority: 'normal',
 })
 
+const SEED = readFileSync(
+  new URL('../../../examples/dsl/webhook_handler.vestry', import.meta.url),
+  'utf8',
+)
+
+/** The program of the published manual, under a name of its own for each suffix. */
+export function program(suffix: string) {
+  const agent_name = `handler_${suffix.replaceAll('.', '_')}`
+  const dsl_content = SEED.replace('agent webhook_handler', `agent ${agent_name}`)
+  return { dsl_content, agent_name, validate_only: false }
+}
+
+/** The one way in for knowledge that this client has. */
+export const ingest = (id: string, agent_id: string | null = null) => ({
+  workflow_id: 'knowledge-ingest',
+  parameters: {
+    items: [
+      {
+        id,
+        content: 'Backups run at 02:30 and are kept for 35 days.',
+        metadata: {
+          source: 'runbook.md',
+          source_type: 'document',
+          timestamp: '2031-04-05T07:20:00Z',
+          agent_id,
+        },
+      },
+    ],
+  },
+})
+
+export const QUESTION = 'how long are backups kept'
+
 export const DECISION = {
   decision: 'approve',
   comments: 'Tool looks safe after manual review',
@@ -68,8 +97,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   list_agents: (call) => call('list_agents'),
   get_agent_status: (call, _, suffix) => call('get_agent_status', `agent-${suffix}`),
   get_agent_metrics: (call, _, suffix) => call('get_agent_metrics', `agent-${suffix}`),
-  execute_workflow: (call) =>
-    call('execute_workflow', { workflow_id: 'echo', parameters: { a: 1 } }),
+  execute_workflow: (call, _, suffix) => call('execute_workflow', ingest(`kb-${suffix}`)),
 
   submit_tool_for_review: async (call, told, suffix) => {
     const outcome = await call('submit_tool_for_review', calculator(`calculator-${suffix}`))
@@ -120,16 +148,24 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   disconnect_mcp_server: (call, _, suffix) => call('disconnect_mcp_server', `notes-${suffix}`),
 
   add_knowledge_item: (call) => call('add_knowledge_item', { id: 'kb-7' }),
-  search_knowledge: (call) => call('search_knowledge', { query: 'backups' }),
-  get_context: (call) => call('get_context', { query: 'backups' }),
-  delete_knowledge_item: (call) => call('delete_knowledge_item', 'kb-7'),
+  search_knowledge: (call) => call('search_knowledge', { query: QUESTION }),
+  get_context: (call) => call('get_context', { query: QUESTION }),
+  delete_knowledge_item: (call, _, suffix) => call('delete_knowledge_item', `kb-${suffix}`),
 
-  compile_dsl: (call) =>
-    call('compile_dsl', { dsl_content: 'agent a {}', agent_name: 'a', validate_only: false }),
-  deploy_agent: (call) => call('deploy_agent', { agent_id: 'a', environment: 'production' }),
-  get_agent_deployment: (call) => call('get_agent_deployment', 'dep_1'),
-  list_agent_deployments: (call) => call('list_agent_deployments', 'a'),
-  stop_agent_deployment: (call) => call('stop_agent_deployment', 'dep_1'),
+  compile_dsl: (call, _, suffix) => call('compile_dsl', program(suffix)),
+  deploy_agent: async (call, told, suffix) => {
+    const outcome = await call('deploy_agent', {
+      agent_id: program(suffix).agent_name,
+      environment: 'production',
+      config_overrides: { max_concurrent_tasks: 10 },
+    })
+    told.deployment = outcome.ok?.deployment_id ?? told.deployment
+    return outcome
+  },
+  get_agent_deployment: (call, told) => call('get_agent_deployment', told.deployment),
+  list_agent_deployments: (call, _, suffix) =>
+    call('list_agent_deployments', program(suffix).agent_name),
+  stop_agent_deployment: (call, told) => call('stop_agent_deployment', told.deployment),
 
   create_http_input_server: async (call, told, suffix) => {
     const config = { agent_id: `agent-${suffix}`, bind_address: '127.0.0.1', port: 0 }
@@ -152,7 +188,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   delete_http_input_server: (call, told) => call('delete_http_input_server', told.input),
 }
 
-/** With an id that nobody has; those that take none are absent. */
+/** With an id that nobody has; those that take none, or list what it has, are absent. */
 export const BY_ID: Readonly<Record<string, (id: string) => readonly unknown[]>> = {
   get_agent_metrics: (id) => [id],
   get_agent_status: (id) => [id],
@@ -168,6 +204,11 @@ export const BY_ID: Readonly<Record<string, (id: string) => readonly unknown[]>>
   disconnect_mcp_server: (id) => [id],
   list_mcp_tools: (id) => [id],
   list_mcp_resources: (id) => [id],
+  execute_workflow: (id) => [{ workflow_id: id, parameters: {} }],
+  delete_knowledge_item: (id) => [id],
+  deploy_agent: (id) => [{ agent_id: id }],
+  get_agent_deployment: (id) => [id],
+  stop_agent_deployment: (id) => [id],
   create_http_input_server: (id) => [{ config: { agent_id: id, port: 0 } }],
   get_http_input_server: (id) => [id],
   update_http_input_server: (id) => [{ server_id: id, config: { agent_id: 'scout' } }],

@@ -110,6 +110,7 @@ export type {
   HttpInputCreateRequest,
   HttpInputUpdateRequest,
   HumanReviewDecision,
+  KnowledgeDocument,
   KnowledgeItemInput as KnowledgeItem,
   ListExecutionsQuery,
   ListKnowledgeQuery,
@@ -140,6 +141,7 @@ export type {
   WorkflowExecutionRequest,
 } from './requests.ts'
 export type { WaitForReviewOptions } from './review-methods.ts'
+export type { WaitOptions } from './waiting.ts'
 
 import type { KnowledgeItemInput, ToolInput } from './requests.ts'
 

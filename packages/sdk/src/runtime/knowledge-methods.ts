@@ -23,6 +23,14 @@ export class KnowledgeMethods extends ProgramMethods {
     return this.#calls.post('knowledge', item, shapes.AnyObject, options)
   }
 
+  /** A whole document: the server reads its text and cuts it into passages. The same id again replaces it. */
+  async addKnowledgeDocument(
+    document: requests.KnowledgeDocument,
+    options?: CallOptions,
+  ): Promise<shapes.AnyObject> {
+    return this.#calls.post('knowledge/documents', document, shapes.AnyObject, options)
+  }
+
   async searchKnowledge(
     request: requests.VectorSearchRequest,
     options?: CallOptions,

@@ -301,6 +301,12 @@ const ROWS: Readonly<Record<string, Row>> = {
   ),
   approve: post('approvals/apr_1/approve', ANSWERS.object, (c) => c.approve('apr_1')),
   deny: post('approvals/apr_1/deny', ANSWERS.object, (c) => c.deny('apr_1')),
+  addKnowledgeDocument: post(
+    'knowledge/documents',
+    ANSWERS.object,
+    (c) => c.addKnowledgeDocument({ name: 'runbook.md', text: 'Backups run at 02:30.' }),
+    { name: 'runbook.md', text: 'Backups run at 02:30.' },
+  ),
   addKnowledgeItem: post(
     'knowledge',
     ANSWERS.object,
@@ -428,6 +434,9 @@ const ROWS: Readonly<Record<string, Row>> = {
   ),
   getWorkflowExecution: get('workflows/executions/exe_1', ANSWERS.workflow, (c) =>
     c.getWorkflowExecution('exe_1'),
+  ),
+  waitForWorkflow: get('workflows/executions/exe_1', ANSWERS.workflow, (c) =>
+    c.waitForWorkflow('exe_1'),
   ),
   listWorkflowExecutions: get(
     'workflows/executions?workflow_id=echo&status=running',

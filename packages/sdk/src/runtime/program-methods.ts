@@ -5,6 +5,9 @@ import type { CallOptions, Calls } from './calls.ts'
 import { id } from './path.ts'
 import type * as requests from './requests.ts'
 import { listOf } from './shape.ts'
+import { lookUntil, type WaitOptions } from './waiting.ts'
+
+const UNDER_WAY: ReadonlySet<string> = new Set(['pending', 'running'])
 
 export class ProgramMethods extends AgentMethods {
   readonly #calls: Calls
@@ -30,6 +33,25 @@ export class ProgramMethods extends AgentMethods {
   ): Promise<shapes.WorkflowExecutionResponse> {
     const path = `workflows/executions/${id(executionId)}`
     return this.#calls.get(path, shapes.WorkflowExecutionResponse, options)
+  }
+
+  /**
+   * Looks at once, and then every `intervalSeconds`, until the run has ended, whether well or not.
+   *
+   * @throws TimeoutError when it has not within `timeoutSeconds`. The run goes on.
+   */
+  async waitForWorkflow(
+    executionId: string,
+    options: WaitOptions = {},
+  ): Promise<shapes.WorkflowExecutionResponse> {
+    return lookUntil(
+      {
+        look: (given) => this.getWorkflowExecution(executionId, given),
+        isDone: ({ status }) => !UNDER_WAY.has(status),
+        late: `Workflow execution ${executionId} did not end`,
+      },
+      options,
+    )
   }
 
   /** Newest first. */

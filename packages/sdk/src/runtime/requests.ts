@@ -165,7 +165,24 @@ export interface KnowledgeItemInput {
     chunk_index?: number | null
     timestamp: Timestamp
     agent_id?: string | null
+    labels?: readonly string[]
   }
+}
+
+/** Either `text` or `base64`. */
+export interface KnowledgeDocument {
+  /** Default: the name. */
+  id?: string
+  name: string
+  /** Default: as the name ends, such as `text/markdown` for `.md`. */
+  media_type?: string
+  text?: string
+  base64?: string
+  /** Default `document`. */
+  source_type?: KnowledgeSourceType
+  agent_id?: string | null
+  labels?: readonly string[]
+  timestamp?: Timestamp
 }
 
 export interface VectorSearchRequest {

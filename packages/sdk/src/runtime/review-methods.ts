@@ -1,23 +1,14 @@
 /** Review and signing of tools. */
 import * as shapes from '@vestry/contract/runtime'
-import { sleep } from '../vault/wait.ts'
 import type { CallOptions, Calls } from './calls.ts'
-import { SymbiontError, TimeoutError } from './errors.ts'
 import { KnowledgeMethods } from './knowledge-methods.ts'
 import { id } from './path.ts'
 import type * as requests from './requests.ts'
 import { listOf } from './shape.ts'
+import { lookUntil, type WaitOptions } from './waiting.ts'
 
-export interface WaitForReviewOptions extends CallOptions {
-  /** Default 300. */
-  timeoutSeconds?: number
-  /** Between two looks. Default 5. */
-  intervalSeconds?: number
-}
+export type WaitForReviewOptions = WaitOptions
 
-/** Less would be a loop without a pause. */
-const MIN_INTERVAL_SECONDS = 0.01
-const MAX_WAIT_SECONDS = 2_000_000
 const DECIDED: ReadonlySet<string> = new Set(['approved', 'rejected', 'signed'])
 
 export class ReviewMethods extends KnowledgeMethods {
@@ -69,21 +60,16 @@ export class ReviewMethods extends KnowledgeMethods {
    */
   async waitForReviewCompletion(
     reviewId: string,
-    { timeoutSeconds = 300, intervalSeconds = 5, signal }: WaitForReviewOptions = {},
+    options: WaitForReviewOptions = {},
   ): Promise<shapes.ReviewSession> {
-    assertSeconds('timeoutSeconds', timeoutSeconds, 0)
-    assertSeconds('intervalSeconds', intervalSeconds, MIN_INTERVAL_SECONDS)
-    const endsAt = performance.now() + timeoutSeconds * 1_000
-    for (;;) {
-      const session = await this.getReviewSession(reviewId, signal === undefined ? {} : { signal })
-      if (DECIDED.has(session.status)) return session
-      const left = endsAt - performance.now()
-      if (left <= 0)
-        throw new TimeoutError(`Review ${reviewId} was not decided within ${timeoutSeconds} s`, {
-          code: 'TIMEOUT',
-        })
-      await sleep(Math.min(intervalSeconds * 1_000, left), signal)
-    }
+    return lookUntil(
+      {
+        look: (given) => this.getReviewSession(reviewId, given),
+        isDone: ({ status }) => DECIDED.has(status),
+        late: `Review ${reviewId} was not decided`,
+      },
+      options,
+    )
   }
 
   async submitHumanReviewDecision(
@@ -171,11 +157,4 @@ export class ReviewMethods extends KnowledgeMethods {
       options,
     )
   }
-}
-
-function assertSeconds(option: string, value: number, min: number): void {
-  if (typeof value === 'number' && value >= min && value <= MAX_WAIT_SECONDS) return
-  throw new SymbiontError(`${option} must be a number from ${min} to ${MAX_WAIT_SECONDS}`, {
-    code: 'INVALID_OPTION',
-  })
 }

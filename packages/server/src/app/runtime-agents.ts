@@ -182,7 +182,14 @@ export function assembleAgentsPiece(parts: Parts, deps: AgentsPieceDeps): Agents
           )
         },
       }),
-      ...agentReportRoutes({ agents, reports, mailbox, heartbeatMs, now }),
+      ...agentReportRoutes({
+        agents,
+        reports,
+        mailbox,
+        taint: vault.stations.taint,
+        heartbeatMs,
+        now,
+      }),
     ],
     verbs: agentVerbs({ agents, executions }),
     open: () => executions.open(),

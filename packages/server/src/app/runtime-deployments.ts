@@ -1,5 +1,6 @@
 /** Puts deployments together: agents that serve, at an address of their own and by events of others. */
 import { rowGuard } from '../identity/row-guard.ts'
+import type { Journal } from '../journal/journal.ts'
 import type { Buckets } from '../limits/bucket.ts'
 import type { Agents } from '../runtime/agents/agents.ts'
 import { DefinitionStore } from '../runtime/agents/definition-store.ts'
@@ -7,10 +8,12 @@ import type { Executions } from '../runtime/agents/executions.ts'
 import type { ToolSources } from '../runtime/agents/tool-source.ts'
 import { blockersOf } from '../runtime/deployments/blockers.ts'
 import { DeliveryStore } from '../runtime/deployments/delivery-store.ts'
+import { DeploymentRuns } from '../runtime/deployments/deployment-runs.ts'
 import { DeploymentStore } from '../runtime/deployments/deployment-store.ts'
 import { Deployments } from '../runtime/deployments/deployments.ts'
-import { Hooks } from '../runtime/deployments/hooks.ts'
+import { Hooks, type HooksDeps, type RunState } from '../runtime/deployments/hooks.ts'
 import { Invocations } from '../runtime/deployments/invocation.ts'
+import { Scheduled } from '../runtime/deployments/scheduled.ts'
 import { deploymentVerbs } from '../runtime/deployments/verbs.ts'
 import type { AgentInvoker } from '../runtime/http-input/agent-invoker.ts'
 import type { Programs } from '../runtime/programs/programs-api.ts'
@@ -26,6 +29,7 @@ export interface DeploymentsPieceDeps {
   readonly door: VerbDoor
   readonly agents: Pick<Agents, 'named'>
   readonly executions: Pick<Executions, 'get' | 'cancel'>
+  readonly journal: Pick<Journal, 'get'>
   readonly invoker: AgentInvoker
   readonly tools: ToolSources
   readonly secrets: SecretResolver
@@ -37,6 +41,7 @@ export interface DeploymentsPieceDeps {
 
 export interface DeploymentsPiece extends RuntimePiece {
   readonly deployments: Deployments
+  readonly scheduled: Scheduled
 }
 
 /** Programs are interpreted within the server, and no host isolates that further. */
@@ -55,8 +60,10 @@ export function assembleDeploymentsPiece(
     const execution = await deps.executions.get(id)
     if (execution !== undefined) await deps.executions.cancel(execution)
   }
+  const runs = new DeploymentRuns({ store, now })
   const deployments = new Deployments({
     store: new DeploymentStore({ store, guard }),
+    runs,
     agents: { named: (name) => agents.named(name), byId: (id) => records.byId(id) },
     definitionOf: (id) => definitions.get(id),
     programs: deps.programs,
@@ -75,37 +82,46 @@ export function assembleDeploymentsPiece(
     now,
     warn,
   })
-  const invocations = new Invocations({ deployments, agents: invoker, cancel, warn })
+  const invocations = new Invocations({ deployments, runs, agents: invoker, cancel, warn, now })
   const deliveries = new DeliveryStore({ store, hashKey: () => seal.keys.hashKey, now })
+  const runState = async (id: string): Promise<RunState> => {
+    const run = await deps.executions.get(id)
+    if (run === undefined) return 'none'
+    if (run.startedAt === undefined && run.facts.error?.code === 'INTERRUPTED') return 'lost'
+    if (run.status === 'pending' && (await deps.journal.get(id)) === undefined) return 'accepting'
+    return 'accepted'
+  }
+  const record: HooksDeps['record'] = async ({ action, agent, requestId, txn, trace, data }) => {
+    await audit.append(
+      {
+        action,
+        phase: 'single',
+        detail: `${action} ${agent}`,
+        success: action === 'trigger.fire',
+        actor: data['schedule'] === undefined ? 'anonymous' : 'system',
+        source: 'runtime',
+        agent,
+        request_id: requestId,
+        ...(txn !== undefined && { txn }),
+        span: {
+          trace_id: trace.traceId,
+          span_id: trace.spanId,
+          parent_span_id: trace.parentSpanId,
+        },
+        data: { agent, ...data },
+      },
+      'synced',
+    )
+  }
   const hooks = new Hooks({
     deployments,
     invocations,
     deliveries,
     secrets,
     buckets,
-    hasRun: async (id) => (await deps.executions.get(id)) !== undefined,
-    record: async ({ action, agent, requestId, txn, trace, data }) => {
-      await audit.append(
-        {
-          action,
-          phase: 'single',
-          detail: `${action} ${agent}`,
-          success: action === 'trigger.fire',
-          actor: 'anonymous',
-          source: 'runtime',
-          agent,
-          request_id: requestId,
-          ...(txn !== undefined && { txn }),
-          span: {
-            trace_id: trace.traceId,
-            span_id: trace.spanId,
-            parent_span_id: trace.parentSpanId,
-          },
-          data: { agent, ...data },
-        },
-        'synced',
-      )
-    },
+    runState,
+    record,
+    warn,
     refused: vault.stations.refused,
     now,
   })
@@ -116,6 +132,7 @@ export function assembleDeploymentsPiece(
   }
   return {
     deployments,
+    scheduled: new Scheduled({ deployments, invocations, record, warn }),
     routes: deploymentRoutes({
       deployments,
       invocations,
@@ -128,6 +145,9 @@ export function assembleDeploymentsPiece(
     open: () => deployments.open(),
     onChange: (tables) => deployments.onChange(tables),
     close: () => deployments.close(),
-    prune: () => deliveries.prune(),
+    prune: async () => {
+      await deliveries.prune()
+      await deployments.prune()
+    },
   }
 }

@@ -170,12 +170,14 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     agents: hosted.agents,
     executions: hosted.executions,
     invoker: hosted.invoker,
+    deployed: () => deployed.scheduled,
     warn,
   })
   const deployed = assembleDeploymentsPiece(parts, {
     ...invoked,
     agents: hosted.agents,
     executions: hosted.executions,
+    journal: deps.gateway.gateway.journal,
     invoker: hosted.invoker,
     tools: hosted.tools,
     secrets: secrets.part.resolver,
@@ -227,6 +229,7 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
   }
 
   const underWay = new Set<AbortController>()
+  const streams = new Set<AbortController>()
   const metrics = defineWireMetrics(deps.registry, () => underWay.size)
   const system = assembleSystemPiece(parts, {
     door,
@@ -275,6 +278,7 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
     draining,
     now,
     underWay,
+    streams,
     metrics,
     refused: vault.stations.refused,
     onInternalError: (requestId, error) =>
@@ -289,6 +293,7 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
       for (const piece of pieces) piece.onChange?.(tables)
     },
     drain: async (budgetMs) => {
+      for (const stream of streams) stream.abort(new VestryError('SHUTTING_DOWN'))
       const endsAtMs = performance.now() + budgetMs * (1 - LAST_WORDS)
       const idle = async () => {
         while (underWay.size > 0 && performance.now() < endsAtMs)
@@ -298,7 +303,7 @@ export function assembleRuntime(parts: Parts, deps: RuntimeDeps): RuntimePart {
       await Promise.all([idle(), ...pieces.map((piece) => piece.drain?.(budgetMs))])
     },
     close: async () => {
-      for (const late of underWay) late.abort(new VestryError('VAULT_LOCKED'))
+      for (const late of [...underWay, ...streams]) late.abort(new VestryError('VAULT_LOCKED'))
       token?.drop()
       // One that cannot end must not keep the others from it.
       const ended = await Promise.allSettled(

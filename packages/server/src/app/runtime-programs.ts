@@ -41,7 +41,7 @@ export interface ProgramsPieceDeps {
   /** These come to be later. */
   readonly memory: () => Memory | undefined
   readonly workflows: () => WorkflowStarter | undefined
-  readonly deployments: () => Pick<Deployments, 'list' | 'get'> | undefined
+  readonly deployments: () => Pick<Deployments, 'get' | 'serving'> | undefined
   /** Resolves when the policies in force are those on disk. */
   readonly reloadPolicies: () => Promise<void>
 }
@@ -90,6 +90,7 @@ export function assembleProgramsPiece(parts: Parts, deps: ProgramsPieceDeps): Pr
     publish: publishDoor({
       agents: deps.agents,
       mailbox: deps.mailbox,
+      labelsOf: (txn) => stations.taint.of(txn),
       record: async (caller, data) => {
         await audit.append(
           {
@@ -111,7 +112,7 @@ export function assembleProgramsPiece(parts: Parts, deps: ProgramsPieceDeps): Pr
     http: () =>
       httpDoor((request) =>
         httpRequest(
-          { stations, egress: vault.egress.deps, secrets: deps.secrets, credentials },
+          { stations, egress: vault.egress.deps, secrets: deps.secrets, credentials, vault },
           request,
         ),
       ),
@@ -122,21 +123,26 @@ export function assembleProgramsPiece(parts: Parts, deps: ProgramsPieceDeps): Pr
     policies,
     reloadPolicies: deps.reloadPolicies,
     run: { stations, journal: { store, keys, now }, doors, sandboxes: SANDBOXES },
+    servingOf: async ({ agentId, version }) =>
+      (await serving(agentId)).find(({ programVersion }) => programVersion === version)?.id,
     configOf: async (id) => (await deps.deployments()?.get(id))?.config,
   })
   const deployed = async (agentName: string) => {
-    const all = (await deps.deployments()?.list(agentName)) ?? []
-    const serving = all.find(
-      ({ status, programVersion }) =>
-        programVersion !== undefined && (status === 'running' || status === 'degraded'),
-    )
-    return serving && programs.get(serving.agentId, serving.programVersion)
+    const agent = await records.byName(agentName)
+    const [newest] = agent === undefined ? [] : await serving(agent.id)
+    return newest && programs.get(newest.agentId, newest.programVersion)
   }
   return {
     programs: own,
     routes: programRoutes({ compiler, verbs: deps.door, now }),
     verbs: programVerbs({ compiler, deployed, now }),
     prune: () => programs.prune(),
+  }
+
+  /** Deployments of a program that serve, the newest first. */
+  async function serving(agentId: string) {
+    const all = (await deps.deployments()?.serving(agentId)) ?? []
+    return all.filter(({ programVersion }) => programVersion !== undefined)
   }
 
   function recordOf(caller: Caller) {

@@ -5,6 +5,7 @@ import { rowGuard } from '../identity/row-guard.ts'
 import type { Agents } from '../runtime/agents/agents.ts'
 import { hasEnded } from '../runtime/agents/execution.ts'
 import type { Executions } from '../runtime/agents/executions.ts'
+import type { Scheduled } from '../runtime/deployments/scheduled.ts'
 import type { AgentInvoker } from '../runtime/http-input/agent-invoker.ts'
 import { scheduleRoutes } from '../runtime/routes/schedules.ts'
 import { ScheduleStore } from '../runtime/schedules/schedule-store.ts'
@@ -21,6 +22,8 @@ export interface SchedulesPieceDeps {
   readonly agents: Pick<Agents, 'named'>
   readonly executions: Pick<Executions, 'get'>
   readonly invoker: AgentInvoker
+  /** Those of deployments run through these. They come to be later. */
+  readonly deployed: () => Pick<Scheduled, 'start'>
   readonly warn: (line: string) => void
 }
 
@@ -39,15 +42,19 @@ export function assembleSchedulesPiece(parts: Parts, deps: SchedulesPieceDeps): 
   const kept = new ScheduleStore({ store, guard: rowGuard(() => seal.keys), now })
   const starter: ScheduleStarter = {
     start: async (schedule, dueAt, requestId) => {
-      const agent = await records.byId(schedule.agentId)
-      if (agent === undefined) throw new VestryError('AGENT_NOT_FOUND')
       const input = {
         schedule_id: schedule.id,
         schedule: schedule.name,
         due_at: new Date(dueAt).toISOString(),
-        ...(schedule.config.actions !== undefined && { actions: schedule.config.actions }),
       }
-      const trigger = `schedule:${schedule.id}`
+      const { id, name, deploymentId, config } = schedule
+      if (deploymentId !== undefined) {
+        const { audit, actions } = config
+        return deps.deployed().start({ deploymentId, id, name, input, audit, actions, requestId })
+      }
+      const agent = await records.byId(schedule.agentId)
+      if (agent === undefined) throw new VestryError('AGENT_NOT_FOUND')
+      const trigger = `schedule:${id}`
       return deps.invoker.start({ agentName: agent.name, input, trigger, requestId })
     },
     outcome: async (executionId) => {

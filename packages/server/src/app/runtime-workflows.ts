@@ -1,5 +1,7 @@
 /** Puts workflows together: their definitions, their runs, and what their steps reach. */
+import { mkdir } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
+import type { Operator } from '../identity/operator.ts'
 import { rowGuard } from '../identity/row-guard.ts'
 import type { Knowledge } from '../knowledge/knowledge.ts'
 import type { Agents } from '../runtime/agents/agents.ts'
@@ -15,6 +17,7 @@ import { WorkflowDefinitions } from '../runtime/workflows/definition-store.ts'
 import { RunStore } from '../runtime/workflows/run-store.ts'
 import type { WorkflowAgents, WorkflowKnowledge } from '../runtime/workflows/step-bodies.ts'
 import { workflowVerbs } from '../runtime/workflows/verbs.ts'
+import { APPROVE, runOfApproval } from '../runtime/workflows/waits.ts'
 import { Workflows } from '../runtime/workflows/workflows.ts'
 import type { SecretResolver } from '../secrets/resolver.ts'
 import type { Parts } from './assemble.ts'
@@ -45,13 +48,15 @@ export function assembleWorkflowsPiece(parts: Parts, deps: WorkflowsPieceDeps): 
   const { warn } = deps
   const keys = () => seal.keys
   const root = config.runtime.data_root
+  const dataRoot = isAbsolute(root) ? root : join(home.dir, root)
   const definitions = new WorkflowDefinitions({ store, guard: rowGuard(keys), now })
   const runs = new RunStore({ store, keys, now })
   const http: HttpEffectDeps = {
     stations,
-    egress: gateway.egress,
+    egress: vault.egress.deps,
     secrets: deps.secrets,
     credentials,
+    vault,
   }
   const workflows = new Workflows({
     stations,
@@ -67,19 +72,25 @@ export function assembleWorkflowsPiece(parts: Parts, deps: WorkflowsPieceDeps): 
       programs: deps.programs,
       approvals: stations.approvals,
       signalled: (id, name) => runs.signalled(id, name),
-      dataRoot: isAbsolute(root) ? root : join(home.dir, root),
+      now,
+      dataRoot,
     },
     agents: records,
+    operators: { standing: (operator) => standing(parts, operator) },
+    timeoutSeconds: config.runtime.workflow_timeout_seconds,
     settings: {
       concurrency: config.runtime.workflow_concurrency,
       queueMax: config.runtime.workflow_queue_max,
+      openMax: config.runtime.workflow_open_max,
     },
     warn,
     now,
   })
-  stations.approvals.onDecided(({ action }) => {
-    if (action === 'workflow:approve')
-      workflows.pokeAll().catch((error: unknown) => warn(`workflows: ${String(error)}`))
+  stations.approvals.onDecided(({ action, resource }) => {
+    if (action === APPROVE)
+      workflows
+        .poke(runOfApproval(resource))
+        .catch((error: unknown) => warn(`workflows: ${String(error)}`))
   })
   return {
     workflows,
@@ -89,7 +100,13 @@ export function assembleWorkflowsPiece(parts: Parts, deps: WorkflowsPieceDeps): 
       agentNamed: (name) => deps.agents.named(name),
     }),
     verbs: workflowVerbs({ workflows, definitions }),
-    open: () => workflows.open(),
+    open: async () => {
+      await mkdir(dataRoot, { recursive: true, mode: 0o700 }).catch((error: unknown) =>
+        warn(`runtime.data_root: ${String(error)}`),
+      )
+      await workflows.open()
+    },
+    close: async () => workflows.close(),
     onChange: (tables) => definitions.onChange(tables),
     prune: async () => {
       await workflows.prune()
@@ -119,6 +136,19 @@ function agentsOf(
       }
     },
   }
+}
+
+/** Who is no row, such as the holder of the environment's token, stands as long as the daemon does. */
+async function standing(
+  { operators, apiKeys }: Parts,
+  operator: Operator,
+): Promise<Operator | undefined> {
+  if (operator.createdAt === 0) return operator
+  const principal = operator.id.startsWith('key_')
+    ? await apiKeys.standing(operator.id)
+    : { kind: 'operator' as const, operator: await operators.byId(operator.id) }
+  if (principal?.kind !== 'operator') return undefined
+  return principal.operator?.status === 'enabled' ? principal.operator : undefined
 }
 
 function knowledgeOf(knowledge: Knowledge): WorkflowKnowledge {

@@ -30,6 +30,7 @@ import { type AuditEntry, type AuditRecord, charsOf, fragments, pairKey } from '
 import { type Recovered, recoverLog } from './recovery.ts'
 import { type Pruned, pruneSegments } from './retention.ts'
 import { openLogFile } from './segment.ts'
+import { withoutCredentials } from './without-credentials.ts'
 import { takeWriterLock } from './writer-lock.ts'
 
 /** Kept free in every batch, so that a checkpoint always fits behind the record it covers. */
@@ -124,7 +125,7 @@ export class AuditLog implements AsyncDisposable {
       const message = `${entry.action} is written by the log itself`
       return Promise.reject(new VestryError('INVALID_PARAMS', message))
     }
-    return this.#take(entry, durability)
+    return this.#take(withoutCredentials(entry), durability)
   }
 
   /** Resolves when everything appended so far is on disk. @throws VestryError `AUDIT_UNAVAILABLE`. */

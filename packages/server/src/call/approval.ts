@@ -139,6 +139,22 @@ export class Approvals {
     return rows.filter(({ id }) => id.startsWith(prefix)).map((row) => openRow(row, this.#guard))
   }
 
+  /** The newest question of exactly this kind, whatever has become of it. @param digest SHA-256 of its parameters. */
+  async asked(
+    question: Pick<Approval, 'agent_id' | 'action' | 'resource' | 'params_digest'>,
+  ): Promise<Approval | undefined> {
+    const row = await this.#store.db
+      .selectFrom('approval')
+      .selectAll()
+      .where('agent_id', '=', question.agent_id)
+      .where('action', '=', question.action)
+      .where('resource', '=', question.resource)
+      .where('params_digest', '=', question.params_digest)
+      .orderBy('requested_at', 'desc')
+      .executeTakeFirst()
+    return row && openRow(row, this.#guard)
+  }
+
   /** @param fn Called with each answer given here. @returns Stops the calls. */
   onDecided(fn: (decided: Approval) => void): () => void {
     this.#listeners.add(fn)

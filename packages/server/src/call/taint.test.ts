@@ -35,8 +35,35 @@ eachStore('what transactions have read', (at) => {
     await taint.add('txn_1', ['hr'])
     clock.ms = 9 * 24 * 3_600_000
     await taint.prune()
+    await taint.load()
+    expect(taint.of('txn_1')).toEqual([])
     using later = new Taint({ store: at.store, now: () => clock.ms, warn })
     await later.load()
     expect(later.of('txn_1')).toEqual([])
+  })
+
+  test('is on disk for whoever reads the same at the same time, also after a write that failed', async () => {
+    const gate = Promise.withResolvers<void>()
+    let failing = true
+    const { db, onChange } = at.store
+    const write: typeof at.store.write = async (fn, options) => {
+      await gate.promise
+      if (failing) throw new Error('disk full')
+      return at.store.write(fn, options)
+    }
+    using taint = new Taint({ store: { db, onChange, write }, now: () => 1, warn })
+    await taint.load()
+    const first = taint.add('txn_both', ['hr'])
+    const second = taint.add('txn_both', ['hr'])
+    await taint.load()
+    expect(taint.of('txn_both')).toEqual(['hr'])
+    gate.resolve()
+    const both = await Promise.allSettled([first, second])
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    failing = false
+    await taint.add('txn_both', ['hr'])
+    using later = new Taint({ store: at.store, now: () => 1, warn })
+    await later.load()
+    expect(later.of('txn_both')).toEqual(['hr'])
   })
 })

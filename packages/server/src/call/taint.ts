@@ -19,6 +19,10 @@ export class Taint {
   readonly #deps: TaintDeps
   /** Of transactions that have any. Complete: what is not here has read nothing that has a label. */
   #labels = new Map<string, readonly string[]>()
+  /** Of them, what is not on disk yet. */
+  readonly #unsaved = new Map<string, Set<string>>()
+  /** What was added while the table is read, which may miss it. */
+  #meanwhile: [txn: string, labels: readonly string[]][] | undefined
   #loading: Promise<void> = Promise.resolve()
   readonly #unsubscribe: () => void
 
@@ -48,20 +52,17 @@ export class Taint {
   async add(txn: string, labels: readonly string[]): Promise<void> {
     const known = new Set(this.of(txn))
     const added = labels.filter((label) => !known.has(label))
-    if (added.length === 0) return
-    const { store, now } = this.#deps
-    // Seen by decisions from now on, and on disk when this resolves.
-    this.#labels.set(txn, [...known, ...added].sort())
-    const rows = added.map((label) => ({ txn, label, at: now() }))
-    await store.write(
-      (trx) =>
-        trx
-          .insertInto('txn_label')
-          .values(rows)
-          .onConflict((clash) => clash.doNothing())
-          .execute(),
-      { tell: ['txn_label'] },
-    )
+    if (added.length > 0) {
+      // Seen by decisions from now on, and on disk when this resolves.
+      this.#labels.set(txn, [...new Set([...known, ...added])].sort())
+      this.#meanwhile?.push([txn, added])
+    }
+    const unsaved = this.#unsavedOf(txn)
+    for (const label of added) unsaved.add(label)
+    // Also what another call is writing, or could not write: it may not be handed out before.
+    const wanted = labels.filter((label) => unsaved.has(label))
+    if (wanted.length > 0) await this.#save(txn, wanted)
+    if (unsaved.size === 0 && this.#unsaved.get(txn) === unsaved) this.#unsaved.delete(txn)
   }
 
   /** What `from` has read, `to` has read too: it was asked with it, or is told its result. */
@@ -73,14 +74,40 @@ export class Taint {
   async prune(): Promise<void> {
     const { store, now } = this.#deps
     const before = now() - KEPT_MS
-    await store.write((trx) => trx.deleteFrom('txn_label').where('at', '<', before).execute())
+    await store.write((trx) => trx.deleteFrom('txn_label').where('at', '<', before).execute(), {
+      tell: ['txn_label'],
+    })
   }
 
   [Symbol.dispose](): void {
     this.#unsubscribe()
   }
 
+  #unsavedOf(txn: string): Set<string> {
+    const found = this.#unsaved.get(txn)
+    if (found !== undefined) return found
+    const none = new Set<string>()
+    this.#unsaved.set(txn, none)
+    return none
+  }
+
+  async #save(txn: string, labels: readonly string[]): Promise<void> {
+    const { store, now } = this.#deps
+    const rows = labels.map((label) => ({ txn, label, at: now() }))
+    await store.write(
+      (trx) =>
+        trx
+          .insertInto('txn_label')
+          .values(rows)
+          .onConflict((clash) => clash.doNothing())
+          .execute(),
+      { tell: ['txn_label'] },
+    )
+    for (const label of labels) this.#unsaved.get(txn)?.delete(label)
+  }
+
   async #read(): Promise<void> {
+    this.#meanwhile = [...this.#unsaved].map(([txn, labels]) => [txn, [...labels]])
     const rows = await this.#deps.store.db
       .selectFrom('txn_label')
       .select(['txn', 'label'])
@@ -92,12 +119,9 @@ export class Taint {
       if (labels === undefined) read.set(txn, [label])
       else labels.push(label)
     }
-    // What was added here meanwhile may not have been on disk yet; labels are never taken away.
-    for (const [txn, labels] of this.#labels) {
-      const now = read.get(txn)
-      if (now === undefined || labels.some((label) => !now.includes(label)))
-        read.set(txn, [...new Set([...(now ?? []), ...labels])].sort())
-    }
+    for (const [txn, labels] of this.#meanwhile)
+      read.set(txn, [...new Set([...(read.get(txn) ?? []), ...labels])].sort())
+    this.#meanwhile = undefined
     this.#labels = read
   }
 }

@@ -41,7 +41,21 @@ test('dsl fmt --check names what is laid out otherwise, --write mends it, and th
 test('dsl compile prints the definition, and errors instead where there are some', async () => {
   const good = await vestry(['dsl', 'compile', '-', '--json'], { input: UGLY })
   expect(JSON.parse(good.out)).toMatchObject({ name: 'a', actions: [{ name: 'b' }] })
+  const source = `agent a { action b { call_tool("mail:send") } policy p { allow: "mail:send" if input.n < 3 } }`
+  const told = await vestry(['dsl', 'compile', '-'], { input: source })
+  expect(told.out).toBe(
+    'agent a, version 1.0.0\n  runs\n    b\n  may\n    call tool mail:send if input.n < 3 (line 1)\n',
+  )
   const bad = await vestry(['dsl', 'compile', '-', '--json'], { input: 'agent' })
   expect(bad.exitCode).toBe(1)
   expect(JSON.parse(bad.out)).toMatchObject({ errors: 1 })
+})
+
+test('dsl fmt --write refuses standard input, and a file that is not there is told by its name', async () => {
+  const back = await vestry(['dsl', 'fmt', '--write', '-'], { input: UGLY })
+  expect(back).toMatchObject({ exitCode: 2, out: '' })
+  expect(back.err).toContain('standard input cannot be written back')
+  const none = await vestry(['dsl', 'check', '/nowhere/x.vestry'])
+  expect(none.exitCode).not.toBe(0)
+  expect(none.err).toContain('/nowhere/x.vestry')
 })

@@ -46,7 +46,7 @@ export function dslCommands(program: Command, run: Run): void {
 
   dsl
     .command('compile')
-    .description('print what a program means: the definition of its agent')
+    .description('tell what a program means and may do; with --json the definition of its agent')
     .argument('<file>', 'a file, or - for standard input')
     .option('--agent <name>', 'this agent of several')
     .action(run(compile))
@@ -57,6 +57,11 @@ async function formatFiles(
   files: string[],
   options: { check?: boolean; write?: boolean },
 ): Promise<void> {
+  if (options.write === true && files.includes('-')) {
+    throw new VestryError('INVALID_PARAMS', 'standard input cannot be written back', {
+      hint: 'Leave out --write: the program is printed',
+    })
+  }
   const { format } = await import('../dsl/format.ts')
   const results = (await sources(io, files)).map((source) => ({
     source,
@@ -75,9 +80,7 @@ async function formatFiles(
   }
   const changed = results.filter(({ source, text }) => text !== source.text)
   if (options.write === true) {
-    for (const { source, text } of changed) {
-      if (source.file !== '-') await writeFile(source.file, text)
-    }
+    for (const { source, text } of changed) await writeFile(source.file, text)
   }
   const names = changed.map(({ source }) => source.file)
   if (options.check === true && changed.length > 0) io.exitCode = EXIT.failed
@@ -108,7 +111,8 @@ async function compile(io: CommandIo, file: string, options: { agent?: string })
   for (const { code, message, span } of diagnostics) {
     io.warn(`${file}:${span.start.line}:${span.start.column}: ${code}: ${message}`)
   }
-  io.print(agent.definition, `${JSON.stringify(agent.definition, null, 2)}\n`)
+  const { programSummary } = await import('./dsl-summary.ts')
+  io.print(agent.definition, programSummary(agent))
 }
 
 async function printDiagnostics(

@@ -1,7 +1,7 @@
 /** `vestry knowledge …`: texts that agents may look up, and what they find. */
 import { createHash } from 'node:crypto'
-import { lstat, readdir, readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { lstat, readdir, readFile, stat } from 'node:fs/promises'
+import { basename, join, relative, sep } from 'node:path'
 import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { counted, type Row, rowOf, rowsOf } from './cell.ts'
@@ -10,7 +10,9 @@ import type { CommandIo } from './command-io.ts'
 import { facts, table } from './table.ts'
 import { safeLines, safeText } from './terminal-text.ts'
 
-const MAX_FILE_BYTES = 2_097_152
+/** What fits, in base64, into one message to the daemon. */
+const MAX_FILE_BYTES = 3_000_000
+const TOO_LARGE = 'Split it, or send it to POST /api/v1/knowledge/documents, which takes 16 MiB'
 const MAX_FILES = 5_000
 const SOURCE = 'kind of source: document, code, api_reference or conversation'
 const AGENT = 'as this agent sees it (default: everything)'
@@ -108,48 +110,90 @@ async function add(io: CommandIo, paths: readonly string[], options: AddOptions)
   if (files.length > MAX_FILES)
     throw new VestryError('INVALID_PARAMS', `more than ${MAX_FILES} files at once`)
   const added: Row[] = []
-  for (const file of files) {
-    const bytes = await bytesOf(io, file)
-    const body = {
-      id: options.id ?? idOf(file, bytes),
-      name: file === '-' ? 'stdin.md' : basename(file),
-      base64: bytes.toString('base64'),
-      source_type: options.source,
-      labels: options.label ?? [],
-      ...(options.agent !== undefined && { agent_id: options.agent }),
+  const skipped: Row[] = []
+  for (const { path, found } of files) {
+    try {
+      added.push(await addOne(io, path, options))
+    } catch (error) {
+      // A directory holds more than texts; a file that was named is meant.
+      if (!found || !isOfTheFile(error)) throw error
+      skipped.push({ file: path, code: error.code, message: error.message })
+      io.note(`skipped ${safeText(path)}: ${safeText(error.message)}`)
     }
-    added.push(await io.call('knowledge.add', { body }, `adding ${safeText(file)}`))
   }
   const chunks = added.reduce((sum, one) => sum + Number(one['chunks']), 0)
+  const left = skipped.length === 0 ? '' : `; skipped ${counted(skipped.length, 'file')}`
   io.print(
-    { items: added },
-    `added ${counted(added.length, 'item')} of ${counted(chunks, 'passage')}`,
+    { items: added, ...(skipped.length > 0 && { skipped }) },
+    `added ${counted(added.length, 'item')} of ${counted(chunks, 'passage')}${left}`,
   )
 }
 
-/** Of a directory all files in it; what a link leads to is not part of it. @throws VestryError NOT_FOUND */
-async function filesOf(path: string): Promise<string[]> {
-  if (path === '-') return [path]
+async function addOne(io: CommandIo, file: string, options: AddOptions): Promise<Row> {
+  const bytes = await bytesOf(io, file)
+  if (bytes.length === 0) throw new VestryError('DOCUMENT_INVALID', `${file} is empty`)
+  const body = {
+    id: options.id ?? idOf(file, bytes),
+    name: file === '-' ? 'stdin.md' : basename(file),
+    base64: bytes.toString('base64'),
+    source_type: options.source,
+    labels: options.label ?? [],
+    ...(options.agent !== undefined && { agent_id: options.agent }),
+  }
+  return io.call('knowledge.add', { body }, `adding ${safeText(file)}`)
+}
+
+interface NamedFile {
+  readonly path: string
+  /** In a directory that was named, not by itself. */
+  readonly found: boolean
+}
+
+/** What says that one file is none to be added, and nothing of the next one. */
+const OF_THE_FILE: ReadonlySet<string> = new Set([
+  'UNSUPPORTED_VALUE',
+  'DOCUMENT_INVALID',
+  'REQUEST_TOO_LARGE',
+])
+
+/** Also of what the daemon answered, which is an error of its own kind. */
+function isOfTheFile(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error && OF_THE_FILE.has(String(error.code))
+}
+
+/**
+ * Of a directory all files in it that are not hidden; what a link leads to is not part of it.
+ * @throws VestryError NOT_FOUND, INVALID_PARAMS
+ */
+async function filesOf(path: string): Promise<NamedFile[]> {
+  if (path === '-') return [{ path, found: false }]
   const found = await lstat(path).catch((cause: unknown) => {
     throw new VestryError('NOT_FOUND', `${path} cannot be read`, { hint: 'Check the path', cause })
   })
-  if (found.isFile()) return [path]
+  if (found.isFile()) return [{ path, found: false }]
   if (!found.isDirectory())
     throw new VestryError('INVALID_PARAMS', `${path} is neither a file nor a directory`, {
       hint: 'Links are not followed: give what they lead to',
     })
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
-  return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
+  const files = entries
+    .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
-    .sort()
+    .filter((file) => !relative(path, file).split(sep).some(isHidden))
+  if (files.length === 0)
+    throw new VestryError('INVALID_PARAMS', `${path} holds no files`, {
+      hint: 'Hidden files are left out',
+    })
+  return files.sort().map((file) => ({ path: file, found: true }))
 }
 
+const isHidden = (name: string): boolean => name.startsWith('.')
+
 async function bytesOf(io: CommandIo, file: string): Promise<Buffer> {
-  const bytes = file === '-' ? await inputOf(io) : await readFile(file)
-  if (bytes.length > MAX_FILE_BYTES)
-    throw new VestryError('INVALID_PARAMS', `${file} is larger than ${MAX_FILE_BYTES} bytes`)
-  return bytes
+  if (file === '-') return inputOf(io)
+  const { size } = await stat(file)
+  if (size > MAX_FILE_BYTES) throw tooLarge(file)
+  return readFile(file)
 }
 
 async function inputOf({ terminal }: CommandIo): Promise<Buffer> {
@@ -161,9 +205,14 @@ async function inputOf({ terminal }: CommandIo): Promise<Buffer> {
     if (size > MAX_FILE_BYTES) break
     chunks.push(bytes)
   }
-  if (size > MAX_FILE_BYTES)
-    throw new VestryError('INVALID_PARAMS', `standard input is larger than ${MAX_FILE_BYTES} bytes`)
+  if (size > MAX_FILE_BYTES) throw tooLarge('standard input')
   return Buffer.concat(chunks)
+}
+
+function tooLarge(what: string): VestryError {
+  return new VestryError('REQUEST_TOO_LARGE', `${what} is larger than ${MAX_FILE_BYTES} bytes`, {
+    hint: TOO_LARGE,
+  })
 }
 
 /** The same path is the same item; what has none is named by what it says. */
@@ -177,8 +226,8 @@ async function search(io: CommandIo, query: string, options: FindOptions): Promi
     body: {
       query,
       ...asked(options),
-      limit: Number(options.limit),
-      similarity_threshold: Number(options.threshold),
+      limit: numberOf('--limit', options.limit),
+      similarity_threshold: numberOf('--threshold', options.threshold),
     },
   })
   io.print(reply, (paint) =>
@@ -195,7 +244,7 @@ async function search(io: CommandIo, query: string, options: FindOptions): Promi
 }
 
 async function context(io: CommandIo, query: string, options: FindOptions): Promise<void> {
-  const body = { query, ...asked(options), max_context_items: Number(options.limit) }
+  const body = { query, ...asked(options), max_context_items: numberOf('--limit', options.limit) }
   const reply = await io.call('knowledge.context', { body })
   const sources = reply['sources'] as readonly string[] // as the daemon answers
   const texts = reply['context_items'] as readonly string[]
@@ -210,7 +259,7 @@ async function list(io: CommandIo, options: FindOptions): Promise<void> {
   const reply = await io.call('knowledge.list', {
     ...(options.agent !== undefined && { agent_id: options.agent }),
     ...(options.source !== undefined && { source_type: options.source }),
-    limit: Number(options.limit),
+    limit: numberOf('--limit', options.limit),
   })
   const meta = (name: string) => (row: Row) => rowOf(row, 'metadata')[name]
   io.print(reply, (paint) =>
@@ -226,6 +275,11 @@ async function list(io: CommandIo, options: FindOptions): Promise<void> {
       { paint, empty: 'no knowledge; add some with "vestry knowledge add FILE"' },
     ),
   )
+}
+
+function numberOf(option: string, text = ''): number {
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Number(text)
+  throw new VestryError('USAGE', `${option} takes a number, not "${text}"`, { hint: 'See --help' })
 }
 
 function asked({ agent, source }: FindOptions): Row {

@@ -268,6 +268,7 @@ test.each([
   [['agent', 'ad'], 'USAGE: there is no command "ad" → Did you mean add?'],
   [['polcy', 'list'], 'USAGE: there is no command "polcy" → Did you mean policy?'],
   [['agent', 'list', '--revokd'], 'USAGE: there is no option --revokd → Did you mean --revoked?'],
+  [['mcp', 'serve', '--ur', 'x'], 'USAGE: there is no option --ur → Did you mean --url?'],
   [['agent', 'add'], 'USAGE: the argument <name> is missing → See --help'],
   [['cred', 'rollback', 'a'], 'USAGE: the option --to <version> is missing → See --help'],
   [['agent', 'list', '--home'], 'USAGE: the option --home <dir> needs a value → See --help'],

@@ -82,7 +82,7 @@ export function createProgram(
   terminal: Terminal,
   onHelp: (text: string) => void = () => {},
 ): Command {
-  const program = new Command('vestry')
+  const program = new OurCommand('vestry')
     .description('lets AI agents act without holding the keys')
     .enablePositionalOptions()
     .exitOverride()
@@ -142,6 +142,19 @@ export function createProgram(
   addGlobalOptions(program)
   addExamples(program)
   return program
+}
+
+/** A misspelt option is told before one that is missing: it may be that one. */
+class OurCommand extends Command {
+  override createCommand(name?: string): Command {
+    return new OurCommand(name)
+  }
+
+  override parseOptions(argv: string[]): ReturnType<Command['parseOptions']> {
+    const parsed = super.parseOptions(argv)
+    if (parsed.unknown.length > 0) for (const option of this.options) option.mandatory = false
+    return parsed
+  }
 }
 
 function wantsJson(argv: readonly string[]): boolean {

@@ -2,6 +2,7 @@
 import type { Argument, Expression } from './ast.ts'
 import type { ProgramCode } from './definition.ts'
 import { EFFECTS, type EffectName } from './host.ts'
+import { expressionsOf, reachable } from './names-in.ts'
 import { toolName } from './permission-names.ts'
 import type { Permission } from './permissions.ts'
 
@@ -18,7 +19,7 @@ export function askedInCode(code: ProgramCode): Found {
   const own = new Set([...code.actions, ...code.functions].map(({ name }) => name.text))
   const asked: Asked[] = []
   const notes: string[] = []
-  for (const node of expressionsOf([code.actions, code.functions, code.bodies])) {
+  for (const node of expressionsOf(ranCode(code))) {
     const { line } = node.span.start
     if (node.kind === 'secret') asked.push({ kind: 'credential', name: node.path, line })
     if (node.kind !== 'call' || node.callee.kind !== 'name') continue
@@ -26,10 +27,27 @@ export function askedInCode(code: ProgramCode): Found {
     // A function of the program's own hides the effect of that name.
     if (!EFFECT_NAMES.has(name) || own.has(name)) continue
     const found = ofCall(name as EffectName, node.args, line)
-    if (typeof found === 'string') notes.push(`line ${line}: ${found}`)
+    if (typeof found === 'object' && isWild(found, node.args))
+      notes.push(
+        `line ${line}: ${name} is given a pattern: it asks for nothing, list it in an attribute`,
+      )
+    else if (typeof found === 'string') notes.push(`line ${line}: ${found}`)
     else if (found !== undefined) asked.push(found)
   }
   return { asked, notes }
+}
+
+/** What can run. A function of the file that only another agent calls asks for nothing here. */
+function ranCode({ actions, bodies, functions }: ProgramCode): readonly unknown[] {
+  const starts = functions.filter(({ name }) => name.text === 'main')
+  return [actions, bodies, starts, reachable([actions, bodies, starts], functions)]
+}
+
+/** A call names one thing. What stands for many is asked for where people look for it: in an attribute. */
+function isWild({ kind }: Asked, args: readonly Argument[]): boolean {
+  const names = ['name', 'agent', 'id', 'workflow_id'].map((name) => argument(args, name))
+  if (!['tool', 'mcp', 'agent', 'secret', 'workflow'].includes(kind)) return false
+  return names.some((one) => one?.kind === 'string' && /[*?{}[\]]/.test(one.value))
 }
 
 /** What it asks for; undefined: nothing; or why that cannot be told. */
@@ -60,8 +78,10 @@ function ofCall(
         : { kind: 'secret', name: secret, line }
     }
     case 'trigger_workflow': {
-      if (args.length === 0) return undefined
-      const id = literal(args, 'id')
+      // Without an id, or with a record of parameters in its place, the attribute says which.
+      const given = argument(args, 'id') ?? argument(args, 'workflow_id')
+      if (given === undefined || given.kind === 'record') return undefined
+      const id = given.kind === 'string' ? given.value : undefined
       return id === undefined
         ? computed('the workflow in the attribute "workflow"')
         : { kind: 'workflow', name: id, line }
@@ -84,14 +104,31 @@ function literal(args: readonly Argument[], name: string): string | undefined {
   return value?.kind === 'string' ? value.value : undefined
 }
 
+/** As the host reads it: by name, else in the first place. */
 function argument(args: readonly Argument[], name: string): Expression | undefined {
-  const named = args.find((arg) => arg.name?.text === name)
-  return (named ?? args.find((arg) => arg.name === undefined))?.value
+  return named(args, name) ?? positional(args)[0]
+}
+
+function named(args: readonly Argument[], name: string): Expression | undefined {
+  return args.find((arg) => arg.name?.text === name)?.value
+}
+
+function positional(args: readonly Argument[]): readonly Expression[] {
+  return args.flatMap((arg) => (arg.name === undefined ? [arg.value] : []))
+}
+
+/** Of the methods that a request may begin with, as in `http_request("POST", url)`. */
+const METHOD = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/i
+
+function urlOf(args: readonly Argument[]): Expression | undefined {
+  const [first, second] = positional(args)
+  const byPlace = first?.kind === 'string' && METHOD.test(first.value) ? second : first
+  return named(args, 'url') ?? byPlace
 }
 
 /** Also of a text that begins with a whole origin: whatever is added to it goes to the same host. */
 function hostOf(args: readonly Argument[], line: number): Asked | undefined {
-  let value = argument(args, 'url')
+  let value = urlOf(args)
   let joined = false
   while (value?.kind === 'binary' && value.operator === '+') {
     value = value.left
@@ -99,7 +136,8 @@ function hostOf(args: readonly Argument[], line: number): Asked | undefined {
   }
   if (value?.kind !== 'string') return undefined
   if (joined && !/^https?:\/\/[^/?#@\\]+\//i.test(value.value)) return undefined
-  return hostAsked(value.value, line)
+  const asked = hostAsked(value.value, line)
+  return asked?.name.includes('*') ? undefined : asked
 }
 
 /** Undefined: it is no URL of http or https. */
@@ -109,16 +147,4 @@ export function hostAsked(text: string, line: number): Asked | undefined {
   if (protocol !== 'https:' && protocol !== 'http:') return undefined
   const name = port === '' ? hostname : `${hostname}:${port}`
   return { kind: 'host', name, line, ...(protocol === 'http:' && { access: 'cleartext' }) }
-}
-
-/** Every expression below, in the order of the source. */
-function* expressionsOf(node: unknown): Iterable<Expression> {
-  if (typeof node !== 'object' || node === null) return
-  if (Array.isArray(node)) {
-    for (const part of node) yield* expressionsOf(part)
-    return
-  }
-  // Expressions are the nodes of these two kinds that we look for; statements have other kinds.
-  if ('kind' in node && (node.kind === 'call' || node.kind === 'secret')) yield node as Expression
-  for (const [name, part] of Object.entries(node)) if (name !== 'span') yield* expressionsOf(part)
 }

@@ -96,10 +96,11 @@ type OfAgent = Omit<ProgramDefinition, keyof Shared | 'source_hash' | 'dialect'>
 
 function agentDefinition(agent: AgentItem, items: readonly Item[]): OfAgent {
   const { body } = agent
-  const metadata = Object.assign(
-    {},
-    ...items.flatMap((item) => (item.kind === 'metadata' ? [recordOf(item.properties)] : [])),
-  ) as Record<string, Json>
+  const metadata: Readonly<Record<string, Json>> = Object.fromEntries(
+    items.flatMap((item) =>
+      item.kind === 'metadata' ? Object.entries(recordOf(item.properties)) : [],
+    ),
+  )
   const attributes = attributesOf(agent)
   const code = codeOf(agent, items)
   const version = attributes['version'] ?? metadata['version']
@@ -130,10 +131,13 @@ function agentDefinition(agent: AgentItem, items: readonly Item[]): OfAgent {
 }
 
 /** What the file says for all of its agents holds where an agent says nothing itself. */
-function withDefaults(attributes: Record<string, Json>, metadata: Record<string, Json>) {
+function withDefaults(
+  attributes: Readonly<Record<string, Json>>,
+  metadata: Readonly<Record<string, Json>>,
+) {
   const found = { ...attributes }
   for (const name of ['version', 'author', 'description', 'model', 'system_prompt']) {
-    const value = metadata[name]
+    const value = Object.hasOwn(metadata, name) ? metadata[name] : undefined
     if (value !== undefined && !Object.hasOwn(found, name)) found[name] = value
   }
   return found

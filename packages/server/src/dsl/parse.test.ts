@@ -191,3 +191,18 @@ function shape(source: string): unknown {
     JSON.stringify(program.items, (key, value) => (key === 'span' ? undefined : value)),
   )
 }
+
+test.each([
+  ['if x and y { 1 }', '"&&" instead of "and"'],
+  ['while x or y { 1 }', '"||" instead of "or"'],
+  ['match x and y { _ => 1 }', '"&&" instead of "and"'],
+])('runtime §11.4: %s is told what to write instead', (body, hint) => {
+  const { diagnostics } = parse(`agent a { action b { ${body} } }`)
+  expect(diagnostics[0]?.hint).toContain(hint)
+})
+
+test('a word that begins statements keeps its ";", so that the next line stays a statement of its own', () => {
+  const { text } = format('agent a { action b { let;\n event = 1\n require; capability(1) } }')
+  expect(text).toContain('let;\n        event = 1\n        require;\n')
+  expect(format(text).text).toBe(text)
+})

@@ -28,7 +28,7 @@ test('a new program’s permissions are all news, in plain words', () => {
     budgets: { costMicros: 500_000, rate: '5/s' },
   }
   expect(read(undefined, next)).toEqual([
-    'wider: may act up to 5/s',
+    'wider: may act up to 5/s by each permission',
     'wider: may now call every MCP tool of mcp/files',
     'wider: may now call tool mail:send if input.n < 3',
     'wider: may now call tool notes:append',
@@ -67,8 +67,8 @@ test('what is covered is no change; conditions, denials and budgets are', () => 
   expect(read(denied, NONE)).toEqual(['wider: is no longer kept from this: reach any host'])
   const rate = (text: string): Permissions => ({ ...NONE, budgets: { rate: text } })
   expect(read(rate('5/s burst 5'), rate('9/s burst 2'))).toEqual([
-    'wider: may act up to 9/s burst 2 (before: 5/s burst 5)',
-    'narrower: may act up to 9/s burst 2 (before: 5/s burst 5)',
+    'wider: may act up to 9/s burst 2 by each permission (before: 5/s burst 5)',
+    'narrower: may act up to 9/s burst 2 by each permission (before: 5/s burst 5)',
   ])
   expect(read({ ...NONE, budgets: { timeoutSeconds: 5 } }, NONE)).toEqual([
     'wider: may run without a time limit of its own (before: may run for up to 5 s)',

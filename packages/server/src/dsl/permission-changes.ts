@@ -1,7 +1,7 @@
 /** What changes between two versions of a program, for a person who answers for it. */
 import { parseDuties, type QuotaObligation, type RateObligation } from '../policy/obligations.ts'
 import { coversPermission } from './permission-cover.ts'
-import { conditionOf, deedOf } from './permission-words.ts'
+import { conditionOf, deedOf, oneLine } from './permission-words.ts'
 import type { Permission, PermissionChange, Permissions } from './permissions.ts'
 
 const NOTHING: Permissions = { allows: [], denies: [], budgets: {}, rules: {}, notes: [] }
@@ -33,6 +33,7 @@ export function permissionChanges(
       news(before, next, 'denies'),
       ({ deed, under }) => `is now kept from this: ${deed}${under}`,
     ),
+    ...requirementChanges(before, next),
     ...budgetChanges(old, next),
   ]
   const seen = new Map(changes.map((change) => [`${change.direction} ${change.text}`, change]))
@@ -40,6 +41,24 @@ export function permissionChanges(
     if (a.direction !== b.direction) return a.direction === 'wider' ? -1 : 1
     return a.text < b.text ? -1 : 1
   })
+}
+
+function requirementChanges(before: Permissions, next: Permissions): PermissionChange[] {
+  const [had, has] = [before.requires ?? [], next.requires ?? []]
+  const said = (direction: PermissionChange['direction'], words: string, all: readonly string[]) =>
+    all.map((text) => ({ direction, text: `${words} ${oneLine(text)}` }))
+  return [
+    ...said(
+      'wider',
+      'no longer requires, before it runs,',
+      had.filter((one) => !has.includes(one)),
+    ),
+    ...said(
+      'narrower',
+      'now requires, before it runs,',
+      has.filter((one) => !had.includes(one)),
+    ),
+  ]
 }
 
 interface News {
@@ -140,7 +159,8 @@ function textChange(
   unlimited: string,
 ): PermissionChange[] {
   if (before === now) return []
-  const text = now === undefined ? unlimited : `may act up to ${now}`
+  // Each permit counts for itself, and who reads it must not take it for one limit of all.
+  const text = now === undefined ? unlimited : `may act up to ${now} by each permission`
   const past = before === undefined ? '' : ` (before: ${before})`
   const change = (direction: PermissionChange['direction']): PermissionChange[] => [
     { direction, text: text + past },

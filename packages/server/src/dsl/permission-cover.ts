@@ -25,7 +25,8 @@ function coversAccess(wide: Permission, narrow: Permission): boolean {
   return wide.kind === 'host' ? wide.access === 'cleartext' : wide.access === undefined
 }
 
-function coversName(kind: Permission['kind'], wide: string, narrow: string): boolean {
+/** Of one kind, whether a name means all that another one means. */
+export function coversName(kind: Permission['kind'], wide: string, narrow: string): boolean {
   if (wide === narrow || wide === '*') return true
   if (narrow === '*') return false
   switch (kind) {

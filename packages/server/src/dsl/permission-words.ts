@@ -64,7 +64,7 @@ function shown(name: string): string {
 }
 
 /** Nothing of it breaks the line or turns the text around. */
-function oneLine(text: string): string {
+export function oneLine(text: string): string {
   return text.toWellFormed().replaceAll(/[\p{C}\p{Zl}\p{Zp}"\\]/gu, (char) => {
     if (char === '"' || char === '\\') return `\\${char}`
     return `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`

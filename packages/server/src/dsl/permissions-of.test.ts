@@ -102,7 +102,7 @@ test('a function of the program’s own is no effect, and names in defaults and 
     'call_tool(name: String)': 'name',
     'f(x: String = secret("hidden"))': 'map([1], y => ask("deep", y))',
   }
-  const { allows } = permissionsOf(agentOf({ body: 'call_tool("notes:append")', functions }))
+  const { allows } = permissionsOf(agentOf({ body: 'f(call_tool("notes:append"))', functions }))
   expect(names(allows)).toEqual(['agent deep', 'secret hidden'])
 })
 

@@ -5,7 +5,9 @@
 import { type Asked, askedInCode, type Found, hostAsked } from './asked-for.ts'
 import type { Rule } from './ast.ts'
 import { budgetsOf } from './budgets.ts'
+import { conditionTexts, requirementsOf } from './condition-text.ts'
 import type { CheckedAgent, Json, ProgramDefinition } from './definition.ts'
+import { coversName } from './permission-cover.ts'
 import { nameProblem, PERMISSION_KINDS, type PermissionKind, toolName } from './permission-names.ts'
 import type { Permission, Permissions } from './permissions.ts'
 import { covers, kindNamed, type OperationKind, withinCapabilities } from './rules/operation.ts'
@@ -31,13 +33,15 @@ export function permissionsOf(agent: CheckedAgent): Permissions {
   const declared = declaredOf(agent)
   const allows = asked.flatMap((one) => allowed(one, rules, declared, notes))
   const denies = rules.flatMap((rule) => denied(rule, asked, notes))
-  const texts = conditionTexts(definition)
+  const texts = conditionTexts(agent)
+  const requires = requirementsOf(agent)
   const used = [...allows, ...denies].flatMap(({ conditions }) => conditions)
   return {
     allows: distinct(allows),
     denies: distinct(denies),
     budgets: budgetsOf(definition),
     rules: Object.fromEntries([...new Set(used)].sort().map((id) => [id, texts.get(id) ?? ''])),
+    ...(requires.length > 0 && { requires }),
     notes: [...new Set(notes)].sort(),
   }
 }
@@ -88,7 +92,10 @@ function askedInAttributes(definition: ProgramDefinition): Found {
     }
   }
   for (const name of definition.capabilities) if (name.includes(':')) addCapability(name, add)
-  for (const { secret_ref } of [...definition.triggers, ...definition.webhooks]) {
+  const webhooks = definition.webhooks.filter(
+    ({ agent }) => agent === null || agent === definition.name,
+  )
+  for (const { secret_ref } of [...definition.triggers, ...webhooks]) {
     if (secret_ref === '') continue
     const path = secret_ref.replace(/^vault:\/\//, '')
     add({ kind: path === secret_ref ? 'secret' : 'credential', name: path })
@@ -184,8 +191,12 @@ function intersection(one: Asked, target: Target): string | undefined {
   if (target === 'unreadable') return undefined
   if (target.op !== undefined && target.op !== OPERATIONS[one.kind]) return undefined
   if (target.name === '*' || covers(target.name, one.name)) return one.name
-  if (!covers(one.name, target.name)) return undefined
-  return nameProblem({ kind: one.kind, name: target.name }) === undefined ? target.name : undefined
+  const tool = toolName(target.name)
+  const isTool = one.kind === 'tool' || one.kind === 'mcp'
+  if (isTool && tool.kind !== one.kind) return undefined
+  const name = isTool ? tool.name : target.name
+  if (nameProblem({ kind: one.kind, name }) !== undefined) return undefined
+  return coversName(one.kind, one.name, name) ? name : undefined
 }
 
 function denied({ id, rule }: NamedRule, asked: readonly Asked[], notes: string[]): Permission[] {
@@ -208,9 +219,15 @@ function deniedNames(target: Exclude<Target, 'unreadable'>, asked: readonly Aske
   if (name === '*') return kinds.map((kind) => ({ kind, name }))
   const tool = toolName(name)
   const named = kinds.flatMap((kind): Denied[] => {
-    if (kind === 'tool' || kind === 'mcp') return kind === tool.kind ? [tool] : []
-    if (op !== undefined) return [{ kind, name }]
-    return asked.some((one) => one.kind === kind && covers(name, one.name)) ? [{ kind, name }] : []
+    if (kind === tool.kind) return [tool]
+    // `notes:append` is also what the tool of a server is called.
+    const shown = kind === 'mcp' ? `mcp/${tool.name}` : name
+    if (kind === 'tool') return []
+    if (op !== undefined && kind !== 'mcp') return [{ kind, name }]
+    const isAsked = asked.some(
+      (one) => one.kind === kind && (covers(shown, one.name) || covers(one.name, shown)),
+    )
+    return isAsked ? [{ kind, name: shown }] : []
   })
   // A deny that no policy can hold is held by one that denies more.
   return named.map((one) => (nameProblem(one) === undefined ? one : { kind: one.kind, name: '*' }))
@@ -239,19 +256,6 @@ function named(word: string): Target {
   if (word === 'any') return { op: undefined, name: '*' }
   const op = kindNamed(word)
   return op === undefined ? { op, name: word } : { op, name: '*' }
-}
-
-function conditionTexts({ policies }: ProgramDefinition): ReadonlyMap<string, string> {
-  const counts = new Map<string, number>()
-  const texts = new Map<string, string>()
-  for (const { name, rules } of policies) {
-    for (const { condition } of rules) {
-      const count = (counts.get(name) ?? 0) + 1
-      counts.set(name, count)
-      texts.set(`${name}#${count}`, condition ?? '')
-    }
-  }
-  return texts
 }
 
 function place({ line }: Pick<Asked, 'line'>): string {

@@ -38,6 +38,8 @@ export interface Permissions {
   }
   /** What the conditions mean: name of the rule → its condition as written, so that a changed one is seen. */
   readonly rules: Readonly<Record<string, string>>
+  /** What must hold before a run starts, as written. Sorted; absent: nothing. */
+  readonly requires?: readonly string[]
   /** For who reads it: what the file does and does not ask for, and why. Sorted. */
   readonly notes: readonly string[]
 }

@@ -28,6 +28,8 @@ export interface Element {
   readonly print: () => string
 }
 
+const STATEMENT_WORDS: ReadonlySet<string> = new Set(['let', 'for', 'match', 'require', 'try'])
+
 export class Printer {
   readonly #comments: readonly Comment[]
   #next = 0
@@ -147,8 +149,12 @@ export class Printer {
       case 'break':
       case 'continue':
         return `${node.kind}${end}`
-      case 'expression':
-        return `${this.expression(node.expression, 1)}${end}`
+      case 'expression': {
+        const { expression } = node
+        // On a line of its own the word would begin a statement with what stands on the next one.
+        const isWord = expression.kind === 'name' && STATEMENT_WORDS.has(expression.text)
+        return `${this.expression(expression, 1)}${isWord ? ';' : end}`
+      }
     }
   }
 

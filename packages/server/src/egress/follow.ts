@@ -110,6 +110,12 @@ async function authorized(request: Outbound, planned: Hop, hop: number): Promise
       context: { host },
     })
   }
+  if (grant.pinSha256?.length === 0) {
+    throw new VestryError('ACCESS_DENIED', 'The policies name no key in common', {
+      hint: 'An operator can list one key in all of them: pin_sha256.',
+      context: { host },
+    })
+  }
   if (scheme === 'http' && !grant.allowHttp) {
     throw new VestryError('ACCESS_DENIED', `Host "${host}" may be reached over https only`, {
       hint: 'An operator can set allow_http in the rule.',

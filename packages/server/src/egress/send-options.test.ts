@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { isTransient, wasSent } from './failure.ts'
 import { type EgressDeps, type EgressRequest, send } from './send.ts'
 import { startRawUpstream, startUpstream } from './testing/upstream.ts'
-import { createWorld, requestFor } from './testing/world.ts'
+import { createWorld, GRANT, requestFor } from './testing/world.ts'
 
 const at = (port: number, path = '/') => `http://api.example.com:${port}${path}`
 
@@ -24,6 +24,15 @@ async function closedPort(): Promise<number> {
   await using upstream = await startRawUpstream(() => {})
   return upstream.port
 }
+
+test('policies that pin different keys accept none, rather than any', async () => {
+  await using upstream = await startUpstream((_request, reply) => void reply.end())
+  await using world = createWorld()
+  const authorize = () => ({ ...GRANT, pinSha256: [] })
+  const error = await failureOf(requestFor(at(upstream.port), { authorize }), world.deps)
+  expect(error).toMatchObject({ code: 'ACCESS_DENIED' })
+  expect(upstream.connections()).toBe(0)
+})
 
 describe('onSend', () => {
   test('is awaited once, after the checks and before the first connection, redirects or not', async () => {

@@ -122,6 +122,12 @@ export class ApiKeyStore implements Disposable {
     return { key: entry.key, principal }
   }
 
+  /** Whom a key stands for, by its id. @returns undefined for one that is revoked, over or unknown. */
+  async standing(id: string): Promise<Principal | undefined> {
+    const entry = await this.#load(id)
+    return entry !== undefined && this.#counts(entry.key) ? this.#principal(entry.key) : undefined
+  }
+
   async list({ revoked = false }: { revoked?: boolean } = {}): Promise<ApiKey[]> {
     let query = this.#deps.store.db.selectFrom('api_key').selectAll().orderBy('created_at')
     if (!revoked) query = query.where('status', '=', 'enabled')

@@ -15,6 +15,9 @@ import {
   toExecution,
 } from './execution-row.ts'
 
+/** More of the same transaction: all of it is on disk, or nothing. On PostgreSQL it may run again after a lost race. */
+export type Alongside = (trx: Kysely<Tables>) => Promise<unknown>
+
 /** Rows of one transaction that goes through many. */
 const PORTION = 200
 
@@ -34,6 +37,7 @@ export function reserve(
   row: Insertable<Tables['execution']>,
   nowMs: number,
   queueMax = Number.POSITIVE_INFINITY,
+  alongside?: Alongside,
 ): Promise<Execution | undefined> {
   const queued = row.mode === 'queued'
   return store.write(
@@ -50,6 +54,7 @@ export function reserve(
         if ((await waiting(trx, row.kind)) >= queueMax) throw new VestryError('QUEUE_FULL')
       }
       await trx.insertInto('execution').values(row).execute()
+      await alongside?.(trx)
       return undefined
     },
     queued ? TELL : {},
@@ -108,12 +113,14 @@ export function end(
   outcome: Outcome,
   output: Uint8Array | null,
   nowMs: number,
+  alongside?: Alongside,
 ): Promise<boolean> {
   return store.write(async (trx) => {
     const row = await ofRun(trx, run)
       .set({ ...outcomeColumns(outcome, nowMs), output })
       .returning('id')
       .executeTakeFirst()
+    if (row !== undefined) await alongside?.(trx)
     return row !== undefined
   }, TELL)
 }
@@ -140,17 +147,24 @@ export function cancelWaiting(
 
 /** Lets one that waits be run at once. @returns whether it did wait. */
 export function wake(store: Store, id: string, nowMs: number): Promise<boolean> {
-  return store.write(async (trx) => {
-    const row = await trx
-      .updateTable('execution')
-      .set({ run_at: nowMs })
-      .where('id', '=', id)
-      .where('state', '=', 'reserved')
-      .where('owner', 'is', null)
-      .returning('id')
-      .executeTakeFirst()
-    return row !== undefined
-  }, TELL)
+  return store.write((trx) => wakeWaiting(trx, id, nowMs), TELL)
+}
+
+/** As {@link wake}, within another write. */
+export async function wakeWaiting(
+  trx: Kysely<Tables>,
+  id: string,
+  nowMs: number,
+): Promise<boolean> {
+  const row = await trx
+    .updateTable('execution')
+    .set({ run_at: nowMs })
+    .where('id', '=', id)
+    .where('state', '=', 'reserved')
+    .where('owner', 'is', null)
+    .returning('id')
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /** Removes what is forgotten. @returns how many. */

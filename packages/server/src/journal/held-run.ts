@@ -4,7 +4,7 @@ import type { Keyring } from '../seal/keyring.ts'
 import type { Store } from '../store/store.ts'
 import { type ExecutionMode, type Outcome, withoutResult } from './execution.ts'
 import type { ExecutionRow } from './execution-row.ts'
-import { end, markSent, type Run } from './execution-writes.ts'
+import { type Alongside, end, markSent, type Run } from './execution-writes.ts'
 import type { Failure, Held } from './held.ts'
 import { sealContent } from './sealed-content.ts'
 
@@ -26,6 +26,7 @@ export class HeldRun implements Held {
   readonly mode: ExecutionMode
   readonly repeatable: boolean
   readonly attempt: number
+  readonly startedAtMs: number
   readonly #deps: HeldRunDeps
   readonly #run: Run
   readonly #abort = new AbortController()
@@ -44,6 +45,7 @@ export class HeldRun implements Held {
     this.mode = row.mode
     this.repeatable = row.repeatable === 1
     this.attempt = row.attempts
+    this.startedAtMs = row.started_at ?? row.created_at
     this.#run = { id: row.id, owner, attempt: row.attempts }
     this.#sent = row.state === 'sent'
   }
@@ -72,7 +74,7 @@ export class HeldRun implements Held {
     await this.#sending
   }
 
-  async finish(output: Uint8Array): Promise<void> {
+  async finish(output: Uint8Array, alongside?: Alongside): Promise<void> {
     this.#assertOpen()
     const { keys } = this.#deps
     let sealed: Uint8Array
@@ -84,7 +86,7 @@ export class HeldRun implements Held {
       await this.#end(withoutResult({ mode, sent: this.#sent, repeatable }, code), null)
       throw cause
     }
-    await this.#end({ state: 'done' }, sealed)
+    await this.#end({ state: 'done' }, sealed, alongside)
   }
 
   async park(runAtMs: number): Promise<void> {
@@ -135,14 +137,14 @@ export class HeldRun implements Held {
     throw lost()
   }
 
-  async #end(outcome: Outcome, output: Uint8Array | null): Promise<void> {
+  async #end(outcome: Outcome, output: Uint8Array | null, alongside?: Alongside): Promise<void> {
     const { store, now } = this.#deps
     const endedAtMs = now()
     this.#phase = 'ending'
     const save = async () => {
       this.#unsaved = undefined // one try at a time
       try {
-        const held = await end(store, this.#run, outcome, output, endedAtMs)
+        const held = await end(store, this.#run, outcome, output, endedAtMs, alongside)
         this.#release()
         if (!held) throw lost()
       } catch (error) {

@@ -1,6 +1,7 @@
 /** The right to run one execution, as its holder sees it, and what the holder is given or answered. */
 import type { ErrorCode } from '@vestry/contract/errors'
 import type { Execution, ExecutionMode } from './execution.ts'
+import type { Alongside } from './execution-writes.ts'
 
 export interface Failure {
   readonly code: ErrorCode
@@ -20,6 +21,8 @@ export interface Held extends AsyncDisposable {
   readonly repeatable: boolean
   /** From 1. */
   readonly attempt: number
+  /** When it was first begun, epoch ms. */
+  readonly startedAtMs: number
   /** Aborted on cancel, at the end of a stop and when the execution is no longer held. */
   readonly signal: AbortSignal
   /** What it was reserved with. The caller wipes it. @throws VestryError SEAL_BROKEN, VAULT_LOCKED. */
@@ -31,10 +34,11 @@ export interface Held extends AsyncDisposable {
   sent(): Promise<void>
   /**
    * It happened. @param output Up to 32 MiB, sealed at rest; borrowed.
+   * @param alongside Written with this end, and only if it is the end.
    * @throws VestryError CONFLICT when no longer held, or ended before; RESPONSE_TOO_LARGE and VAULT_LOCKED, and
    *   then it counts as one whose outcome is lost; STORE_UNAVAILABLE, and then it is stored once the store is back.
    */
-  finish(output: Uint8Array): Promise<void>
+  finish(output: Uint8Array, alongside?: Alongside): Promise<void>
   /**
    * It waits, and holds no place meanwhile: it is run again from `runAtMs` on, or when it is woken. Queued only.
    * @throws VestryError CONFLICT, STORE_UNAVAILABLE.

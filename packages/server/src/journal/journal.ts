@@ -14,7 +14,7 @@ import {
   type OpenCounts,
 } from './execution-reads.ts'
 import { type ExecutionRow, type Lease, newRow, toExecution } from './execution-row.ts'
-import { cancelWaiting, claim, prune, reserve, wake } from './execution-writes.ts'
+import { type Alongside, cancelWaiting, claim, prune, reserve, wake } from './execution-writes.ts'
 import type { Reserved, Runner } from './held.ts'
 import type { HeldRun } from './held-run.ts'
 import { HeldRuns } from './held-runs.ts'
@@ -83,9 +83,11 @@ export class Journal implements AsyncDisposable {
    * failed before it reached anything, or failed and may be repeated; the later one then takes the key, the
    * earlier one keeps its id. Whoever asks with another fingerprint always gets `known`.
    *
-   * @throws VestryError QUEUE_FULL, REQUEST_TOO_LARGE, SHUTTING_DOWN, VAULT_LOCKED, STORE_UNAVAILABLE.
+   * @param alongside Written with it if it is stored, and not for one that is known.
+   * @throws VestryError QUEUE_FULL, REQUEST_TOO_LARGE, SHUTTING_DOWN, VAULT_LOCKED, STORE_UNAVAILABLE; CONFLICT for an
+   *   id that is taken.
    */
-  async reserve(execution: NewExecution): Promise<Reserved> {
+  async reserve(execution: NewExecution, alongside?: Alongside): Promise<Reserved> {
     if (this.#state === 'stopped') throw new VestryError('SHUTTING_DOWN')
     const { store, keys, now } = this.#deps
     const { id, kind, mode, input } = execution
@@ -94,7 +96,8 @@ export class Journal implements AsyncDisposable {
     const row = newRow(execution, sealed, this.#lease(nowMs), nowMs)
     this.#reserving.add(id)
     try {
-      const known = await reserve(store, row, nowMs, this.#workers.get(kind)?.runner.queueMax)
+      const queueMax = this.#workers.get(kind)?.runner.queueMax
+      const known = await reserve(store, row, nowMs, queueMax, alongside)
       if (known !== undefined) return { state: 'known', execution: known }
       if (mode === 'inline') return { state: 'held', execution: this.#hold(row) }
     } finally {

@@ -29,6 +29,7 @@ export interface StepRecord {
 export interface Steps {
   /** What is known of it so far, in the order begun. */
   list(): readonly StepRecord[]
+  find(key: string): StepRecord | undefined
   /**
    * Runs `body` once and keeps what it returns (JSON), or returns what an earlier run of the execution kept.
    * A body that throws leaves the step failed; a later call of the same step throws the same code again, unless

@@ -41,6 +41,37 @@ export async function openSteps(
   return new StoredSteps(deps, held, rows)
 }
 
+export interface StoredStep {
+  readonly record: StepRecord
+  /** What it is worth, or what went wrong with it. */
+  readonly value: unknown
+}
+
+/** What is on disk of an execution that may be nobody's. @throws VestryError VAULT_LOCKED, STORE_UNAVAILABLE */
+export async function storedSteps(deps: StepsDeps, id: string): Promise<readonly StoredStep[]> {
+  const rows = await readSteps(deps.store, id)
+  return rows.map((row) => ({
+    record: toRecord(row),
+    value: row.output === null ? undefined : openOutput(deps, row),
+  }))
+}
+
+function openOutput(
+  { keys }: Pick<StepsDeps, 'keys'>,
+  row: Pick<StepRow, 'execution_id' | 'key' | 'output'>,
+): unknown {
+  using opened = openRecord(
+    keys(),
+    placeOf(row.execution_id, row.key),
+    row.output ?? new Uint8Array(),
+  )
+  return JSON.parse(Buffer.from(opened.bytes).toString('utf8'))
+}
+
+function placeOf(id: string, key: string) {
+  return { path: `${id}/${key}`, version: 1, kind: KIND }
+}
+
 class StoredSteps implements Steps {
   readonly #deps: StepsDeps
   readonly #held: Pick<Held, 'id' | 'attempt' | 'signal'>
@@ -70,6 +101,11 @@ class StoredSteps implements Steps {
 
   list(): readonly StepRecord[] {
     return [...this.#rows.values()].map(toRecord)
+  }
+
+  find(key: string): StepRecord | undefined {
+    const row = this.#rows.get(key)
+    return row && toRecord(row)
   }
 
   async run<T>(plan: StepPlan, body: (attempt: number) => Promise<T>): Promise<T> {
@@ -256,16 +292,11 @@ class StoredSteps implements Steps {
     const content = Buffer.from(JSON.stringify(value ?? null), 'utf8')
     if (content.length > MAX_OUTPUT_BYTES)
       throw new VestryError('RESPONSE_TOO_LARGE', `A step keeps at most ${MAX_OUTPUT_BYTES} bytes`)
-    return sealRecord(this.#deps.keys(), this.#place(key), content)
+    return sealRecord(this.#deps.keys(), placeOf(this.#held.id, key), content)
   }
 
   #open(key: string, sealed: Uint8Array): unknown {
-    using opened = openRecord(this.#deps.keys(), this.#place(key), sealed)
-    return JSON.parse(Buffer.from(opened.bytes).toString('utf8'))
-  }
-
-  #place(key: string) {
-    return { path: `${this.#held.id}/${key}`, version: 1, kind: KIND }
+    return openOutput(this.#deps, { execution_id: this.#held.id, key, output: sealed })
   }
 
   async #until(atMs: number): Promise<void> {

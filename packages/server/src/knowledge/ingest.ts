@@ -8,10 +8,14 @@ import type { StoredChunk } from './item.ts'
 export type Chunker = (text: string) => readonly Chunk[]
 
 /** Chunks that are embedded before the answer; more are left to the journal. */
-export const EMBEDDED_AT_ONCE = 32
-export const BATCH = 64
-/** Of one request to an embedder. */
+export const EMBEDDED_AT_ONCE = 4
+/** Who adds something waits no longer for its vectors; a model that is being loaded takes longer. */
+export const AT_ONCE_MS = 3_000
+/** Chunks that are kept together: so much is done again after a crash. */
+export const BATCH = 16
+/** Of one request to an embedder, and more for each text: a small machine does four in a second. */
 const EMBED_MS = 20_000
+const EMBED_TEXT_MS = 1_000
 
 export function chunksOf(content: string, chunk: Chunker): StoredChunk[] {
   const pieces = chunk(content).filter(({ text }) => text.trim() !== '')
@@ -30,7 +34,7 @@ export async function embedTexts(
   texts: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly Float32Array[]> {
-  const limit = AbortSignal.timeout(EMBED_MS)
+  const limit = AbortSignal.timeout(EMBED_MS + EMBED_TEXT_MS * texts.length)
   let vectors: readonly Float32Array[]
   try {
     vectors = await embedder.embed(texts, AbortSignal.any([signal, limit]))

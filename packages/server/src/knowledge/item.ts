@@ -11,6 +11,8 @@ export interface KnowledgeClass {
   readonly id: string
   /** Name of an agent; undefined for shared knowledge. */
   readonly owner: string | undefined
+  /** Whose it is: the name may be another agent's by now. */
+  readonly ownerId: string | undefined
   readonly sourceType: string
   /** Sorted, without repetition. */
   readonly labels: readonly string[]
@@ -40,13 +42,19 @@ export interface StoredChunk {
 
 /** One class has one id, on every node. */
 export function classOf(
-  owner: string | undefined,
+  owner: { readonly id: string; readonly name: string } | undefined,
   sourceType: string,
   labels: readonly string[],
 ): KnowledgeClass {
   const sorted = [...new Set(labels)].sort()
-  const named = JSON.stringify([owner ?? '', sourceType, sorted])
-  return { id: `kc_${hash('sha256', named).slice(0, 32)}`, owner, sourceType, labels: sorted }
+  const named = JSON.stringify([owner?.id ?? '', owner?.name ?? '', sourceType, sorted])
+  return {
+    id: `kc_${hash('sha256', named).slice(0, 32)}`,
+    owner: owner?.name,
+    ownerId: owner?.id,
+    sourceType,
+    labels: sorted,
+  }
 }
 
 /** Two texts that differ in white space, width or composition are the same text. */

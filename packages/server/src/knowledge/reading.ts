@@ -1,7 +1,14 @@
 /** Finding knowledge, through the stations: what is handed out has been noted as read before. */
 import { VestryError } from '@vestry/contract/errors'
 import { type Note, perform } from '../call/perform.ts'
-import { isAdministrator, resourceOf, sightOf, type View, viewOf } from './access/visible.ts'
+import {
+  isAdministrator,
+  mayUse,
+  resourceOf,
+  sightOf,
+  type View,
+  viewOf,
+} from './access/visible.ts'
 import { choosePassages, injectionSigns, type Passage, plainText } from './context/passages.ts'
 import { classOf, type KnowledgeClass, type KnowledgeItem } from './item.ts'
 import type { KnowledgeDeps } from './knowledge-deps.ts'
@@ -132,13 +139,23 @@ export class Reading {
     return { items, index, embedders: () => [embedder(), ...olderEmbedders()], warn }
   }
 
-  async #remembered(asking: Asking, { agent }: View, query: string): Promise<Passage[]> {
+  async #remembered(asking: Asking, view: View, query: string): Promise<Passage[]> {
+    const { agent } = view
     const memory = this.#deps.memory()
     if (agent === undefined || memory === undefined) return []
     const { signal } = asking
     const all = await memory.recall({ agent: agent.name, query, limit: MAX_PASSAGES, signal })
     return all
-      .filter(({ score }) => score >= CONTEXT_FLOOR)
+      .filter(
+        ({ score, labels }) =>
+          score >= CONTEXT_FLOOR &&
+          mayUse(
+            this.#deps.stations,
+            view,
+            'knowledge:search',
+            classOf(agent, CONVERSATION, labels),
+          ),
+      )
       .map((one) => ({ ...one, isConversation: true }))
   }
 
@@ -167,7 +184,7 @@ export class Reading {
   ): Promise<T> {
     const { stations, classes } = this.#deps
     const { principal } = caller
-    const own = principal.kind === 'agent' ? principal.agent.name : undefined
+    const own = principal.kind === 'agent' ? principal.agent : undefined
     return perform<T>(stations, {
       caller,
       requestId,

@@ -5,6 +5,7 @@ import { isAdministrator, mayUse, resourceOf, viewOf } from './access/visible.ts
 import { chunkDocument } from './documents/chunk.ts'
 import { readDocument } from './documents/read.ts'
 import {
+  AT_ONCE_MS,
   type Chunker,
   chunksOf,
   EMBEDDED_AT_ONCE,
@@ -65,10 +66,10 @@ export class Writing {
     const { caller } = asking
     const item = await this.#deps.items.get(id)
     const { principal } = caller
-    const name = principal.kind === 'agent' ? principal.agent.name : undefined
+    const ownId = principal.kind === 'agent' ? principal.agent.id : undefined
     const isTheirs =
       item !== undefined &&
-      (isAdministrator(caller) || item.class.owner === undefined || item.class.owner === name)
+      (isAdministrator(caller) || item.class.owner === undefined || item.class.ownerId === ownId)
     const view = { caller, agent: undefined, everything: false }
     if (!isTheirs || !mayUse(this.#deps.stations, view, 'knowledge:search', item.class))
       throw unknownItem(id)
@@ -108,15 +109,21 @@ export class Writing {
     }
     const known = await classes.all()
     const view = { caller: asking.caller, agent: undefined, everything: false }
+    // Of an agent that is gone, an administrator may replace what another one of its name goes on with.
+    const replacesAny = isAdministrator(asking.caller)
     const replaced = await items.put(stored, all, (classId) => {
       const old = known.get(classId)
       const isTheirs =
         old !== undefined &&
-        old.owner === of.owner &&
+        (old.ownerId === of.ownerId || (replacesAny && old.owner === of.owner)) &&
         (classId === of.id || mayUse(this.#deps.stations, view, 'knowledge:write', old))
       if (!isTheirs)
         throw new VestryError('ALREADY_EXISTS', `The id ${item.id.slice(0, 64)} is in use`, {
           hint: 'Choose another id',
+        })
+      if (!replacesAny && old.labels.some((label) => !of.labels.includes(label)))
+        throw new VestryError('CONFLICT', 'The item was given more labels meanwhile', {
+          hint: 'Try again',
         })
     })
     await this.#indexed()
@@ -139,11 +146,14 @@ export class Writing {
   ): Promise<readonly StoredChunk[]> {
     if (chunks.length > EMBEDDED_AT_ONCE || chunks.every(({ vector }) => vector !== undefined))
       return chunks
+    const late = AbortSignal.timeout(AT_ONCE_MS)
+    const either = AbortSignal.any([signal, late])
     try {
-      const vectors = await embedTexts(this.#deps.embedder(), chunks.map(embeddedText), signal)
+      const vectors = await embedTexts(this.#deps.embedder(), chunks.map(embeddedText), either)
       return chunks.map((chunk, at) => ({ ...chunk, vector: vectors[at] }))
     } catch (error) {
       signal.throwIfAborted()
+      if (late.aborted) return chunks
       this.#deps.warn(`knowledge: an item waits for its vectors: ${String(error)}`)
       return chunks
     }
@@ -162,7 +172,12 @@ export class Writing {
     const { stations, agents } = this.#deps
     const { agent } = await viewOf(caller, item.agentId, (name) => agents.byName(name))
     const labels = [...item.labels, ...stations.taint.of(caller.txn)]
-    return classOf(agent?.name, item.sourceType, labels)
+    const of = classOf(agent, item.sourceType, labels)
+    if (isAdministrator(caller)) return of
+    // Only an administrator takes labels away from what is there.
+    const old = (await this.#deps.items.get(item.id))?.class
+    if (old === undefined || old.ownerId !== of.ownerId) return of
+    return classOf(agent, item.sourceType, [...labels, ...old.labels])
   }
 
   /** The text is stored; an index that fails now takes it over at the next search. */

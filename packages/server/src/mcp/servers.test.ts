@@ -289,6 +289,14 @@ test.each([
   })
 })
 
+test('a key that was pasted as a program is not repeated in its error', async () => {
+  const key = `sk-proj-${'a1B2'.repeat(8)}`
+  await hub.add({ name: 'pasted', timeout_seconds: 10, command: [`/nowhere/${key}`] })
+  const connected = hub.servers.connect('pasted', { waitMs: 20_000, cause: BY_ITSELF })
+  await expect(connected).rejects.toEqual(failing('MCP_PROTOCOL_ERROR'))
+  expect(hub.servers.server('pasted')?.lastError).toContain('[redacted:openai]')
+})
+
 test('numbers of schemas are kept as they were written', async () => {
   const inputSchema = { type: 'object', properties: { n: { maximum: 0 } } }
   await hub.connect('exact', { echo: { inputSchema } })

@@ -49,6 +49,10 @@ export const RuntimeSettings = z.strictObject({
   workflow_concurrency: z.int().min(1).max(1_024).default(32),
   /** Runs of workflows that may wait for a free place. */
   workflow_queue_max: z.int().min(1).max(100_000).default(10_000),
+  /** Runs of workflows that have not ended, those that wait for a signal, a yes or a time among them. */
+  workflow_open_max: z.int().min(1).max(1_000_000).default(100_000),
+  /** Of runs whose definition names no time. */
+  workflow_timeout_seconds: z.int().min(1).max(2_592_000).default(2_592_000),
   /** Where workflows may read files; relative to the home directory. */
   data_root: z.string().min(1).max(4_096).default('data'),
   /** What turns knowledge into vectors: a model that comes with the package, words alone, or a provider's model. */

@@ -411,6 +411,7 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
     mac: bytes,
   },
   webhook_delivery: { id: 'h', deployment_id: 'dep_1', execution_id: never, at: 1 },
+  deployment_run: { execution_id: 'exe_1', deployment_id: 'dep_1', at: 1 },
   schedule: {
     id: 'job_1',
     name: 'nightly',
@@ -446,6 +447,7 @@ const ROWS: { [T in keyof Tables]: Selectable<Tables[T]> } = {
   knowledge_class: {
     id: 'c',
     owner: '',
+    owner_id: '',
     source_type: 'document',
     labels_json: '[]',
     created_at: 1,

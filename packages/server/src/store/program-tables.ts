@@ -102,6 +102,12 @@ export function programTables({
       "at" ${integer} not null
     ) ${keyedTable}`,
     `create index "webhook_delivery_time" on "webhook_delivery" ("at")`,
+    `create table "deployment_run" (
+      "execution_id" text primary key not null,
+      "deployment_id" text not null,
+      "at" ${integer} not null
+    ) ${keyedTable}`,
+    `create index "deployment_run_of" on "deployment_run" ("deployment_id")`,
 
     `create table "schedule" (
       "id" text primary key not null,
@@ -143,6 +149,7 @@ export function programTables({
     `create table "knowledge_class" (
       "id" text primary key not null,
       "owner" text not null,
+      "owner_id" text not null,
       "source_type" text not null,
       "labels_json" text not null,
       "created_at" ${integer} not null,

@@ -533,6 +533,12 @@ export interface Tables {
     execution_id: string | null
     at: number
   }
+  /** Executions that have a place in a deployment. */
+  deployment_run: {
+    execution_id: string
+    deployment_id: string
+    at: number
+  }
   schedule: {
     id: string
     name: string
@@ -572,6 +578,8 @@ export interface Tables {
     id: string
     /** Name of an agent; empty for shared knowledge. */
     owner: string
+    /** The agent itself: a name that is free is given again. */
+    owner_id: string
     source_type: string
     labels_json: string
     created_at: number
@@ -707,6 +715,7 @@ const NAMES: Record<keyof Tables, true> = {
   dsl_program: true,
   deployment: true,
   webhook_delivery: true,
+  deployment_run: true,
   schedule: true,
   schedule_state: true,
   schedule_run: true,

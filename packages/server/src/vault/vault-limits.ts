@@ -95,7 +95,7 @@ export class VaultLimits {
    * by whoever asked.
    * @throws VestryError RATE_LIMITED, scope `http_request`.
    */
-  takeHttpSlot(session: Session): Disposable {
+  takeHttpSlot(session: Pick<Session, 'principal'>): Disposable {
     const who = nameOf(session)
     const { httpRequestsPerAgent: max } = this.#settings
     const running = this.#httpInFlight.get(who) ?? 0
@@ -161,7 +161,7 @@ function full(scope: string, limit: number): VestryError {
   })
 }
 
-function nameOf({ principal }: Session): string {
+function nameOf({ principal }: Pick<Session, 'principal'>): string {
   return principal.kind === 'agent'
     ? `agent:${principal.agent.name}`
     : `operator:${principal.operator.name}`

@@ -4,10 +4,20 @@ import { VestryError } from '@vestry/contract/errors'
 import { readStrictJson } from '../../json/strict-json.ts'
 import { Tagged, type Value } from '../host.ts'
 import { fault } from './fault.ts'
+import { splitAt } from './find-text.ts'
 import { listSize, type Machine, textSize } from './machine.ts'
 import { isIn } from './operators.ts'
 import { jsonText, kept, plainText } from './text.ts'
-import { adopt, COPY_STEP, isList, isRecord, kindOf, sortedKeys, TEXT_STEP } from './values.ts'
+import {
+  adopt,
+  COPY_STEP,
+  isList,
+  isRecord,
+  kindOf,
+  SEARCH_STEP,
+  sortedKeys,
+  TEXT_STEP,
+} from './values.ts'
 
 /** What a built-in function is called with. */
 export interface Given {
@@ -22,6 +32,9 @@ interface Builtin {
   readonly takes: readonly [least: number, most: number]
   readonly does: (given: Given) => Value
 }
+
+/** Characters of JSON that are read in one step. */
+const JSON_STEP = 8
 
 /** A Map and no object: `constructor` is no function of the language. */
 export const BUILTINS: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
@@ -71,7 +84,7 @@ function parseJson(given: Given): Value {
   const { machine, line } = given
   const source = text(given, 0)
   machine.reserve(2 * textSize(source.length), line)
-  machine.work(source.length / 16, line)
+  machine.work(source.length / JSON_STEP, line)
   try {
     return adopt(machine, readStrictJson(Buffer.from(source), new Set()), line)
   } catch (error) {
@@ -89,7 +102,7 @@ function length(given: Given): Value {
   const { args, line, machine } = given
   const [value = null] = args
   if (typeof value === 'string') {
-    machine.work(value.length / COPY_STEP, line)
+    machine.work(value.length / SEARCH_STEP, line)
     let characters = 0
     for (const _ of value) characters += 1
     return characters
@@ -132,7 +145,8 @@ function split(given: Given): Value {
   if (separator === '') throw fault(line, 'split needs something to split at')
   // Each character could be a part of its own.
   machine.reserve(textSize(whole.length), line)
-  const parts = whole.split(separator)
+  machine.work((whole.length + separator.length) / SEARCH_STEP, line)
+  const parts = splitAt(whole, separator)
   machine.reserve(listSize(parts.length) + 24 * parts.length, line)
   machine.work(parts.length, line)
   return parts

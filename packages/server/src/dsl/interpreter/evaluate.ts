@@ -7,7 +7,7 @@ import { runBlock } from './execute.ts'
 import { fault } from './fault.ts'
 import { listSize, type Machine, PAUSE, type Run, textSize } from './machine.ts'
 import { binary, negated, truth } from './operators.ts'
-import { COPY_STEP, isList, isRecord, kindOf, newRecord } from './values.ts'
+import { isList, isRecord, kindOf, newRecord, SEARCH_STEP } from './values.ts'
 
 /** @throws VestryError DSL_RUNTIME_ERROR, DSL_LIMIT, and what an effect throws. */
 export function* evaluate(
@@ -49,9 +49,10 @@ function leaf(
 }
 
 function named(machine: Machine, environment: Environment, name: string, line: number): Value {
+  // Before all else: whoever could name a value so would change what conditions mean.
+  if (name === 'null' || name === 'None') return null
   const found = environment.find(name)
   if (found !== undefined) return found
-  if (name === 'null' || name === 'None') return null
   if (machine.callables.has(name)) return new FunctionValue(name)
   throw fault(line, `"${name}" is not defined`)
 }
@@ -181,7 +182,7 @@ function character(
   line: number,
 ): string | undefined {
   let position = 0
-  machine.work(Math.min(text.length, Math.max(index, 0)) / COPY_STEP, line)
+  machine.work(Math.min(text.length, Math.max(index, 0)) / SEARCH_STEP, line)
   for (const one of text) {
     if (position === index) return one
     position += 1

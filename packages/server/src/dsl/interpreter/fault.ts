@@ -1,16 +1,19 @@
 /** What can go wrong in a run: errors of the program, which it may catch, and ends that it may not. */
 import { type ErrorCode, VestryError } from '@vestry/contract/errors'
 
-/** No program goes on after these: the daemon, the operator or a limit has ended the run. */
+/**
+ * No program goes on after these: the daemon, the operator or a limit has ended the run, or nobody knows what it has
+ * done so far.
+ */
 const FATAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DSL_LIMIT',
+  'OUTCOME_UNKNOWN',
   'VAULT_LOCKED',
   'NOT_INITIALIZED',
   'SHUTTING_DOWN',
   'CANCELLED',
   'AUDIT_UNAVAILABLE',
   'AUTH_FAILED',
-  'SIGNATURE_INVALID',
   'SEAL_BROKEN',
   'STORE_CORRUPT',
   'STORE_ROLLED_BACK',

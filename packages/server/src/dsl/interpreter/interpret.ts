@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asVestryError } from '@vestry/contract/errors'
 import type { CheckedAgent } from '../definition.ts'
 import type { EffectCall, Host, Value } from '../host.ts'
+import { scopeOf } from '../scope.ts'
 import { callDeclared } from './call.ts'
 import { runBlock } from './execute.ts'
 import { exceeded, fault } from './fault.ts'
@@ -50,13 +51,8 @@ export async function interpret(ask: Interpretation): Promise<{ value: Value; st
 
 /** What every body sees: attributes, parameters of the agent, and what the run was started with. */
 function prepare(machine: Machine, { agent, params }: Interpretation): void {
-  const { attributes, parameters } = agent.definition
-  for (const [name, value] of Object.entries(attributes))
+  for (const [name, value] of Object.entries(scopeOf(agent, params)))
     machine.globals.define(name, adopt(machine, value, 0), true)
-  for (const name of [...parameters.map((parameter) => parameter.name), 'input', 'payload']) {
-    if (Object.hasOwn(params, name))
-      machine.globals.define(name, adopt(machine, params[name], 0), true)
-  }
 }
 
 function* main(machine: Machine, ask: Interpretation): Run<Value> {

@@ -61,6 +61,11 @@ export interface Mark {
 /** Steps between two looks at the clock and the rest of the process. */
 const PAUSE_EVERY = 2_000
 /**
+ * Steps that one operation may take before anybody else gets a turn: about 20 ms. Others wait for it, since it cannot
+ * be interrupted, so it ends the run.
+ */
+export const MAX_STEPS_AT_ONCE = 100_000
+/**
  * Blocks and expressions within each other at one time, over all calls. Each takes a piece of the process's stack, which
  * holds 640 of the largest: the program must end here and not there, so that it ends at the same place each time.
  */
@@ -107,6 +112,8 @@ export class Machine {
     this.steps += steps
     if (this.steps > this.limits.steps)
       throw exceeded(line, `the program took more than ${this.limits.steps} steps`)
+    if (this.steps > this.#pauseAt + MAX_STEPS_AT_ONCE)
+      throw exceeded(line, `one operation took more than ${MAX_STEPS_AT_ONCE} steps`)
   }
 
   /** Goes one expression deeper. @throws VestryError DSL_LIMIT */
@@ -133,7 +140,7 @@ export class Machine {
     this.#live = live
     this.#fresh = bytes
     // Measuring often is what a program does that keeps close to the limit: it pays for it.
-    this.work(nodes / 16, line)
+    this.work(nodes / 4, line)
   }
 
   mark(): Mark {
@@ -159,7 +166,15 @@ export class Machine {
       live += shallowSize(value)
       if (typeof value !== 'object' || value === null || seen.has(value)) continue
       seen.add(value)
-      for (const part of parts(value)) stack.push(part)
+      if (!Array.isArray(value)) {
+        for (const part of parts(value)) stack.push(part)
+        continue
+      }
+      nodes += value.length
+      for (const part of value as readonly Value[]) {
+        if (typeof part === 'object' && part !== null) stack.push(part)
+        else live += shallowSize(part)
+      }
     }
     return { live, nodes }
   }
@@ -171,7 +186,6 @@ function* parts(value: object): Iterable<Value | Environment> {
     if (value.parent !== undefined) yield value.parent
   } else if (value instanceof Closure) yield value.environment
   else if (value instanceof Tagged) yield* value.args
-  else if (Array.isArray(value)) yield* value as readonly Value[]
   else if (!isAtom(value)) yield* Object.values(value as Readonly<Record<string, Value>>)
 }
 

@@ -2,8 +2,9 @@
 import type { BinaryOperator } from '../ast.ts'
 import { Duration, Size, type Value } from '../host.ts'
 import { fault } from './fault.ts'
+import { textFinder } from './find-text.ts'
 import { listSize, type Machine, textSize } from './machine.ts'
-import { COPY_STEP, equal, isList, isRecord, kindOf, TEXT_STEP } from './values.ts'
+import { COPY_STEP, equal, isList, isRecord, kindOf, SEARCH_STEP, TEXT_STEP } from './values.ts'
 
 /** Both sides are known: `&&` and `||`, which may leave one out, are not among them. */
 export type PlainOperator = Exclude<BinaryOperator, '&&' | '||'>
@@ -55,8 +56,8 @@ export function isIn(machine: Machine, item: Value, whole: Value, line: number):
     return found
   }
   if (typeof item === 'string' && typeof whole === 'string') {
-    machine.work(whole.length / TEXT_STEP, line)
-    return whole.includes(item)
+    machine.work((whole.length + item.length) / SEARCH_STEP, line)
+    return textFinder(item)(whole, 0) !== -1
   }
   if (typeof item === 'string' && isRecord(whole)) return Object.hasOwn(whole, item)
   throw mismatch('in', item, whole, line)

@@ -54,7 +54,7 @@ function bodyOf(item: ActionPart | BehaviorItem | FunctionItem): Body {
   return { name: callable.name, line: item.span.start.line, callable, block: callable.block }
 }
 
-function callableOf(item: ActionPart | BehaviorItem | FunctionItem): Callable {
+export function callableOf(item: ActionPart | BehaviorItem | FunctionItem): Callable {
   if (item.kind === 'behavior')
     return { name: item.name.text, params: item.input, block: item.steps }
   return { name: item.name.text, params: item.params, block: item.block }

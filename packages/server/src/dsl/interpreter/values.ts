@@ -7,8 +7,10 @@ import { listSize, type Machine, textSize } from './machine.ts'
 export const MAX_VALUE_DEPTH = 64
 /** Characters that are looked at in one step. */
 export const TEXT_STEP = 64
+/** The same where each is looked at on its own: counted, or searched for. */
+export const SEARCH_STEP = 16
 /** Members that are copied in one step. */
-export const COPY_STEP = 64
+export const COPY_STEP = 16
 /** The same of a record, whose members each have a name to be found by. */
 export const NAME_STEP = 4
 
@@ -86,14 +88,14 @@ function equalRecords(
   )
 }
 
-function pairs(a: readonly Value[], b: readonly Value[]): (readonly [Value, Value])[] {
+function* pairs(a: readonly Value[], b: readonly Value[]): Iterable<readonly [Value, Value]> {
   const length = Math.min(a.length, b.length)
-  return a.slice(0, length).map((value, i) => [value, b[i] ?? null])
+  for (let i = 0; i < length; i++) yield [a[i] ?? null, b[i] ?? null]
 }
 
 /** All are looked at, so that a secret is an error wherever it stands. */
 function allOf(
-  list: readonly (readonly [Value, Value])[],
+  list: Iterable<readonly [Value, Value]>,
   holds: (x: Value, y: Value) => boolean,
 ): boolean {
   let all = true
@@ -145,7 +147,7 @@ export function expand(
  */
 export function adopt(machine: Machine, given: unknown, line: number, depth = 0): Value {
   if (depth > MAX_VALUE_DEPTH) throw fault(line, 'what was received is nested too deeply')
-  machine.work(1 / 16, line)
+  machine.work(1 / 4, line)
   if (given === undefined || given === null) return null
   if (typeof given === 'boolean') return given
   if (typeof given === 'string') {

@@ -150,9 +150,9 @@ export class Cursor {
     return { text, span: this.span(from) }
   }
 
-  expect(kind: number, shown: string, where: string): void {
+  expect(kind: number, shown: string, where: string, hint?: string): void {
     if (this.kind === kind) this.advance()
-    else this.fail(`expected ${shown} ${where}`)
+    else this.fail(`expected ${shown} ${where}`, hint)
   }
 
   error(

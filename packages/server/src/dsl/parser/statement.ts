@@ -35,7 +35,7 @@ const ASSIGN: Readonly<Record<number, AssignOperator>> = {
 /** `{ … }` whose statements end as the cursor's mode says. */
 export function block(p: Cursor, what: string): Block {
   const from = p.start
-  p.expect(T.braceOpen, '"{"', `before the ${what}`)
+  p.expect(T.braceOpen, '"{"', `before the ${what}`, operatorHint(p))
   const depth = p.enter()
   const { inHead } = p
   p.inHead = false
@@ -270,7 +270,7 @@ function matchStatement(p: Cursor): Statement {
   p.advance()
   const subject = headExpression(p)
   const opened = p.start
-  p.expect(T.braceOpen, '"{"', 'before the arms of "match"')
+  p.expect(T.braceOpen, '"{"', 'before the arms of "match"', operatorHint(p))
   const depth = p.enter()
   const { inHead } = p
   p.inHead = false

@@ -93,7 +93,7 @@ test('runtime §20.24: a condition that cannot be evaluated is false for allow a
   }
 })
 
-test('a target that nobody can read denies everything and allows nothing', () => {
+test('runtime §20.24: a target that nobody can read denies everything and allows nothing', () => {
   for (const target of ['1 + 2', 'x => x', 'http(1)', 'http("a", "b")', '{ a: 1 }']) {
     expect(judge([`allow: ${target}`], http('a')).allow, target).toBe(false)
     expect(judge([`deny: ${target}`, 'allow: any'], http('a')).allow, target).toBe(false)

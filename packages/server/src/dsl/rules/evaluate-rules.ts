@@ -8,7 +8,7 @@ import type { Callable } from '../interpreter/machine.ts'
 import { type ConditionScope, conditionScope, holdsIn, valueIn } from './condition.ts'
 import { isGated, type Operation, withinCapabilities } from './operation.ts'
 import { type NamedRule, namedRules } from './rule-names.ts'
-import { matchTarget, wordOf } from './target.ts'
+import { matchTarget, type TargetMatch, wordOf } from './target.ts'
 
 export interface Question {
   readonly policies: readonly PolicyItem[]
@@ -53,13 +53,23 @@ export function evaluateRules(question: Question): RuleVerdict {
 /** What nobody can read or evaluate counts against the operation. */
 function applies({ effect, target, condition }: Rule, operation: Operation, scope: ConditionScope) {
   if (effect === 'require') return false
+  const doubtful = effect === 'deny'
   const found =
     effect === 'audit' && isAuditMode(target)
       ? ({ kind: 'match', bound: {} } as const)
-      : matchTarget(target, operation)
-  const doubtful = effect === 'deny'
+      : doubtful
+        ? matchDenied(target, operation)
+        : matchTarget(target, operation)
   if (found.kind !== 'match') return found.kind === 'unreadable' && doubtful
   return condition === undefined || (holdsIn(condition, scope, found.bound) ?? doubtful)
+}
+
+/** The tool of a server is denied by the name that it goes by, too: `files:read` for `mcp/files:read`. */
+function matchDenied(target: Rule['target'], operation: Operation): TargetMatch {
+  const found = matchTarget(target, operation)
+  const { op, name } = operation
+  if (found.kind !== 'none' || op !== 'tool call' || !name.startsWith('mcp/')) return found
+  return matchTarget(target, { ...operation, name: name.slice('mcp/'.length) })
 }
 
 const AUDIT_MODES: ReadonlyMap<string, RuleVerdict['audit']> = new Map([

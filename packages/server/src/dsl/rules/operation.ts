@@ -30,7 +30,7 @@ export interface Operation {
   /** Of the tool (`notes:append`, `mcp/notes:append`), the host, the secret, the topic, the agent, the path. */
   readonly name: string
   readonly args: Readonly<Record<string, Value>>
-  /** More words by which a capability may cover it. */
+  /** More names of it: a host with its port. */
   readonly tags?: readonly string[]
 }
 
@@ -63,15 +63,20 @@ export function covers(pattern: string, name: string): boolean {
   return pattern.includes('*') && starMatches(pattern, name)
 }
 
+/** Whether a pattern means it, by any of its names. */
+export function isNamed(pattern: string, { name, tags = [] }: Operation): boolean {
+  return [name, ...tags].some((one) => covers(pattern, one))
+}
+
 /** Whether declared capabilities cover it: by its kind, by its name, or both (`http:api.example.com`). */
 export function withinCapabilities(operation: Operation, capabilities: readonly string[]): boolean {
-  const { op, name, tags = [] } = operation
+  const { op } = operation
   return capabilities.some((capability) => {
     if (capability === '*' || kindNamed(capability) === op) return true
-    if (covers(capability, name) || tags.includes(capability)) return true
+    if (isNamed(capability, operation)) return true
     const colon = capability.indexOf(':')
     if (colon < 0 || kindNamed(capability.slice(0, colon)) !== op) return false
-    return covers(capability.slice(colon + 1), name)
+    return isNamed(capability.slice(colon + 1), operation)
   })
 }
 

@@ -1,7 +1,7 @@
 /** Whether the target of a rule means an operation, and the names it gives to arguments. */
 import type { Expression } from '../ast.ts'
 import type { Value } from '../host.ts'
-import { covers, kindNamed, type Operation } from './operation.ts'
+import { isNamed, kindNamed, type Operation } from './operation.ts'
 
 /** `unreadable`: nobody can tell what it means. */
 export type TargetMatch =
@@ -43,7 +43,7 @@ function matchCall(
   for (const [i, { value }] of args.entries()) {
     if (value.kind === 'string') {
       if (i > 0) return UNREADABLE
-      if (!covers(value.value, operation.name)) return NONE
+      if (!isNamed(value.value, operation)) return NONE
       continue
     }
     if (value.kind !== 'name') return UNREADABLE
@@ -64,6 +64,6 @@ function argumentNamed(
   return index === 0 ? name : undefined
 }
 
-function meansOperation(word: string, { op, name }: Operation): boolean {
-  return word === 'any' || kindNamed(word) === op || covers(word, name)
+function meansOperation(word: string, operation: Operation): boolean {
+  return word === 'any' || kindNamed(word) === operation.op || isNamed(word, operation)
 }

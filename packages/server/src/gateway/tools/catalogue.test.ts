@@ -72,6 +72,7 @@ test.each<[Record<string, Record<string, unknown>>, string]>([
     { crm: { ...definition('crm'), base_url: 'x' } },
     'gateway.tools.crm: base_url: is not a usable URL',
   ],
+  [{ http: definition('http') }, 'gateway.tools.http: name: belongs to a built-in tool'],
   [{ crm: definition('other') }, 'gateway.tools.crm: name: must be "crm" or absent'],
 ])('configuration %j is refused', (entries, message) => {
   expect(() => configuredTools(entries)).toThrow(

@@ -50,8 +50,8 @@ export function sightOf(
   return { classes, seen, refused: seen - classes.length }
 }
 
-function isOwned({ agent, everything }: View, { owner }: KnowledgeClass): boolean {
-  return everything || owner === undefined || owner === agent?.name
+function isOwned({ agent, everything }: View, { ownerId }: KnowledgeClass): boolean {
+  return everything || ownerId === undefined || ownerId === agent?.id
 }
 
 /** What needs somebody's approval cannot be asked for in passing: it is refused here. */

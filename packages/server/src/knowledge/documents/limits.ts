@@ -11,6 +11,8 @@ export const MAX_TEXT_BYTES = MIB
 export const MAX_PLAIN_BYTES = 2 * MIB + 2
 /** Of rows and members, which repeat the names of what they hold. */
 export const MAX_NAMED_BYTES = 4 * MIB
+/** Paragraphs, rows and the like: cutting up so many takes a fifth of a second. */
+export const MAX_BLOCKS = 100_000
 export const MAX_PAGES = 2_000
 /** Elements of a page within each other. */
 export const MAX_HTML_DEPTH = 512

@@ -1,6 +1,6 @@
 /** Collects the blocks of a document under their headings, as long as they are not too much. */
 import type { Block, Document } from '../document.ts'
-import { assertSize, MAX_NAMED_BYTES, MAX_TEXT_BYTES } from './limits.ts'
+import { assertSize, invalid, MAX_BLOCKS, MAX_NAMED_BYTES, MAX_TEXT_BYTES } from './limits.ts'
 
 const MAX_HEADING_CHARS = 200
 const MAX_WARNINGS = 20
@@ -66,6 +66,11 @@ export class Outline {
   }
 
   #count(kind: Block['kind'], text: string): void {
+    if (this.#blocks.length >= MAX_BLOCKS)
+      throw invalid(
+        `has more than ${MAX_BLOCKS} paragraphs, rows or headings`,
+        'Split it into several documents.',
+      )
     const bytes = Buffer.byteLength(text)
     if (kind === 'row') this.#rowBytes += bytes
     else this.#textBytes += bytes

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Document, MediaType } from '../document.ts'
+import { MAX_BLOCKS } from './limits.ts'
 import { mediaTypeOf } from './media-type.ts'
 import { readDocument } from './read.ts'
 import { readerThreads } from './reader-threads.ts'
@@ -272,4 +273,9 @@ test('runtime §10.2: the kind of a document is told by name and bytes', () => {
   expect(of('x.pdf', 'no mark')).toBeUndefined()
   expect(of('picture.png', Buffer.from([0x89, 0x50, 0x4e, 0x47, 0, 0]))).toBeUndefined()
   expect(of('empty', '')).toBeUndefined()
+})
+
+test('more blocks than can be cut up quickly are refused, whatever their size', async () => {
+  const rows = 'a\n\n'.repeat(MAX_BLOCKS + 1)
+  await expect(read(rows, 'text/plain')).rejects.toMatchObject({ code: 'DOCUMENT_INVALID' })
 })

@@ -1,60 +1,69 @@
 /**
- * The index of one node: a file that is derived from the store, may be lost at any time and is made again. Keywords
- * are looked up with FTS5; vectors by their signs in memory first, then by themselves.
+ * The index of one node: a file that is derived from the store, may be lost at any time and is made again. Words are
+ * looked up in memory; vectors by what is in memory of them first, then by themselves.
  */
-import { rmSync } from 'node:fs'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { vectorOf } from '../item.ts'
+import { IndexDb } from './index-db.ts'
 import type { Candidate, IndexedItem, IndexQuery } from './index-query.ts'
+import { Names } from './names.ts'
+import { Postings, packed, type WordedPassages } from './postings.ts'
 import { Signatures } from './signatures.ts'
+import { termCounts } from './terms.ts'
 
-const FORMAT = '2'
-/** Nearest by signs, of which the vectors themselves are compared. */
-const LOOKED_AT = 2_048
 /** Of each kind of search. */
 const CANDIDATES = 256
-/** Rows that the words of one query may match together; the commonest words do not search. */
-const MAX_MATCHES = 4_000
-/** A word that is in more rows than this says nothing of any of them. */
-const COMMON = 20_000
-/** Words whose counts are remembered between changes. */
-const MAX_COUNTED = 10_000
+/** A passage of a store is far shorter; what is beyond is found by its vector. */
+const MAX_TERMS = 20_000
 
-const SCHEMA = `
-  create table meta (key text primary key, value text not null) strict, without rowid;
-  create table class (id integer primary key, name text unique not null) strict;
-  create table embedder (id integer primary key, name text unique not null) strict;
-  create table chunk (
-    id integer primary key, item text not null, seq integer not null, class integer not null,
-    embedder integer
-  ) strict;
-  create table vector (id integer primary key, vector blob not null) strict;
-  create index chunk_item on chunk (item);
-  create virtual table words using fts5(
-    text, content='', contentless_delete=1, tokenize="porter unicode61 remove_diacritics 2"
-  );`
+/** What is in memory: made from the file, and made again when a write of the file failed. */
+class Memory {
+  readonly classes: Names
+  readonly embedders: Names
+  readonly terms: Names
+  readonly postings = new Postings()
+  /** By number of the embedder. */
+  readonly signatures = new Map<number, Signatures>()
 
-interface VectorSet {
-  readonly id: number
-  signatures: Signatures | undefined
+  constructor(db: IndexDb) {
+    this.classes = new Names(db, 'class')
+    this.embedders = new Names(db, 'embedder')
+    this.terms = new Names(db, 'term')
+    for (const row of db.sql('select id, class, terms from chunk order by id').iterate())
+      this.postings.add(Number(row['id']), Number(row['class']), termsIn(row['terms']))
+    const vectors = db.sql(
+      'select chunk.id, class, embedder, vector from chunk join vector on vector.id = chunk.id',
+    )
+    for (const row of vectors.iterate()) {
+      const vector = vectorOf(row['vector'] as Uint8Array) // a blob: the table is strict
+      this.signaturesOf(Number(row['embedder']), vector).add(
+        Number(row['id']),
+        Number(row['class']),
+        vector,
+      )
+    }
+  }
+
+  signaturesOf(embedder: number, { length }: Float32Array): Signatures {
+    const known = this.signatures.get(embedder)
+    if (known !== undefined) return known
+    const made = new Signatures(length)
+    this.signatures.set(embedder, made)
+    return made
+  }
 }
 
 export class IndexFile implements Disposable {
-  readonly #db: DatabaseSync
-  readonly #classes = new Map<string, number>()
-  readonly #classNames = new Map<number, string>()
-  readonly #embedders = new Map<string, VectorSet>()
-  readonly #statements = new Map<string, StatementSync>()
-  /** Of words, as of the last change. */
-  readonly #counts = new Map<string, number>()
-  #revision = 0
+  readonly #db: IndexDb
+  #memory: Memory
+  #revision: number
 
   private constructor(path: string, lineage: string) {
-    this.#db = new DatabaseSync(path)
+    this.#db = new IndexDb(path, lineage)
     try {
-      this.#open(lineage)
+      this.#memory = new Memory(this.#db)
+      this.#revision = this.#db.revision
     } catch (error) {
-      this.#db.close()
+      this.#db[Symbol.dispose]()
       throw error
     }
   }
@@ -66,7 +75,7 @@ export class IndexFile implements Disposable {
     try {
       return new IndexFile(path, lineage)
     } catch {
-      for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${path}${end}`, { force: true })
+      IndexDb.remove(path)
       return new IndexFile(path, lineage)
     }
   }
@@ -77,279 +86,144 @@ export class IndexFile implements Disposable {
   }
 
   get size(): number {
-    return Number(this.#sql('select count(*) n from chunk').get()?.['n'])
+    return Number(this.#db.sql('select count(*) n from chunk').get()?.['n'])
   }
 
   /** Takes over what changed, all or nothing. */
   apply(items: readonly IndexedItem[], revision: number): void {
-    this.#counts.clear()
-    this.#db.exec('begin immediate')
     try {
-      for (const item of items) this.#put(item)
-      this.#setMeta('revision', String(revision))
-      this.#db.exec('commit')
+      this.#db.write(() => {
+        for (const item of items) this.#put(item)
+        this.#db.revision = revision
+      })
     } catch (error) {
-      this.#db.exec('rollback')
       // What is in memory may be ahead of the file now.
-      for (const set of this.#embedders.values()) set.signatures = undefined
-      this.#loadNames()
-      this.#loadVectors()
+      this.#memory = new Memory(this.#db)
       throw error
     }
     this.#revision = revision
   }
 
   search({ terms, vectors, classes }: IndexQuery): Candidate[] {
-    const numbers = new Set(
-      classes.flatMap((name) => {
-        const known = this.#classes.get(name)
-        return known === undefined ? [] : [known]
-      }),
+    const { classes: names, terms: words, postings } = this.#memory
+    const permitted = new Map(classes.map((name) => [names.find(name) ?? -1, name]))
+    permitted.delete(-1)
+    const numbers = new Set(permitted.keys())
+    const worded = postings.search(
+      terms.map((term) => words.find(term)),
+      numbers,
+      CANDIDATES,
     )
-    if (numbers.size === 0) return []
-    const words = this.#words(terms)
-    const ids = new Set(this.#byWords(words, numbers))
+    const cosines = new Map<number, number>()
+    const ids = new Set(worded.ids)
     for (const { embedder, vector } of vectors)
-      for (const id of this.#byVector(embedder, vector, numbers)) ids.add(id)
-    return this.#candidates(ids, words, vectors)
+      for (const { id, cosine } of this.#byVector(embedder, vector, numbers)) {
+        ids.add(id)
+        cosines.set(id, cosine)
+      }
+    return this.#candidates(ids, worded, cosines, vectors, permitted)
   }
 
   [Symbol.dispose](): void {
-    this.#db.close()
-  }
-
-  #open(lineage: string): void {
-    // It can be made again, so it need not wait for the disk; what the process wrote outlives the process.
-    this.#db.exec('pragma journal_mode = wal; pragma synchronous = off; pragma cache_size = -65536')
-    if (this.#sqlOnce(`select count(*) n from sqlite_schema where name = 'meta'`) === 0) {
-      this.#db.exec(SCHEMA)
-      this.#setMeta('format', FORMAT)
-      this.#setMeta('lineage', lineage)
-      this.#setMeta('revision', '0')
-    }
-    if (this.#meta('format') !== FORMAT || this.#meta('lineage') !== lineage)
-      throw new Error('the index belongs to something else')
-    const found = this.#db.prepare('pragma quick_check(1)').get()
-    if (found?.['quick_check'] !== 'ok') throw new Error('the index is broken')
-    this.#revision = Number(this.#meta('revision'))
-    this.#loadNames()
-    this.#loadVectors()
-  }
-
-  #loadNames(): void {
-    this.#classes.clear()
-    this.#classNames.clear()
-    for (const row of this.#sql('select id, name from class').all())
-      this.#named(String(row['name']), Number(row['id']))
-    this.#embedders.clear()
-    for (const row of this.#sql('select id, name from embedder').all())
-      this.#embedders.set(String(row['name']), { id: Number(row['id']), signatures: undefined })
-  }
-
-  #loadVectors(): void {
-    const sets = new Map([...this.#embedders.values()].map((set) => [set.id, set]))
-    const rows = this.#sql(
-      'select chunk.id, class, embedder, vector from chunk join vector on vector.id = chunk.id',
-    ).iterate()
-    for (const row of rows) {
-      const set = sets.get(Number(row['embedder']))
-      const vector = vectorOf(row['vector'] as Uint8Array)
-      if (set !== undefined)
-        signaturesOf(set, vector).add(Number(row['id']), Number(row['class']), vector)
-    }
+    this.#db[Symbol.dispose]()
   }
 
   #put({ id, classId, embedder, chunks }: IndexedItem): void {
-    for (const row of this.#sql('select id from chunk where item = ?').all(id)) {
-      const chunk = Number(row['id'])
-      this.#sql('delete from words where rowid = ?').run(chunk)
-      this.#sql('delete from vector where id = ?').run(chunk)
-      for (const { signatures } of this.#embedders.values()) signatures?.remove(chunk)
-    }
-    this.#sql('delete from chunk where item = ?').run(id)
+    const { classes, embedders, postings } = this.#memory
+    this.#takeOut(id)
     if (chunks === undefined) return
-    const classNumber = this.#classNumber(classId)
-    const set = embedder === '' ? undefined : this.#vectorSet(embedder)
-    const insert = this.#sql('insert into chunk (item, seq, class, embedder) values (?, ?, ?, ?)')
+    const classNumber = classes.findOrAdd(classId)
+    const set = embedder === '' ? undefined : embedders.findOrAdd(embedder)
     for (const { seq, text, heading, vector } of chunks) {
-      const usable = set !== undefined && vector !== undefined ? vector : undefined
-      const bytes = usable && new Uint8Array(usable.buffer, usable.byteOffset, usable.byteLength)
-      const { lastInsertRowid } = insert.run(
-        id,
-        seq,
-        classNumber,
-        usable === undefined ? null : (set?.id ?? null),
-      )
-      this.#sql('insert into words (rowid, text) values (?, ?)').run(
-        lastInsertRowid,
-        `${heading}\n${text}`,
-      )
-      if (bytes !== undefined)
-        this.#sql('insert into vector (id, vector) values (?, ?)').run(lastInsertRowid, bytes)
-      if (usable !== undefined && set !== undefined)
-        signaturesOf(set, usable).add(Number(lastInsertRowid), classNumber, usable)
+      const usable = set === undefined ? undefined : vector
+      const terms = this.#termsOf(`${heading}\n${text}`)
+      const { lastInsertRowid } = this.#db
+        .sql('insert into chunk (item, seq, class, embedder, terms) values (?, ?, ?, ?, ?)')
+        .run(id, seq, classNumber, usable === undefined ? null : (set ?? null), bytesOf(terms))
+      const chunk = Number(lastInsertRowid)
+      postings.add(chunk, classNumber, terms)
+      if (usable === undefined || set === undefined) continue
+      this.#db.sql('insert into vector (id, vector) values (?, ?)').run(chunk, bytesOf(usable))
+      this.#memory.signaturesOf(set, usable).add(chunk, classNumber, usable)
     }
   }
 
-  /** The words that search, rarest first, and what each is worth; `found: false` for one that is nowhere. */
-  #words(terms: readonly string[]): Word[] {
-    const total = this.size
-    const counted = terms.map((term) => {
-      const match = `"${term.replaceAll('"', '""')}"`
-      const count = this.#countOf(match)
-      return { match, count, weight: Math.log(1 + (total + 1) / (count + 0.5)) }
-    })
-    return counted.sort((a, b) => a.count - b.count)
-  }
-
-  #countOf(match: string): number {
-    const known = this.#counts.get(match)
-    if (known !== undefined) return known
-    const found = this.#sql('select count(*) n from words where words match ?').get(match)
-    const count = Number(found?.['n'])
-    if (this.#counts.size >= MAX_COUNTED) this.#counts.clear()
-    this.#counts.set(match, count)
-    return count
-  }
-
-  #byWords(words: readonly Word[], classes: ReadonlySet<number>): number[] {
-    const used: string[] = []
-    let matches = 0
-    for (const { match, count } of words) {
-      if (count === 0) continue
-      matches += count
-      if (used.length > 0 && matches > MAX_MATCHES) break
-      used.push(match)
+  #takeOut(item: string): void {
+    const { terms, postings, signatures } = this.#memory
+    for (const row of this.#db.sql('select id, terms from chunk where item = ?').all(item)) {
+      const chunk = Number(row['id'])
+      this.#db.sql('delete from vector where id = ?').run(chunk)
+      for (const set of signatures.values()) set.remove(chunk)
+      // Words of what was deleted are not kept either.
+      for (const term of postings.remove(chunk, termsIn(row['terms']))) terms.remove(term)
     }
-    if (used.length === 0) return []
-    return this.#sql(
-      `select words.rowid id from words join chunk on chunk.id = words.rowid
-       where words match ? and chunk.class in (select value from json_each(?))
-       order by bm25(words) limit ${CANDIDATES}`,
+    this.#db.sql('delete from chunk where item = ?').run(item)
+  }
+
+  #termsOf(text: string): Uint32Array {
+    const counts = [...termCounts(text)].slice(0, MAX_TERMS)
+    return Uint32Array.from(counts, ([term, count]) =>
+      packed(this.#memory.terms.findOrAdd(term), count),
     )
-      .all(used.join(' OR '), JSON.stringify([...classes]))
-      .map((row) => Number(row['id']))
   }
 
-  #byVector(embedder: string, vector: Float32Array, classes: ReadonlySet<number>): number[] {
-    const signatures = this.#embedders.get(embedder)?.signatures
+  #byVector(name: string, vector: Float32Array, classes: ReadonlySet<number>): Near[] {
+    const signatures = this.#memory.signatures.get(this.#memory.embedders.find(name) ?? -1)
     if (signatures === undefined) return []
-    const read = this.#sql('select vector from vector where id = ?')
+    const read = this.#db.sql('select vector from vector where id = ?')
     return signatures
-      .nearest(vector, classes, LOOKED_AT)
+      .nearest(vector, classes, CANDIDATES)
       .map((id) => ({ id, cosine: dot(vector, read.get(id)?.['vector']) ?? -1 }))
-      .sort((a, b) => b.cosine - a.cosine || a.id - b.id)
-      .slice(0, CANDIDATES)
-      .map(({ id }) => id)
   }
 
   #candidates(
     ids: ReadonlySet<number>,
-    words: readonly Word[],
+    worded: WordedPassages,
+    cosines: ReadonlyMap<number, number>,
     vectors: IndexQuery['vectors'],
+    classes: ReadonlyMap<number, string>,
   ): Candidate[] {
-    const coverage = this.#coverage(ids, words)
-    const byNumber = new Map(
-      vectors.flatMap(({ embedder, vector }) => {
-        const set = this.#embedders.get(embedder)
-        return set === undefined ? [] : [[set.id, { embedder, vector }] as const]
-      }),
-    )
-    const read = this.#sql(
-      `select item, seq, class, embedder, vector from chunk
-       left join vector on vector.id = chunk.id where chunk.id = ?`,
-    )
+    const { embedders } = this.#memory
+    const asked = new Map(vectors.map((query) => [embedders.find(query.embedder), query]))
+    const read = this.#db.sql('select item, seq, class, embedder from chunk where id = ?')
+    const readVector = this.#db.sql('select vector from vector where id = ?')
     return [...ids].flatMap((id) => {
       const row = read.get(id)
-      if (row === undefined) return []
-      const asked = byNumber.get(Number(row['embedder']))
+      const classId = classes.get(Number(row?.['class']))
+      if (row === undefined || classId === undefined) return []
+      const query = asked.get(Number(row['embedder']))
+      const cosine =
+        cosines.get(id) ??
+        (query === undefined ? undefined : dot(query.vector, readVector.get(id)?.['vector']))
+      const { bm25, share } = worded.of(id)
       return [
         {
           item: String(row['item']),
           seq: Number(row['seq']),
-          classId: this.#classNames.get(Number(row['class'])) ?? '',
-          embedder: asked?.embedder,
-          cosine: asked === undefined ? undefined : dot(asked.vector, row['vector']),
-          words: coverage.get(id) ?? 0,
+          classId,
+          embedder: query?.embedder,
+          cosine,
+          bm25,
+          words: share,
         },
       ]
     })
   }
-
-  /** Which part of the query's words each one has, by weight. */
-  #coverage(ids: ReadonlySet<number>, words: readonly Word[]): Map<number, number> {
-    const found = new Map<number, number>()
-    const told = words.filter(({ count }) => count <= COMMON)
-    const all = told.reduce((sum, { weight }) => sum + weight, 0)
-    if (all === 0 || ids.size === 0) return found
-    for (const { match, weight, count } of told) {
-      if (count === 0) continue
-      // All rows of a word, and then those that are asked for: FTS5 takes eight times as long for the two at once.
-      for (const row of this.#sql('select rowid id from words where words match ?').all(match)) {
-        const id = Number(row['id'])
-        if (ids.has(id)) found.set(id, (found.get(id) ?? 0) + weight / all)
-      }
-    }
-    return found
-  }
-
-  #classNumber(name: string): number {
-    const known = this.#classes.get(name)
-    if (known !== undefined) return known
-    const { lastInsertRowid } = this.#sql('insert into class (name) values (?)').run(name)
-    return this.#named(name, Number(lastInsertRowid))
-  }
-
-  #named(name: string, id: number): number {
-    this.#classes.set(name, id)
-    this.#classNames.set(id, name)
-    return id
-  }
-
-  #vectorSet(name: string): VectorSet {
-    const known = this.#embedders.get(name)
-    if (known !== undefined) return known
-    const { lastInsertRowid } = this.#sql('insert into embedder (name) values (?)').run(name)
-    const set: VectorSet = { id: Number(lastInsertRowid), signatures: undefined }
-    this.#embedders.set(name, set)
-    return set
-  }
-
-  #sql(text: string): StatementSync {
-    const known = this.#statements.get(text)
-    if (known !== undefined) return known
-    const made = this.#db.prepare(text)
-    this.#statements.set(text, made)
-    return made
-  }
-
-  #sqlOnce(text: string): number {
-    return Number(this.#db.prepare(text).get()?.['n'])
-  }
-
-  #meta(key: string): string {
-    return String(this.#db.prepare('select value from meta where key = ?').get(key)?.['value'])
-  }
-
-  #setMeta(key: string, value: string): void {
-    this.#db
-      .prepare(
-        'insert into meta values (?, ?) on conflict (key) do update set value = excluded.value',
-      )
-      .run(key, value)
-  }
 }
 
-interface Word {
-  readonly match: string
-  /** Chunks that have it. */
-  readonly count: number
-  readonly weight: number
+interface Near {
+  readonly id: number
+  readonly cosine: number
 }
 
-function signaturesOf(set: VectorSet, { length }: Float32Array): Signatures {
-  set.signatures ??= new Signatures(length)
-  return set.signatures
+function bytesOf({ buffer, byteOffset, byteLength }: Uint32Array | Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+function termsIn(blob: unknown): Uint32Array {
+  const bytes = blob as Uint8Array // a blob: the table is strict
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes)
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >> 2)
 }
 
 /** Both are of length 1. Undefined where there is nothing to compare with. */

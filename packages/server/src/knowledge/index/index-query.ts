@@ -4,7 +4,7 @@ import type { ChangedItem } from '../store/item-store.ts'
 export type IndexedItem = ChangedItem
 
 export interface IndexQuery {
-  /** Words, as they are; what has one of them is found. */
+  /** As `termsOf` gives them; what has one of them is found. */
   readonly terms: readonly string[]
   /** The query as each embedder sees it; vectors are compared with those of the same embedder only. */
   readonly vectors: readonly { readonly embedder: string; readonly vector: Float32Array }[]
@@ -20,6 +20,8 @@ export interface Candidate {
   /** Which vectors were compared, and what came of it; undefined for one without a vector of these embedders. */
   readonly embedder: string | undefined
   readonly cosine: number | undefined
+  /** Of what one would have that has each word of the query once; up to 2.2. */
+  readonly bm25: number
   /** From 0 to 1: which part of the query's words it has, rare ones counting for more. */
   readonly words: number
 }

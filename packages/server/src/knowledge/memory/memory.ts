@@ -5,20 +5,17 @@
 
 import { VestryError } from '@vestry/contract/errors'
 import { newTimeOrderedId } from '@vestry/contract/ids'
-import { perform, type Stations } from '../../call/perform.ts'
 import type { Agent } from '../../identity/agent.ts'
-import { mayUse, resourceOf, type View, viewOf } from '../access/visible.ts'
 import type { ConversationMemory, Remembered } from '../context/conversation.ts'
-import type { Embedder } from '../embedder.ts'
-import { classOf, type KnowledgeClass } from '../item.ts'
 import type { Asking } from '../requests.ts'
 import { isAskedFor, isTheOne } from './match.ts'
-import type { Embedded, MemoryStore, StoredNode } from './memory-store.ts'
+import { MemoryAccess, type MemoryAccessDeps, type Own, SOURCE_TYPE } from './memory-access.ts'
+import { MemoryRanking, type MemoryRankingDeps } from './memory-ranking.ts'
+import type { StoredNode } from './memory-store.ts'
 import {
   type AskedMemory,
   type AskedSearch,
   CAPACITY,
-  isExpired,
   type MemoryNode,
   nodeBody,
   OVERFLOW,
@@ -28,43 +25,28 @@ import {
   textOf,
   unknownMemory,
 } from './node.ts'
-import { dot, tidying } from './tidying.ts'
+import { tidying } from './tidying.ts'
 
-export interface MemoryDeps {
-  readonly stations: Stations
-  readonly store: MemoryStore
-  readonly agents: {
-    byName(name: string): Promise<Agent | undefined>
-    byId(id: string): Promise<Agent | undefined>
-  }
-  readonly embedder: () => Embedder
-  /** Epoch ms. */
-  readonly now: () => number
-}
+export interface MemoryDeps extends MemoryAccessDeps, MemoryRankingDeps {}
 
-interface Own extends Asking {
-  readonly agent: Agent
-  readonly view: View
-}
-
-const SOURCE_TYPE = 'conversation'
-const EMBEDDED_AT_ONCE = 256
-/** Meaning less alike is something else. */
-const MIN_SCORE = 0.3
 const MAX_LISTED = 1_000
 const MAX_CONVERSATION = 200
 
 export class Memory {
   readonly #deps: MemoryDeps
+  readonly #access: MemoryAccess
+  readonly #ranking: MemoryRanking
 
   constructor(deps: MemoryDeps) {
     this.#deps = deps
+    this.#access = new MemoryAccess(deps)
+    this.#ranking = new MemoryRanking(deps)
   }
 
   /** @throws VestryError VALIDATION_ERROR, AGENT_NOT_FOUND, ACCESS_DENIED, EMBEDDER_UNAVAILABLE */
   async add(asking: Asking, body: unknown): Promise<Record<string, unknown>> {
     const asked = readMemory(body)
-    const own = await this.#own(asking, asked.agent_id)
+    const own = await this.#access.own(asking, asked.agent_id)
     const node = await this.#store(own, asked)
     return { memory: nodeBody(node, own.agent.name, []), success: true, message: null }
   }
@@ -72,8 +54,8 @@ export class Memory {
   /** The one that is named, or the newest that fits. @throws VestryError MEMORY_NOT_FOUND, ACCESS_DENIED … */
   async get(asking: Asking, query: unknown): Promise<Record<string, unknown>> {
     const asked = readOne(query)
-    const own = await this.#own(asking, asked.agent_id)
-    const [memory] = await this.#show(own, 'memory.get', (all) => {
+    const own = await this.#access.own(asking, asked.agent_id)
+    const [memory] = await this.#access.show(own, 'memory.get', (all) => {
       const found = all.find(({ node }) => isTheOne(node, asked))
       return found === undefined ? [] : [found.node]
     })
@@ -85,9 +67,9 @@ export class Memory {
   async search(asking: Asking, body: unknown): Promise<Record<string, unknown>> {
     const startedMs = performance.now()
     const asked = readSearch(body)
-    const own = await this.#own(asking, asked.agent_id)
+    const own = await this.#access.own(asking, asked.agent_id)
     let total = 0
-    const memories = await this.#show(own, 'memory.search', async (all) => {
+    const memories = await this.#access.show(own, 'memory.search', async (all) => {
       const fitting = all.filter(({ node }) => isAskedFor(node, asked))
       const found = await this.#ranked(fitting, asked, asking.signal)
       total = found.length
@@ -114,8 +96,8 @@ export class Memory {
     agentId: string,
     conversationId: string,
   ): Promise<Record<string, unknown>> {
-    const own = await this.#own(asking, agentId)
-    const newest = await this.#show(own, 'memory.conversation', (all) =>
+    const own = await this.#access.own(asking, agentId)
+    const newest = await this.#access.show(own, 'memory.conversation', (all) =>
       all
         .map(({ node }) => node)
         .filter((node) => node.conversationId === conversationId)
@@ -137,8 +119,10 @@ export class Memory {
   /** @throws VestryError AGENT_NOT_FOUND, ACCESS_DENIED */
   async consolidate(asking: Asking, agentId: string): Promise<Record<string, unknown>> {
     const startedMs = performance.now()
-    const own = await this.#own(asking, agentId)
-    const done = await this.#write(own, 'memory.consolidate', [], () => this.#tidy(own.agent.id))
+    const own = await this.#access.own(asking, agentId)
+    const done = await this.#access.write(own, 'memory.consolidate', [], () =>
+      this.#tidy(own.agent.id),
+    )
     return {
       agent_id: own.agent.name,
       ...done,
@@ -155,8 +139,8 @@ export class Memory {
     const { principal } = asking.caller
     const isForeign = principal.kind === 'agent' && principal.agent.id !== agent?.id
     if (node === undefined || agent === undefined || isForeign) throw unknownMemory()
-    const own = await this.#own(asking, agent.name)
-    await this.#write(own, 'memory.delete', node.labels, async () => {
+    const own = await this.#access.own(asking, agent.name)
+    await this.#access.write(own, 'memory.delete', node.labels, async () => {
       if (!(await this.#deps.store.remove(id))) throw unknownMemory()
     })
     return { id, status: 'deleted' }
@@ -179,7 +163,7 @@ export class Memory {
       conversation_id: given.conversationId,
       importance_score: given.importance ?? 0,
     })
-    return (await this.#store(await this.#own(asking, given.agent), asked)).id
+    return (await this.#store(await this.#access.own(asking, given.agent), asked)).id
   }
 
   /** For programs: what the agent that runs remembers of it, best first. */
@@ -197,8 +181,10 @@ export class Memory {
     recall: async ({ agent: name, query, limit, signal }) => {
       const agent = await this.#deps.agents.byName(name)
       if (agent === undefined) return []
-      const alive = (await this.#alive(agent.id)).filter(({ node }) => node.type === SOURCE_TYPE)
-      const scored = await this.#scored(alive, query, signal)
+      const alive = (await this.#access.alive(agent.id)).filter(
+        ({ node }) => node.type === SOURCE_TYPE,
+      )
+      const scored = await this.#ranking.scored(alive, query, signal)
       return scored.slice(0, limit).map(
         ({ node, score }): Remembered => ({
           id: node.id,
@@ -215,18 +201,11 @@ export class Memory {
     return this.#deps.store.prune(this.#deps.now())
   }
 
-  async #own(asking: Asking, named: string): Promise<Own> {
-    const view = await viewOf(asking.caller, named, (name) => this.#deps.agents.byName(name))
-    const { agent } = view
-    if (agent === undefined) throw new VestryError('AGENT_NOT_FOUND')
-    return { ...asking, agent, view }
-  }
-
   async #store(own: Own, asked: AskedMemory): Promise<MemoryNode> {
     const { stations, store, now } = this.#deps
     const labels = stations.taint.of(own.caller.txn)
     await this.#assertParent(own.agent, asked.parent_id)
-    return this.#write(own, 'memory.add', labels, async () => {
+    return this.#access.write(own, 'memory.add', labels, async () => {
       const nowMs = now()
       const node: MemoryNode = {
         id: newTimeOrderedId('mem', nowMs),
@@ -244,7 +223,7 @@ export class Memory {
         lastAccessed: undefined,
         createdAt: nowMs,
       }
-      const [embedded] = await this.#embed([node], own.signal)
+      const [embedded] = await this.#ranking.embed([node], own.signal)
       await store.add(node, embedded)
       const isTooMany =
         (await store.count(own.agent.id, node.level)) > CAPACITY[node.level] * OVERFLOW
@@ -274,81 +253,6 @@ export class Memory {
     }
   }
 
-  /** What `chosen` takes of all that the caller may see. Its labels are known of the caller before it is told. */
-  #show(
-    own: Own,
-    event: string,
-    chosen: (all: readonly StoredNode[]) => readonly MemoryNode[] | Promise<readonly MemoryNode[]>,
-  ): Promise<Record<string, unknown>[]> {
-    const { stations, store, now } = this.#deps
-    return perform(stations, {
-      ...this.#asked(own, event, 'knowledge:search', []),
-      readOnly: true,
-      settle: () => ({
-        effect: async (note) => {
-          const alive = await this.#alive(own.agent.id)
-          const seen = this.#visible(own, alive)
-          const found = await chosen(seen)
-          const labels = [...new Set(found.flatMap((node) => node.labels))].sort()
-          await stations.taint.add(own.caller.txn, labels)
-          note({ found: found.length, ...(labels.length > 0 && { labels }) })
-          const children = childrenOf(seen)
-          return (await store.touched(found, now())).map((node) =>
-            nodeBody(node, own.agent.name, children.get(node.id) ?? []),
-          )
-        },
-      }),
-    })
-  }
-
-  #write<T>(
-    own: Own,
-    event: string,
-    labels: readonly string[],
-    effect: () => Promise<T>,
-  ): Promise<T> {
-    return perform(this.#deps.stations, {
-      ...this.#asked(own, event, 'knowledge:write', labels),
-      settle: () => ({ effect }),
-    })
-  }
-
-  #asked(
-    { caller, requestId, agent }: Own,
-    event: string,
-    action: 'knowledge:search' | 'knowledge:write',
-    labels: readonly string[],
-  ) {
-    return {
-      caller,
-      requestId,
-      action,
-      event,
-      source: 'runtime' as const,
-      resource: resourceOf(classOf(agent.name, SOURCE_TYPE, labels)),
-      context: { nowMs: this.#deps.now(), transport: caller.peer.transport },
-      detail: `${event} ${agent.name}`,
-      data: { agent: agent.name },
-    }
-  }
-
-  #visible(own: Own, all: readonly StoredNode[]): StoredNode[] {
-    const may = new Map<string, boolean>()
-    return all.filter(({ node }) => {
-      const of: KnowledgeClass = classOf(own.agent.name, SOURCE_TYPE, node.labels)
-      const known = may.get(of.id)
-      if (known !== undefined) return known
-      const allowed = mayUse(this.#deps.stations, own.view, 'knowledge:search', of)
-      may.set(of.id, allowed)
-      return allowed
-    })
-  }
-
-  async #alive(agentId: string): Promise<StoredNode[]> {
-    const nowMs = this.#deps.now()
-    return (await this.#deps.store.list(agentId)).filter(({ node }) => !isExpired(node, nowMs))
-  }
-
   async #ranked(
     fitting: readonly StoredNode[],
     asked: AskedSearch,
@@ -356,65 +260,6 @@ export class Memory {
   ): Promise<readonly MemoryNode[]> {
     const { text } = asked.query
     if (typeof text !== 'string' || text.trim() === '') return fitting.map(({ node }) => node)
-    return (await this.#scored(fitting, text, signal)).map(({ node }) => node)
+    return (await this.#ranking.scored(fitting, text, signal)).map(({ node }) => node)
   }
-
-  async #scored(all: readonly StoredNode[], text: string, signal: AbortSignal) {
-    if (all.length === 0) return []
-    const embedder = this.#deps.embedder()
-    const [query] = await embedder.embed([text.slice(0, 8_192)], signal)
-    if (query === undefined) return []
-    const vectors = await this.#vectors(all, embedder, signal)
-    return all
-      .map(({ node }) => {
-        const vector = vectors.get(node.id)
-        return { node, score: vector === undefined ? 0 : embedder.calibrated(dot(query, vector)) }
-      })
-      .filter(({ score }) => score >= MIN_SCORE)
-      .sort((a, b) => b.score - a.score || b.node.timestamp - a.node.timestamp)
-  }
-
-  /** Those that another embedder made are made anew, and kept. */
-  async #vectors(all: readonly StoredNode[], embedder: Embedder, signal: AbortSignal) {
-    const vectors = new Map<string, Float32Array>()
-    const others: MemoryNode[] = []
-    for (const { node, embedded } of all) {
-      if (embedded?.embedder === embedder.id) vectors.set(node.id, embedded.vector)
-      else others.push(node)
-    }
-    for (let at = 0; at < others.length; at += EMBEDDED_AT_ONCE) {
-      const some = others.slice(at, at + EMBEDDED_AT_ONCE)
-      const made = await this.#embed(some, signal)
-      const kept = new Map<string, Embedded>()
-      for (const [index, { id }] of some.entries()) {
-        const embedded = made[index]
-        if (embedded === undefined) continue
-        kept.set(id, embedded)
-        vectors.set(id, embedded.vector)
-      }
-      await this.#deps.store.embed(kept)
-    }
-    return vectors
-  }
-
-  async #embed(nodes: readonly MemoryNode[], signal: AbortSignal): Promise<Embedded[]> {
-    const embedder = this.#deps.embedder()
-    const vectors = await embedder.embed(
-      nodes.map(({ content }) => textOf(content)),
-      signal,
-    )
-    return vectors.map((vector) => ({ embedder: embedder.id, vector }))
-  }
-}
-
-function childrenOf(all: readonly StoredNode[]): Map<string, string[]> {
-  const children = new Map<string, string[]>()
-  // They come newest first; children are told in the order in which they came.
-  for (const { node } of all.toReversed()) {
-    if (node.parentId === undefined) continue
-    const known = children.get(node.parentId)
-    if (known === undefined) children.set(node.parentId, [node.id])
-    else known.push(node.id)
-  }
-  return children
 }

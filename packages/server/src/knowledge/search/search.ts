@@ -98,18 +98,18 @@ async function score(
   { text }: ParsedQuery,
 ): Promise<Scored[]> {
   const byId = new Map(embedders.map((embedder) => [embedder.id, embedder]))
-  let compared = 0
+  let read = 0
   return Promise.all(
     candidates.map(async (candidate) => {
-      const { item, seq, embedder, cosine, words } = candidate
-      const meaning =
-        cosine === undefined ? undefined : byId.get(embedder ?? '')?.calibrated(cosine)
+      const { item, seq, embedder: name = '', cosine, bm25, words } = candidate
+      const embedder = byId.get(name)
       const mayBeSame =
         words >= MAY_BE_SAME.words && (cosine === undefined || cosine >= MAY_BE_SAME.cosine)
-      const chunk =
-        mayBeSame && compared++ < MOST_COMPARED ? await items.chunk(item, seq) : undefined
+      const chunk = mayBeSame && read++ < MOST_COMPARED ? await items.chunk(item, seq) : undefined
       const isSame = chunk !== undefined && normalised(chunk.text) === text
-      return { candidate, score: relevance({ meaning, words, isSame }) }
+      const compared = embedder === undefined ? undefined : cosine
+      const measured = { cosine: compared, bm25, words, isSame }
+      return { candidate, score: relevance(measured, (one) => embedder?.calibrated(one) ?? 0) }
     }),
   )
 }

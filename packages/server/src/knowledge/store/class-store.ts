@@ -45,6 +45,7 @@ export class ClassStore {
     const row = {
       id: wanted.id,
       owner: wanted.owner ?? '',
+      owner_id: wanted.ownerId ?? '',
       source_type: wanted.sourceType,
       labels_json: JSON.stringify(wanted.labels),
       created_at: this.#deps.now(),
@@ -65,6 +66,7 @@ export class ClassStore {
     return {
       id: row.id,
       owner: row.owner === '' ? undefined : row.owner,
+      ownerId: row.owner_id === '' ? undefined : row.owner_id,
       sourceType: row.source_type,
       labels: JSON.parse(row.labels_json) as string[], // ours, says the MAC
     }

@@ -2,6 +2,7 @@
  * One configured server over its life: connecting, connected, in error, disconnected; at most one of these at a time,
  * whoever asks for what. Started again after it ended by itself, if its configuration says so.
  */
+import { redactText } from '@vestry/coat/redaction'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
 import type { LiveResource, LiveTool, McpServerState, McpStatus } from '../hub.ts'
 import { type Attempt, type ConnectDeps, type Connected, openConnection } from './connection.ts'
@@ -191,7 +192,9 @@ export class ManagedServer {
     this.#keepLogs()
     // In the words of this server's own row.
     const reason = shown(error.message).replace(`Server "${this.config.name}" `, '')
-    this.#lastError = stderr === undefined || stderr === '' ? reason : `${reason}\n${stderr}`
+    const told = stderr === undefined || stderr === '' ? reason : `${reason}\n${stderr}`
+    // A program's path, and what it complains of, may be a key in the wrong place.
+    this.#lastError = redactText(told).text
     this.#state = { status: 'error', error }
     if (this.config.restart) this.#tryAgain()
   }

@@ -64,6 +64,8 @@ export interface AskedExecution {
   readonly program?: ProgramAsk
   /** Minted by who asks, so that it is started once. @throws VestryError CONFLICT where there is one of this id. */
   readonly id?: string
+  /** Named as the actor in place of the caller, which is the agent itself then. */
+  readonly askedBy?: string
 }
 
 export interface Ended {
@@ -129,7 +131,7 @@ export class Executions {
       throw new VestryError('BODY_TOO_LARGE', `The input may take ${MAX_INPUT_BYTES} bytes`)
     const nowMs = now()
     const id = asked.id ?? newTimeOrderedId('exe', nowMs)
-    const actor = actorOf(caller.principal)
+    const actor = asked.askedBy ?? actorOf(caller.principal)
     // What asks for it may be an execution itself, whose transaction has its id.
     const asking = await store.get(caller.txn)
     const depth = asking === undefined ? 0 : (asking.facts.depth ?? 0) + 1
@@ -158,7 +160,12 @@ export class Executions {
         requestBytes: Buffer.byteLength(asked.input),
       },
       detail: `agent.start ${agent.name}`,
-      data: { agent: agent.name, execution: id, trigger },
+      data: {
+        agent: agent.name,
+        execution: id,
+        trigger,
+        ...(asked.askedBy !== undefined && { asked_by: actor }),
+      },
       approvalParams: { agent: agent.id, input: hash('sha256', asked.input, 'base64url') },
       exists: async () => {
         if (agent.status !== 'enabled') throw unable(agent, 'is disabled', 'Enable it first')
@@ -368,7 +375,6 @@ export class Executions {
       await held.fail({ code: 'CANCELLED', reached: false })
       return
     }
-    await held.sent()
     const agent = await agents.byId(execution.agentId)
     const defined = await definitions.get(execution.agentId)
     const definition = defined && { ...defined, ...content.overrides }
@@ -376,6 +382,8 @@ export class Executions {
       ...execution.facts,
       ...(definition !== undefined && program === undefined && { model: definition.model }),
     }
+    // From here on it has begun, and until here nothing of it can be lost.
+    await held.sent()
     if (!goesOn && !(await store.begin(held.id, facts))) {
       await held.finish(NOTHING)
       return

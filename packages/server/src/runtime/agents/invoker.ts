@@ -21,7 +21,7 @@ export function agentInvoker(
       }
     },
     start: async ({ agentName, input, trigger, requestId, traceparent, ...more }) => {
-      const { remoteAddress, program, executionId } = more
+      const { remoteAddress, program, executionId, askedBy } = more
       const agent = await agents.named(agentName)
       const peer = {
         transport: 'http' as const,
@@ -37,6 +37,7 @@ export function agentInvoker(
         requestId,
         ...(program !== undefined && { program }),
         ...(executionId !== undefined && { id: executionId }),
+        ...(askedBy !== undefined && { askedBy }),
       })
       return { executionId: id, ended: endOf(executions, id) }
     },
@@ -46,7 +47,10 @@ export function agentInvoker(
 const NEVER = new AbortController().signal
 
 /** Never rejects. */
-export async function endOf(executions: Pick<Executions, 'ended'>, id: string): Promise<ExecutionEnd> {
+export async function endOf(
+  executions: Pick<Executions, 'ended'>,
+  id: string,
+): Promise<ExecutionEnd> {
   try {
     const { execution, content } = await executions.ended(id, NEVER)
     if (execution.status === 'completed')

@@ -20,6 +20,8 @@ export interface Message {
   readonly payload: string
   readonly messageType: (typeof MESSAGE_TYPES)[number]
   readonly ttlSeconds: number
+  /** Of what its sender had read. Sealed with it; whoever is given it has read the same. */
+  readonly labels?: readonly string[]
 }
 
 export interface KeptMessage extends Message {

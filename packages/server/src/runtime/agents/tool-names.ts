@@ -70,7 +70,7 @@ function meaningOf(
   name: string,
   sources: readonly SourceTool[],
 ): readonly SourceTool[] | 'unknown' | 'ambiguous' {
-  const exact = sources.filter(({ names }) => names.includes(name))
+  const exact = sources.filter(({ id, names }) => id === name || names.includes(name))
   if (exact.length > 0) return exact.length === 1 ? exact : 'ambiguous'
   const bare = SEPARATOR.test(name) ? [] : sources.filter((tool) => tool.bare === name)
   const group = sources.filter((tool) => tool.group === name)

@@ -37,7 +37,12 @@ export async function workOff(
   { count, log }: Pick<Progress, 'count' | 'log'>,
   outer: AbortSignal,
 ): Promise<void> {
-  const limitMs = limitSeconds * 1_000
+  const startedMs = now()
+  // Of one that goes on, its first beginning counts.
+  const limitMs = Math.max(
+    0,
+    limitSeconds * 1_000 - (startedMs - (execution.startedAt ?? startedMs)),
+  )
   const late = new AbortController()
   const timer = setTimeout(() => {
     late.abort(new VestryError('DEADLINE_EXCEEDED', `No end within ${limitSeconds} seconds`))
@@ -46,7 +51,7 @@ export async function workOff(
   let end: LoopEnd | undefined
   let ending: Ending
   try {
-    end = await carryOut({ signal, expiresAtMs: now() + limitMs })
+    end = await carryOut({ signal, expiresAtMs: startedMs + limitMs })
     ending = { status: 'completed' }
   } catch (thrown) {
     // Whoever only passes on that it was stopped does not know why.

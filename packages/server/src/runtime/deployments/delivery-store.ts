@@ -35,8 +35,12 @@ export class DeliveryStore {
     this.#deps = deps
   }
 
-  /** Durable when it resolves. The first to come says which execution it is. */
-  reserve(asked: Delivery): Promise<Reserved> {
+  /**
+   * Durable when it resolves. The first to come says which execution it is.
+   *
+   * @param lost The execution of before, if it was told as interrupted before anything of it began.
+   */
+  reserve(asked: Delivery, lost?: string): Promise<Reserved> {
     const { store, hashKey, now } = this.#deps
     const name = JSON.stringify([asked.path, asked.provider, asked.delivery])
     const id = Buffer.from(keyedHash(hashKey(), `webhook-delivery\0${name}`)).toString('base64url')
@@ -54,6 +58,13 @@ export class DeliveryStore {
         .where('id', '=', id)
         .where('at', '<', nowMs - KEPT_MS)
         .execute()
+      if (lost !== undefined)
+        await trx
+          .updateTable('webhook_delivery')
+          .set(row)
+          .where('id', '=', id)
+          .where('execution_id', '=', lost)
+          .execute()
       await trx
         .insertInto('webhook_delivery')
         .values(row)

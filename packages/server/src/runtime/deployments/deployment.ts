@@ -57,6 +57,8 @@ const KNOWN = {
   /** Whether who sends an event waits for the end of the run. */
   response: z.enum(['accept', 'wait']),
 }
+/** Known, and without effect here: agents run within the server. */
+const UNUSED = ['memory_mb', 'env', 'log_level'] as const
 const Config = z.looseObject(KNOWN).partial()
 export type DeploymentConfig = z.output<typeof Config>
 
@@ -99,7 +101,9 @@ export function readDeployRequest(body: Readonly<Record<string, unknown>>): Aske
     agentName: agentName as string, // checked above
     environment: (environment as string | null) ?? 'development',
     config,
-    warnings: unknown.map((key) => `config_overrides: "${key}" is kept, and changes nothing`),
+    warnings: [...unknown, ...UNUSED.filter((key) => config[key] !== undefined)].map(
+      (key) => `config_overrides: "${key}" is kept, and changes nothing`,
+    ),
   }
 }
 

@@ -12,6 +12,7 @@ import type { AgentInvoker, ExecutionEnd } from '../http-input/agent-invoker.ts'
 import type { Programs, ProgramVersion } from '../programs/programs-api.ts'
 import { blockersOf } from './blockers.ts'
 import { DeliveryStore } from './delivery-store.ts'
+import { DeploymentRuns } from './deployment-runs.ts'
 import { DeploymentStore } from './deployment-store.ts'
 import { Deployments } from './deployments.ts'
 import { type HookRecord, Hooks } from './hooks.ts'
@@ -53,6 +54,7 @@ eachStore('deployments', (at) => {
   let ends: PromiseWithResolvers<ExecutionEnd>[]
   let auto: ExecutionEnd | undefined
   let records: HookRecord[]
+  let lost: Set<string>
   let grant: Programs['grant']
   let deployments: Deployments
   let invocations: Invocations
@@ -82,8 +84,10 @@ eachStore('deployments', (at) => {
       grant: (...given: Parameters<Programs['grant']>) => grant(...given),
       withdraw: async (id: string) => void granted.delete(id),
     } as unknown as Programs
+    const runs = new DeploymentRuns({ store: at.store, now: Date.now })
     deployments = new Deployments({
       store: store(),
+      runs,
       agents: {
         named: async (name) => {
           if (name !== AGENT.name) throw new VestryError('AGENT_NOT_FOUND')
@@ -103,7 +107,7 @@ eachStore('deployments', (at) => {
       alone: true,
       now: Date.now,
       warn: () => undefined,
-      times: { answerMs: 50, drainMs: 200 },
+      times: { answerMs: 50, drainMs: 200, endMs: 2_000, retryMs: 20 },
     })
     const agents: AgentInvoker = {
       exists: async () => true,
@@ -118,7 +122,14 @@ eachStore('deployments', (at) => {
         return { executionId, ended: end.promise }
       },
     }
-    invocations = new Invocations({ deployments, agents, cancel, warn: () => undefined })
+    invocations = new Invocations({
+      deployments,
+      runs,
+      agents,
+      cancel,
+      warn: () => undefined,
+      now: Date.now,
+    })
     hooks = new Hooks({
       deployments,
       invocations,
@@ -134,9 +145,14 @@ eachStore('deployments', (at) => {
         },
       },
       buckets: new Buckets({ now: () => performance.now() }),
-      hasRun: async (id) => begun.some(({ executionId }) => executionId === id),
+      runState: async (id) => {
+        if (lost.has(id)) return 'lost'
+        return begun.some(({ executionId }) => executionId === id) ? 'accepted' : 'none'
+      },
+      warn: () => undefined,
       record: async (fact) => void records.push(fact),
       refused: () => undefined,
+      answerMs: 30,
       now: Date.now,
     })
   }
@@ -148,6 +164,7 @@ eachStore('deployments', (at) => {
     begun = []
     ends = []
     records = []
+    lost = new Set()
     auto = { status: 'completed', output: { ok: true } }
     secret = 's3cret'
     grant = async (id, { version }) => void granted.set(id, version)
@@ -161,12 +178,13 @@ eachStore('deployments', (at) => {
     deployments.deploy({ agent_id: AGENT.name, environment, config_overrides }, 'ada', NOTE)
   const invoke = (id: string) => invocations.invoke(id, { input: {}, requestId: 'r' })
 
-  function push(branch: string, more: { delivery?: string; key?: string } = {}) {
-    const body = Buffer.from(JSON.stringify({ ref: `refs/heads/${branch}` }))
-    const { delivery = `d-${Math.random()}`, key = 's3cret' } = more
+  function push(branch: string, more: { delivery?: string; key?: string; id?: string } = {}) {
+    const { delivery = `d-${Math.random()}`, key = 's3cret', id = delivery } = more
+    // As of GitHub: no two events have one body.
+    const body = Buffer.from(JSON.stringify({ ref: `refs/heads/${branch}`, after: delivery }))
     const headers: Record<string, string> = {
       'x-github-event': 'push',
-      'x-github-delivery': delivery,
+      'x-github-delivery': id,
       'x-hub-signature-256': `sha256=${createHmac('sha256', key).update(body).digest('hex')}`,
       authorization: 'Bearer never-shown',
     }
@@ -356,6 +374,112 @@ eachStore('deployments', (at) => {
     const again = await push('main', { delivery: 'd' })
     expect([again.status, again.body]).toEqual([202, body])
     expect(begun).toHaveLength(1)
+  })
+
+  it('runtime §12: an event whose run was lost before it began is run when it comes again, once', async () => {
+    await deploy()
+    const { body } = await push('main', { delivery: 'd' })
+    const first = String(body['execution_id'])
+    lost.add(first) // a crash after its row was written, and the restart told it as interrupted
+    const told = await Promise.all([
+      push('main', { delivery: 'd' }),
+      push('main', { delivery: 'd' }),
+    ])
+    const ids = new Set(told.map((reply) => reply.body['execution_id']))
+    expect([ids.size, ids.has(first), begun.length]).toEqual([1, false, 2])
+    expect((await push('main', { delivery: 'd' })).body['status']).toBe('already_accepted')
+  })
+
+  it('runtime §20.22: a captured body fires nothing under another delivery id, which nobody signed', async () => {
+    await deploy()
+    await push('main', { delivery: 'd' })
+    const replay = await push('main', { delivery: 'd', id: 'another' })
+    expect([replay.body['status'], begun.length]).toEqual(['already_accepted', 1])
+    expect((await push('main', { delivery: 'e', id: 'd' })).body['status']).toBe('accepted')
+  })
+
+  it('runtime §11.6: who waits for a run that takes long is told that it was accepted', async () => {
+    auto = undefined
+    await deploy('production', { response: 'wait' })
+    const late = await push('main')
+    expect([late.status, late.body]).toEqual([
+      202,
+      { status: 'accepted', execution_id: begun[0]?.executionId },
+    ])
+  })
+
+  it('runtime §1.2: a path that nobody serves is answered as a wrong signature is', async () => {
+    await deploy()
+    const knock = (path: string) =>
+      hooks
+        .receive({
+          path,
+          header: () => undefined,
+          body: Buffer.from('{}'),
+          requestId: 'r',
+          remoteAddress: '192.0.2.1',
+        })
+        .catch(({ code, message, status }: VestryError) => ({ code, message, status }))
+    const known = await knock('hooks/webhook_handler/github_webhook')
+    expect(known).toMatchObject({ code: 'UNAUTHORIZED', status: 401 })
+    expect(await knock('hooks/webhook_handler/nothing')).toEqual(known)
+  })
+
+  it('runtime §12: what may not be granted after a restart is tried again, and serves then', async () => {
+    const { id } = await deploy()
+    await deployments.close()
+    let refusals = 2
+    const granting = grant
+    grant = async (...given) => {
+      refusals -= 1
+      if (refusals >= 0) throw new VestryError('STORE_UNAVAILABLE')
+      await granting(...given)
+    }
+    boot()
+    await deployments.open()
+    expect((await deployments.get(id)).status).toBe('failed')
+    await expect.poll(async () => (await deployments.get(id)).status).toBe('running')
+    expect((await invoke(id)).status).toBe(200)
+  })
+
+  it('runtime §20.25: runs of before a restart have their places, and stop waits for them too', async () => {
+    auto = undefined
+    const { id } = await deploy('production', { max_concurrent_tasks: 2 })
+    const asked = [invoke(id), invoke(id)]
+    await expect.poll(() => begun.length).toBe(2)
+    const before = ends
+    await deployments.close()
+    boot()
+    await deployments.open()
+    await expect(invoke(id)).rejects.toThrow(failing('RATE_LIMITED'))
+    expect((await deployments.stop(id, NOTE)).status).toBe('stopping')
+    expect(granted.has(id)).toBe(true)
+    for (const end of before) end.resolve({ status: 'completed', output: {} })
+    await Promise.all(asked)
+    await expect.poll(async () => (await deployments.get(id)).status).toBe('stopped')
+    expect(granted.has(id)).toBe(false)
+  })
+
+  it('runtime §20.25: two nodes together never exceed max_concurrent_tasks, and both drain', async () => {
+    auto = undefined
+    const { id } = await deploy('production', { max_concurrent_tasks: 3 })
+    const [here, mine] = [deployments, invocations]
+    boot()
+    await deployments.open()
+    const told: string[] = []
+    const ask = (node: Invocations) =>
+      node.invoke(id, { input: {}, requestId: 'r' }).catch(({ code }) => void told.push(code))
+    const asked = Array.from({ length: 12 }, (_, n) => ask(n % 2 ? mine : invocations))
+    await expect.poll(() => told.length).toBe(9)
+    expect(new Set(told)).toEqual(new Set(['RATE_LIMITED']))
+    expect(begun).toHaveLength(3)
+    await here.stop(id, NOTE)
+    // The other node has not heard of it, and takes none all the same.
+    await expect(invoke(id)).rejects.toThrow(failing('INVALID_STATE_TRANSITION'))
+    for (const end of ends) end.resolve({ status: 'completed', output: {} })
+    await Promise.all(asked)
+    await expect.poll(async () => (await here.get(id)).status).toBe('stopped')
+    await here.close()
   })
 
   it('runtime §12: an event that finds no free place is refused, and its next delivery runs', async () => {

@@ -95,7 +95,8 @@ test('runtime §11.6: members of every object are no members of a body', () => {
 test('runtime §11.6: a delivery has the name that its provider gives it', () => {
   const of = (provider: WebhookProvider, headers: Record<string, string>, payload: unknown = {}) =>
     deliveryOf({ provider, header: (name) => headers[name], payload })
-  expect(of('github', { 'x-github-delivery': 'd-1' })).toBe('d-1')
+  const signed = { 'x-github-delivery': 'd-1', 'x-hub-signature-256': 'sha256=s' }
+  expect(of('github', signed)).toBe('sha256=s')
   expect(of('stripe', {}, { id: 'evt_1' })).toBe('evt_1')
   expect(of('slack', { 'x-slack-request-timestamp': '1', 'x-slack-signature': 'v0=a' })).toBe(
     '1:v0=a',

@@ -33,7 +33,8 @@ export function eventOf({ provider, header, payload }: InboundEvent): string {
 export function deliveryOf({ provider, header, payload }: InboundEvent): string | undefined {
   switch (provider) {
     case 'github':
-      return header('x-github-delivery') ?? header('x-hub-signature-256')
+      // Of the body alone. The id of a delivery is not signed: whoever saw one could send it under another id.
+      return header('x-hub-signature-256')
     case 'gitlab':
       return header('idempotency-key') ?? header('x-gitlab-event-uuid')
     case 'slack':

@@ -2,10 +2,10 @@
  * Requests of providers that fire triggers. Nothing is read from a request, and nothing is run, before its signature
  * is known to be good; and one delivery is run once, however often it comes.
  */
+import { randomBytes } from 'node:crypto'
 import { asVestryError, VestryError } from '@vestry/contract/errors'
-import { newTimeOrderedId } from '@vestry/contract/ids'
+import { newRequestId, newTimeOrderedId } from '@vestry/contract/ids'
 import { formatTraceparent, newTrace, type Trace } from '../../identity/traceparent.ts'
-import { ONLY_PROTO, readStrictJson } from '../../json/strict-json.ts'
 import type { Buckets } from '../../limits/bucket.ts'
 import type { SecretResolver } from '../../secrets/resolver.ts'
 import type { DeliveryStore } from './delivery-store.ts'
@@ -13,7 +13,10 @@ import type { Deployments } from './deployments.ts'
 import { at, deliveryOf, eventOf, type InboundEvent } from './event.ts'
 import { endBody, type Invocations, inTime } from './invocation.ts'
 import type { Hook, Live } from './live.ts'
-import { isSigned } from './signature.ts'
+import { inputOf, payloadOf, shown } from './payload.ts'
+import type { Reached } from './serving.ts'
+import { hasSignature, isSigned } from './signature.ts'
+import { becomes } from './within.ts'
 
 export interface HooksDeps {
   readonly deployments: Deployments
@@ -21,17 +24,22 @@ export interface HooksDeps {
   readonly deliveries: DeliveryStore
   readonly secrets: SecretResolver
   readonly buckets: Buckets
-  /** Whether there is an execution of this id. */
-  readonly hasRun: (executionId: string) => Promise<boolean>
+  readonly runState: (executionId: string) => Promise<RunState>
   readonly record: (fact: HookRecord) => Promise<void>
+  readonly warn: (line: string) => void
   /** Counts refusals that are too many for a record of each. */
   readonly refused: (actor: string, scope: string) => void
+  /** Who waits for the end of a run waits no longer. */
+  readonly answerMs?: number
   /** Epoch ms. */
   readonly now: () => number
 }
 
+/** `accepting`: on its way, or lost and not told as such yet. `lost`: told as interrupted before anything of it began. */
+export type RunState = 'none' | 'accepting' | 'accepted' | 'lost'
+
 export interface HookRecord {
-  readonly action: 'trigger.fire' | 'trigger.refuse'
+  readonly action: 'trigger.fire' | 'trigger.fail' | 'trigger.refuse'
   readonly agent: string
   readonly requestId: string
   /** Of the execution, where there is one. */
@@ -57,21 +65,17 @@ export interface HookReply {
 const MAX_CHECKS = 64
 const EVENTS = { perSecond: 10, burst: 100 }
 const REFUSALS = { perSecond: 0.1, burst: 20 }
-const MAX_FIELDS = 1_000
-/** What a program may see of a request: nothing by which its sender shows who it is. */
-const SHOWN = [
-  'content-type',
-  'user-agent',
-  'x-github-event',
-  'x-github-delivery',
-  'x-gitlab-event',
-  'x-gitlab-event-uuid',
-  'x-slack-request-timestamp',
-  'x-slack-retry-num',
-  'x-event',
-  'x-delivery-id',
-  'idempotency-key',
-]
+const ACCEPTING_MS = 2_000
+const RETRY_MS = 5_000
+/** In place of a trigger that nobody serves. */
+const NOBODY = {
+  provider: 'github',
+  secret: 'secret://webhook/nobody',
+  owner: 'nobody',
+  secretBytes: 32,
+} as const
+/** Of signed requests to nobody, so many look like any other in the time they take; more fill no log. */
+const KNOCKS = { kind: 'bucket', key: 'hook-nobody', scope: 'hook-nobody', ...REFUSALS } as const
 
 export class Hooks {
   readonly #deps: HooksDeps
@@ -81,13 +85,20 @@ export class Hooks {
     this.#deps = deps
   }
 
-  /** @throws VestryError ROUTE_NOT_FOUND, UNAUTHORIZED, RATE_LIMITED, INVALID_JSON, and what the start of the agent throws. */
+  /**
+   * What no deployment serves is answered as a wrong signature is: nobody learns by asking which triggers there are.
+   *
+   * @throws VestryError UNAUTHORIZED, RATE_LIMITED, INVALID_JSON, NOT_READY, and what the start of the agent throws.
+   */
   async receive(request: HookRequest): Promise<HookReply> {
     const found = this.#deps.deployments.byPath(request.path)
-    if (found === undefined) throw new VestryError('ROUTE_NOT_FOUND')
-    const { live, hook } = found
     const trace = newTrace(request.header('traceparent'))
-    await this.#verify(request, live, hook, trace)
+    if (!(await this.#isGood(request, found))) {
+      this.#refuse(request, found, trace)
+      throw new VestryError('UNAUTHORIZED', 'The signature is missing or wrong')
+    }
+    if (found === undefined) throw new VestryError('UNAUTHORIZED') // never: nobody has that secret
+    const { live, hook } = found
     this.#limit(live)
     const payload = payloadOf(request)
     const inbound: InboundEvent = { provider: hook.provider, header: request.header, payload }
@@ -106,17 +117,10 @@ export class Hooks {
     hook: Hook,
     { inbound, event, trace }: { inbound: InboundEvent; event: string; trace: Trace },
   ): Promise<HookReply> {
-    const { deliveries, invocations, hasRun, record, now } = this.#deps
+    const { invocations, record } = this.#deps
     const { id, config, facts } = live.deployment
-    const delivery = deliveryOf(inbound)
-    let executionId = newTimeOrderedId('exe', now())
-    if (delivery !== undefined) {
-      const { path } = hook
-      const named = { path, provider: hook.provider, delivery, deploymentId: id, executionId }
-      const reserved = await deliveries.reserve(named)
-      executionId = reserved.executionId
-      if (reserved.known && (await hasRun(executionId))) return repeated(executionId)
-    }
+    const { executionId, isRepeated } = await this.#reserve(live, hook, deliveryOf(inbound))
+    if (isRepeated) return repeated(executionId)
     await record({
       action: 'trigger.fire',
       agent: facts.agentName,
@@ -130,7 +134,8 @@ export class Hooks {
       started = await invocations.start(live, {
         input: inputOf(inbound.payload),
         trigger: `hook:${id}/${hook.name}`,
-        requestId: request.requestId,
+        // Of its own: in a trace, records of one id are one call.
+        requestId: newRequestId(),
         traceparent: formatTraceparent(trace),
         remoteAddress: request.remoteAddress,
         executionId,
@@ -146,55 +151,97 @@ export class Hooks {
       })
     } catch (error) {
       // The same delivery, twice at once: the other one has started it.
-      if (await hasRun(executionId)) return repeated(executionId)
+      if ((await this.#settled(executionId)) === 'accepted') return repeated(executionId)
       throw error
     }
     if (config.response !== 'wait') return accepted(executionId)
-    const end = await inTime(started.ended)
+    const end = await inTime(started.ended, this.#deps.answerMs)
     if (end === undefined) return accepted(executionId)
     return { status: 200, body: { ...endBody(end), execution_id: executionId } }
   }
 
-  /** A missing secret is refused as a bad signature is. @throws VestryError UNAUTHORIZED, RATE_LIMITED */
-  async #verify(request: HookRequest, live: Live, hook: Hook, trace: Trace): Promise<void> {
+  /** Which execution is this delivery's; one of before that was lost gives way to a new one. */
+  async #reserve(
+    { deployment }: Live,
+    { path, provider }: Hook,
+    delivery: string | undefined,
+  ): Promise<{ readonly executionId: string; readonly isRepeated: boolean }> {
+    const { deliveries, now } = this.#deps
+    const minted = newTimeOrderedId('exe', now())
+    if (delivery === undefined) return { executionId: minted, isRepeated: false }
+    const deploymentId = deployment.id
+    const named = { path, provider, delivery, deploymentId, executionId: minted }
+    const { executionId, known } = await deliveries.reserve(named)
+    if (!known) return { executionId, isRepeated: false }
+    const state = await this.#settled(executionId)
+    if (state !== 'lost') return { executionId, isRepeated: state === 'accepted' }
+    const again = await deliveries.reserve(named, executionId)
+    // Somebody else's by now, who starts it.
+    return { executionId: again.executionId, isRepeated: again.known }
+  }
+
+  /** @throws VestryError NOT_READY: the sender asks again later. */
+  async #settled(executionId: string): Promise<RunState> {
+    let state: RunState = 'accepting'
+    const isSettled = async () => {
+      state = await this.#deps.runState(executionId)
+      return state !== 'accepting'
+    }
+    if (await becomes(isSettled, ACCEPTING_MS)) return state
+    throw new VestryError('NOT_READY', 'Whether this delivery was accepted is not known yet', {
+      context: { retry_after_ms: RETRY_MS },
+    })
+  }
+
+  /**
+   * A missing secret is refused as a bad signature is, and what nobody serves with as much work.
+   * @throws VestryError RATE_LIMITED, and BACKEND_UNAVAILABLE and the like
+   */
+  async #isGood({ header, body }: HookRequest, found: Reached | undefined): Promise<boolean> {
+    // Opening a secret is recorded, so whoever does not even sign opens none.
+    if (!hasSignature(header, found?.hook.provider)) return false
     if (this.#checks >= MAX_CHECKS) throw tooMany(1_000)
     this.#checks += 1
-    let isGood = false
+    const { secrets, now } = this.#deps
+    const { provider, secret: reference } = found?.hook ?? NOBODY
+    const owner = found?.live.deployment.facts.agentName ?? NOBODY.owner
+    const signed = { provider, header, body, nowMs: now() }
     try {
-      using secret = await this.#deps.secrets.resolve(hook.secret, live.deployment.facts.agentName)
-      const { header, body } = request
-      const nowMs = this.#deps.now()
-      isGood = isSigned({ provider: hook.provider, header, body, nowMs }, secret.bytes)
+      if (found === undefined && this.#deps.buckets.take(KNOCKS) > 0)
+        throw new VestryError('SECRET_NOT_FOUND')
+      using secret = await secrets.resolve(reference, owner)
+      const isRight = isSigned(signed, secret.bytes)
+      return isRight && found !== undefined
     } catch (error) {
       // What is only unreachable now is told as such: the provider comes again.
-      if (asVestryError(error).status >= 500) throw error
+      if (found !== undefined && asVestryError(error).status >= 500) throw error
+      isSigned(signed, randomBytes(NOBODY.secretBytes))
+      return false
     } finally {
       this.#checks -= 1
     }
-    if (isGood) return
-    await this.#refuse(request, live, hook, trace)
-    throw new VestryError('UNAUTHORIZED', 'The signature is missing or wrong')
   }
 
-  /** Whoever knocks without end fills no log. */
-  async #refuse(
-    { requestId }: HookRequest,
-    { deployment }: Live,
-    hook: Hook,
-    trace: Trace,
-  ): Promise<void> {
-    const { buckets, refused, record } = this.#deps
+  /** Whoever knocks without end fills no log, and nobody waits until it is written. */
+  #refuse({ requestId }: HookRequest, found: Reached | undefined, trace: Trace): void {
+    const { buckets, refused, record, warn } = this.#deps
     refused('anonymous', 'runtime.trigger')
+    if (found === undefined) return
+    const { deployment } = found.live
     const key = `hook-refusal:${deployment.id}`
     if (buckets.take({ kind: 'bucket', key, scope: 'hook-refusal', ...REFUSALS }) > 0) return
-    await record({
+    record({
       action: 'trigger.refuse',
       agent: deployment.facts.agentName,
       requestId,
       txn: undefined,
       trace,
-      data: { deployment: deployment.id, trigger: hook.name, provider: hook.provider },
-    })
+      data: {
+        deployment: deployment.id,
+        trigger: found.hook.name,
+        provider: found.hook.provider,
+      },
+    }).catch((error: unknown) => warn(`trigger.refuse: ${asVestryError(error).code}`))
   }
 
   /** Only of what is signed: nobody else can use up what a provider may send. @throws VestryError RATE_LIMITED */
@@ -217,44 +264,4 @@ function tooMany(ms: number): VestryError {
   return new VestryError('RATE_LIMITED', 'Too many events at once', {
     context: { retry_after_ms: ms },
   })
-}
-
-/** @throws VestryError INVALID_JSON */
-function payloadOf({ body, header }: HookRequest): unknown {
-  if (body.length === 0) return {}
-  const [type = ''] = (header('content-type') ?? '').split(';')
-  if (type.trim().toLowerCase() === 'application/x-www-form-urlencoded') return formOf(body)
-  return parsed(body)
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return readStrictJson(body, ONLY_PROTO)
-  } catch (error) {
-    throw new VestryError('INVALID_JSON', asVestryError(error).message)
-  }
-}
-
-/** Of a form whose one field is `payload`, what that holds. */
-function formOf(body: Buffer): unknown {
-  const fields = [...new URLSearchParams(body.toString('utf8'))]
-  if (fields.length > MAX_FIELDS)
-    throw new VestryError('VALIDATION_ERROR', `A form has at most ${MAX_FIELDS} fields`)
-  const [[name, value] = ['', '']] = fields
-  if (fields.length === 1 && name === 'payload') return parsed(Buffer.from(value))
-  return Object.fromEntries(fields)
-}
-
-function inputOf(payload: unknown): Readonly<Record<string, unknown>> {
-  const isObject = typeof payload === 'object' && payload !== null && !Array.isArray(payload)
-  return isObject ? (payload as Record<string, unknown>) : { payload }
-}
-
-function shown({ header }: HookRequest): Record<string, string> {
-  return Object.fromEntries(
-    SHOWN.flatMap((name) => {
-      const value = header(name)
-      return value === undefined ? [] : [[name, value]]
-    }),
-  )
 }

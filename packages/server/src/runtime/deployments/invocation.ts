@@ -1,22 +1,28 @@
 /** Has a deployment's agent run: within its places and its time, and remembers how it went. */
-import { VestryError } from '@vestry/contract/errors'
+import { newTimeOrderedId } from '@vestry/contract/ids'
 import type { ProgramAsk } from '../agents/program-ask.ts'
 import type { AgentInvoker, ExecutionEnd, StartedExecution } from '../http-input/agent-invoker.ts'
+import { type DeploymentRuns, servesNoMore } from './deployment-runs.ts'
 import type { Deployments } from './deployments.ts'
 import type { Live } from './live.ts'
 
 export interface InvocationDeps {
   readonly deployments: Deployments
+  readonly runs: DeploymentRuns
   readonly agents: AgentInvoker
   /** Ends an execution. */
   readonly cancel: (executionId: string) => Promise<void>
   readonly warn: (line: string) => void
+  /** Epoch ms. */
+  readonly now: () => number
 }
 
 export interface AskedInvocation {
   readonly input: Readonly<Record<string, unknown>>
   readonly trigger: string
   readonly requestId: string
+  /** `operator:ada`: who asked for it, where it is somebody known. */
+  readonly askedBy?: string
   readonly traceparent?: string | undefined
   readonly remoteAddress?: string | undefined
   readonly executionId?: string
@@ -34,23 +40,28 @@ export class Invocations {
     this.#deps = deps
   }
 
-  /** @throws VestryError RATE_LIMITED, and what the start of the agent throws. */
+  /** @throws VestryError RATE_LIMITED, INVALID_STATE_TRANSITION, and what the start of the agent throws. */
   async start(live: Live, asked: AskedInvocation): Promise<StartedExecution> {
-    const giveBack = live.places.take()
+    const { runs, agents, now } = this.#deps
+    const { id, config, facts } = live.deployment
+    const executionId = asked.executionId ?? newTimeOrderedId('exe', now())
+    const isMine = await runs.take(id, executionId, config.max_concurrent_tasks)
     try {
-      const started = await this.#deps.agents.start({
-        agentName: live.deployment.facts.agentName,
+      const started = await agents.start({
+        agentName: facts.agentName,
         input: asked.input,
         trigger: asked.trigger,
         requestId: asked.requestId,
         traceparent: asked.traceparent,
         remoteAddress: asked.remoteAddress,
-        ...(asked.executionId !== undefined && { executionId: asked.executionId }),
+        executionId,
+        ...(asked.askedBy !== undefined && { askedBy: asked.askedBy }),
         program: askOf(live, asked),
       })
-      return { ...started, ended: this.#watch(live, started, giveBack) }
+      return { ...started, ended: this.#watch(live, started) }
     } catch (error) {
-      giveBack()
+      // Whoever else starts the same one keeps its place.
+      if (isMine) await runs.giveBack(executionId).catch(() => undefined)
       throw error
     }
   }
@@ -63,10 +74,7 @@ export class Invocations {
   ): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
     const { status } = await this.#deps.deployments.get(id, agentName)
     const live = this.#deps.deployments.live(id)
-    if (live === undefined)
-      throw new VestryError('INVALID_STATE_TRANSITION', `Deployment ${id} is ${status}`, {
-        hint: 'Deploy the agent again',
-      })
+    if (live === undefined) throw servesNoMore(id, status)
     const startedMs = performance.now()
     const started = await this.start(live, { ...asked, trigger: `deployment:${id}` })
     const end = await inTime(started.ended, ANSWER_MS)
@@ -80,14 +88,9 @@ export class Invocations {
   }
 
   /** Its place is free when it has ended, whether somebody waits or not. Never rejects. */
-  async #watch(
-    live: Live,
-    { executionId, ended }: StartedExecution,
-    giveBack: () => void,
-  ): Promise<ExecutionEnd> {
-    const { deployments, cancel, warn } = this.#deps
+  async #watch(live: Live, { executionId, ended }: StartedExecution): Promise<ExecutionEnd> {
+    const { deployments, runs, cancel, warn } = this.#deps
     const { timeout_seconds: seconds } = live.deployment.config
-    live.running.add(executionId)
     let isLate = false
     const timer =
       seconds === undefined
@@ -105,8 +108,8 @@ export class Invocations {
       return told
     } finally {
       clearTimeout(timer)
-      live.running.delete(executionId)
-      giveBack()
+      // Where it is not done, the end of the execution frees the place.
+      await runs.giveBack(executionId).catch(() => undefined)
     }
   }
 }

@@ -1,25 +1,20 @@
-/** A deployment that serves here: its places, the runs in them, and the paths on which events reach it. */
+/** A deployment that serves here: how its runs went, and the paths on which events reach it. */
 import type { ProgramDefinition, WebhookProvider } from '../../dsl/definition.ts'
 import type { ProgramVersion } from '../programs/programs-api.ts'
 import { type Deployment, PRODUCTION } from './deployment.ts'
 import { firesTrigger, firesWebhook, type InboundEvent } from './event.ts'
-import { Places } from './places.ts'
 
 export class Live {
   /** As it is stored now. */
   deployment: Deployment
   readonly version: ProgramVersion | undefined
-  readonly places: Places
   readonly hooks: readonly Hook[]
-  /** Ids of executions. */
-  readonly running = new Set<string>()
   /** Runs that failed one after the other. */
   failures = 0
 
   constructor(deployment: Deployment, version: ProgramVersion | undefined) {
     this.deployment = deployment
     this.version = version
-    this.places = new Places(deployment.config.max_concurrent_tasks)
     this.hooks =
       version === undefined ? [] : hooksOf(version.definition, deployment.facts.agentName)
   }
@@ -73,14 +68,17 @@ export function hooksOf(definition: ProgramDefinition, agentName: string): reado
 }
 
 /** Times at which the agent is to run, of `schedule` items and of triggers by the clock. */
-export function schedulesOf({ definition }: ProgramVersion, agentName: string) {
+export function schedulesOf(
+  { definition }: Pick<ProgramVersion, 'definition'>,
+  { agentId, facts: { agentName } }: Pick<Deployment, 'agentId' | 'facts'>,
+) {
   const items = definition.schedules
     .filter(({ agent }) => agent === '' || agent === agentName)
     .map(({ name, cron, at, timezone, one_shot: oneShot, audit }) => ({
       name,
       cron: cron ?? at ?? '',
       timezone,
-      agentId: agentName,
+      agentId,
       oneShot: oneShot || at !== null,
       audit,
     }))
@@ -91,7 +89,7 @@ export function schedulesOf({ definition }: ProgramVersion, agentName: string) {
         name: index === 0 ? name : `${name}-${index + 1}`,
         cron: String(filter),
         timezone: 'UTC',
-        agentId: agentName,
+        agentId,
         oneShot: false,
         audit: 'all_operations',
         ...(run.length > 0 && { actions: run }),

@@ -17,6 +17,24 @@ const SECONDS = /^\d{1,12}$/
 /** While a secret is replaced, Stripe signs with each of both. */
 const MAX_SIGNATURES = 8
 
+/** Where each provider puts its signature. */
+const HEADERS: Readonly<Record<WebhookProvider, string>> = {
+  github: 'x-hub-signature-256',
+  gitlab: 'x-gitlab-token',
+  slack: 'x-slack-signature',
+  stripe: 'stripe-signature',
+  custom: 'x-signature',
+}
+
+/** Whether there is a signature to look at. @param provider Undefined: of any of them. */
+export function hasSignature(
+  header: SignedRequest['header'],
+  provider: WebhookProvider | undefined,
+): boolean {
+  const names = provider === undefined ? Object.values(HEADERS) : [HEADERS[provider]]
+  return names.some((name) => (header(name) ?? '') !== '')
+}
+
 export function isSigned(request: SignedRequest, secret: Uint8Array): boolean {
   // Anybody can compute what an empty secret signs.
   if (secret.length === 0) return false

@@ -1,6 +1,9 @@
 /** Deployments for operators: behind the runtime API and the command line alike. */
+import { newRequestId } from '@vestry/contract/ids'
 import * as z from 'zod'
 import { type AdminVerb, verb } from '../../admin/verb.ts'
+import { actorOf } from '../../identity/caller.ts'
+import { formatTraceparent } from '../../identity/traceparent.ts'
 import { type Deployment, deploymentBody } from './deployment.ts'
 import type { Deployments, Note } from './deployments.ts'
 import type { Invocations } from './invocation.ts'
@@ -73,8 +76,13 @@ export function deploymentVerbs({
       event: 'deployment.invoke',
       params: z.strictObject({ deployment_id: Id, input: Body }),
       data: ({ deployment_id: id }) => ({ deployment: id }),
-      run: async ({ params, requestId }) => {
-        const asked = { input: params.input, requestId }
+      run: async ({ params, caller }) => {
+        const { principal, trace } = caller
+        const askedBy = actorOf(principal)
+        const traceparent = formatTraceparent(trace)
+        // A request of its own: in a trace, records of one id are one call.
+        const requestId = newRequestId()
+        const asked = { input: params.input, requestId, askedBy, traceparent }
         return (await invocations.invoke(params.deployment_id, asked)).body
       },
     }),

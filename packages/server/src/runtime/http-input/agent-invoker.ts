@@ -18,6 +18,8 @@ export interface AgentInvoker {
     readonly requestId: string
     readonly traceparent?: string | undefined
     readonly remoteAddress?: string | undefined
+    /** `operator:ada`: who is named in the record in place of the agent itself. */
+    readonly askedBy?: string
     /** Of an agent that is a program. */
     readonly program?: ProgramAsk
     /** Minted by who asks, so that it is started once. @throws VestryError CONFLICT where there is one of this id. */

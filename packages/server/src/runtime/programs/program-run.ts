@@ -1,5 +1,6 @@
 /** One run of a program, as its effects see it: who acts, over which steps, through which doors. */
 import { VestryError } from '@vestry/contract/errors'
+import { newSpanId } from '@vestry/contract/ids'
 import type { CheckedAgent, Json } from '../../dsl/definition.ts'
 import type { EffectCall, Value } from '../../dsl/host.ts'
 import { callablesOf } from '../../dsl/interpreter/program.ts'
@@ -52,8 +53,13 @@ export function effectStep<T>(
     await run.doors.assertActive(run.caller)
     const caller =
       asked.operation === undefined ? run.caller : await gated(run, call, asked.operation)
-    return body(caller)
+    return body({ ...caller, trace: within(caller.trace) })
   })
+}
+
+/** In the trace, each effect stands below its run. */
+function within({ traceId, spanId }: Caller['trace']): Caller['trace'] {
+  return { traceId, spanId: newSpanId(), parentSpanId: spanId }
 }
 
 /** The caller with the rules that hold. @throws VestryError DSL_POLICY_DENIED */

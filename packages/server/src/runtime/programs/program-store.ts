@@ -76,21 +76,66 @@ export class ProgramStore {
     }
   }
 
-  /** Of agents that are revoked: they do not come back. */
+  /**
+   * Those of agents that are revoked, which do not come back; and of all others the ones that are neither among the
+   * newest nor deployed, unless an execution has yet to end with it.
+   */
   async prune(): Promise<void> {
     const { store } = this.#deps
-    const gone = await store.db
+    const revoked = await store.db
       .selectFrom('dsl_program')
       .innerJoin('agent', 'agent.id', 'dsl_program.agent_id')
       .select('dsl_program.id')
       .where('agent.status', '=', 'revoked')
       .limit(BATCH)
       .execute()
-    if (gone.length === 0) return
-    const ids = gone.map(({ id }) => id)
+    const ids = [...revoked, ...(await this.#surplus())].map(({ id }) => id)
+    if (ids.length === 0) return
     await store.change((trx) => trx.deleteFrom('dsl_program').where('id', 'in', ids).execute())
   }
+
+  async #surplus(): Promise<{ id: string }[]> {
+    const { db } = this.#deps.store
+    const many = await db
+      .selectFrom('dsl_program')
+      .select(({ fn }) => ['agent_id', fn.max('version').as('newest')])
+      .groupBy('agent_id')
+      .having(({ fn }) => fn.countAll(), '>', KEPT)
+      .limit(BATCH)
+      .execute()
+    const found: { id: string }[] = []
+    for (const { agent_id: agentId, newest } of many) {
+      if (found.length >= BATCH || (await this.#isBusy(agentId))) continue
+      const deployed = await db
+        .selectFrom('deployment')
+        .select('program_version')
+        .where('agent_id', '=', agentId)
+        .where('stopped_at', 'is', null)
+        .execute()
+      const kept = deployed.flatMap(({ program_version: version }) => version ?? [])
+      let query = db.selectFrom('dsl_program').select('id').where('agent_id', '=', agentId)
+      if (kept.length > 0) query = query.where('version', 'not in', kept)
+      const old = query.where('version', '<=', Number(newest) - KEPT).limit(BATCH)
+      found.push(...(await old.execute()))
+    }
+    return found.slice(0, BATCH)
+  }
+
+  /** An execution keeps the version that it was accepted with. */
+  async #isBusy(agentId: string): Promise<boolean> {
+    const open = await this.#deps.store.db
+      .selectFrom('agent_run')
+      .select('id')
+      .where('agent_id', '=', agentId)
+      .where('status', 'in', ['pending', 'running'])
+      .limit(1)
+      .execute()
+    return open.length > 0
+  }
 }
+
+/** Of each agent, the newest. */
+const KEPT = 50
 
 const BATCH = 200
 

@@ -1,6 +1,6 @@
 /** Agents that are programs: their versions, what each may do while it is deployed, and how one is run. */
 import { VestryError } from '@vestry/contract/errors'
-import { programPolicies } from '../../dsl/cedar.ts'
+import { programHold, programPolicies } from '../../dsl/cedar.ts'
 import type { CheckedAgent } from '../../dsl/definition.ts'
 import type { Permissions } from '../../dsl/permissions.ts'
 import type { Agent } from '../../identity/agent.ts'
@@ -25,6 +25,8 @@ export interface OwnProgramsDeps {
   readonly configOf: (
     deploymentId: string,
   ) => Promise<Readonly<Record<string, unknown>> | undefined>
+  /** The id of the newest deployment of this very version that serves. */
+  readonly servingOf: (version: ProgramVersion) => Promise<string | undefined>
 }
 
 const PARSED = 64
@@ -58,7 +60,7 @@ export class OwnPrograms implements Programs, ProgramRunner {
     const made = programPolicies({
       agentName: agent.name,
       deploymentId,
-      version: version.version,
+      version: heldVersion(version.version, deploymentId),
       permissions: withWorkflow(version.permissions, config?.['workflow_id']),
     })
     await policies.replaceOwn(
@@ -106,7 +108,14 @@ export class OwnPrograms implements Programs, ProgramRunner {
     const version = await this.version(work.agent.id, work.program.version)
     if (version === undefined)
       throw new VestryError('AGENT_NOT_FOUND', `The agent has no version ${work.program.version}`)
-    return runProgram(this.#deps.run, work, version, this.code(version))
+    const { deploymentId = await this.#deps.servingOf(version) } = work.program
+    const holds = [
+      programHold(work.agent.name, version.version),
+      ...(deploymentId === undefined
+        ? []
+        : [programHold(work.agent.name, heldVersion(version.version, deploymentId))]),
+    ]
+    return runProgram(this.#deps.run, work, { version, checked: this.code(version), holds })
   }
 }
 
@@ -116,6 +125,11 @@ export function isRunnable({ code }: CheckedAgent): boolean {
   if (code.bodies.some(({ block }) => block.statements.length > 0 || block.value !== undefined))
     return true
   return code.functions.some(({ name }) => name.text === 'main')
+}
+
+/** What one deployment was granted is of no use to the runs of another. */
+function heldVersion(version: number, deploymentId: string): string {
+  return `${version}/${deploymentId}`
 }
 
 function prefixOf(deploymentId: string): string {

@@ -8,14 +8,22 @@ import type { ProgramDoors } from './program-doors.ts'
 export interface PublishDoorDeps {
   readonly agents: Pick<Agents, 'named'>
   readonly mailbox: Pick<Mailbox, 'add'>
+  /** Of what a transaction has read. */
+  readonly labelsOf: (txn: string) => readonly string[]
   readonly record: (caller: Caller, data: Readonly<Record<string, unknown>>) => Promise<void>
 }
 
 const TTL_SECONDS = 86_400
 
-export function publishDoor({ agents, mailbox, record }: PublishDoorDeps): ProgramDoors['publish'] {
+export function publishDoor({
+  agents,
+  mailbox,
+  labelsOf,
+  record,
+}: PublishDoorDeps): ProgramDoors['publish'] {
   return async ({ agent, caller, executionId, topic, value, subscribers }) => {
     const payload = JSON.stringify(value)
+    const labels = labelsOf(caller.txn)
     // The record comes first: nobody gets what is not in it.
     await record(caller, {
       execution: executionId,
@@ -34,6 +42,7 @@ export function publishDoor({ agents, mailbox, record }: PublishDoorDeps): Progr
           payload,
           messageType: 'publish',
           ttlSeconds: TTL_SECONDS,
+          labels,
         })
         delivered += 1
       } catch (error) {

@@ -1,7 +1,6 @@
 /** Runs one program as its agent, over the steps of its execution. */
 import { VestryError } from '@vestry/contract/errors'
 import { perform, type Stations } from '../../call/perform.ts'
-import { programHold } from '../../dsl/cedar.ts'
 import type { CheckedAgent, Json } from '../../dsl/definition.ts'
 import type { Value } from '../../dsl/host.ts'
 import { type Interpretation, interpret } from '../../dsl/interpreter/interpret.ts'
@@ -9,6 +8,7 @@ import { DEFAULT_RUN_LIMITS } from '../../dsl/interpreter/machine.ts'
 import { callablesOf } from '../../dsl/interpreter/program.ts'
 import { declaredOf } from '../../dsl/permissions-of.ts'
 import { unmetRequirements } from '../../dsl/rules/evaluate-rules.ts'
+import { scopeOf } from '../../dsl/scope.ts'
 import { newCaller, type Peer } from '../../identity/caller.ts'
 import { openSteps, type StepsDeps } from '../../journal/steps.ts'
 import { readStrictJson } from '../../json/strict-json.ts'
@@ -29,6 +29,13 @@ export interface RunProgramDeps {
   readonly sandboxes: ReadonlySet<string>
 }
 
+export interface RunnableVersion {
+  readonly version: ProgramVersion
+  readonly checked: CheckedAgent
+  /** For policies, of all that it does. */
+  readonly holds: readonly string[]
+}
+
 /** Whoever works here does so from within. */
 const OWN_PEER: Peer = { transport: 'unix' }
 /** The execution's own deadline comes before. */
@@ -39,8 +46,7 @@ const MAX_OUTPUT_CHARS = 1_048_576
 export async function runProgram(
   deps: RunProgramDeps,
   work: ProgramWork,
-  version: ProgramVersion,
-  checked: CheckedAgent,
+  { version, checked, holds }: RunnableVersion,
 ): Promise<LoopEnd> {
   const { execution, agent, program } = work
   const caller = newCaller(
@@ -48,7 +54,7 @@ export async function runProgram(
       principal: { kind: 'agent', agent },
       peer: OWN_PEER,
       txn: execution.id,
-      holds: [programHold(agent.name, version.version)],
+      holds,
     },
     execution.facts.traceparent,
   )
@@ -78,7 +84,7 @@ export async function runProgram(
         effect: async (note) => {
           const input = inputOf(work.input)
           const params = paramsOf(input)
-          const scope = { ...version.definition.attributes, ...params } as Record<string, Value>
+          const scope = scopeOf(checked, params)
           assertMayStart(deps, work, checked, scope)
           let calls = 0
           const host = programHost(

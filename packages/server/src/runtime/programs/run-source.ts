@@ -2,9 +2,9 @@
 import { VestryError } from '@vestry/contract/errors'
 import { compileSource } from '../../dsl/compile.ts'
 import type { Json } from '../../dsl/definition.ts'
-import type { Value } from '../../dsl/host.ts'
 import { interpret } from '../../dsl/interpreter/interpret.ts'
 import { DEFAULT_RUN_LIMITS } from '../../dsl/interpreter/machine.ts'
+import { scopeOf } from '../../dsl/scope.ts'
 import type { Agent } from '../../identity/agent.ts'
 import type { Caller } from '../../identity/caller.ts'
 import type { Steps } from '../../journal/step.ts'
@@ -46,7 +46,7 @@ export async function runSource(
       checked,
       program: {},
       input: given,
-      scope: { ...checked.definition.attributes, ...params } as Record<string, Value>,
+      scope: scopeOf(checked, params),
       steps: new TransientSteps(),
       doors: deps.doors,
       onLog: () => undefined,
@@ -73,6 +73,7 @@ function agentOf({ principal }: Caller): Agent {
 /** The step of the workflow that it is run in is what is kept. */
 class TransientSteps implements Steps {
   list = () => []
+  find = () => undefined
   run: Steps['run'] = async (_plan, body) => body(1)
   retry = async () => undefined
   flush = async () => undefined

@@ -1,5 +1,6 @@
 /** Agents that run elsewhere: signs of life, events, and messages between agents (contract §15, item 2). */
 import { VestryError } from '@vestry/contract/errors'
+import type { Taint } from '../../call/taint.ts'
 import type { Agents } from '../agents/agents.ts'
 import { invalidFields } from '../agents/definition.ts'
 import { iso } from '../agents/execution.ts'
@@ -13,6 +14,7 @@ export interface AgentReportRouteDeps {
   readonly agents: Pick<Agents, 'named'>
   readonly reports: ReportStore
   readonly mailbox: Mailbox
+  readonly taint: Pick<Taint, 'of' | 'add'>
   readonly heartbeatMs: number
   /** Epoch ms. */
   readonly now: () => number
@@ -25,7 +27,7 @@ const DEFAULT_TTL_SECONDS = 300
 const EVENTS = ['RunStarted', 'RunCompleted', 'RunFailed'] as const
 
 export function agentReportRoutes(deps: AgentReportRouteDeps): RuntimeRoute[] {
-  const { agents, reports, mailbox, heartbeatMs, now } = deps
+  const { agents, reports, mailbox, taint, heartbeatMs, now } = deps
   return [
     {
       method: 'POST',
@@ -97,6 +99,7 @@ export function agentReportRoutes(deps: AgentReportRouteDeps): RuntimeRoute[] {
               ? 'direct'
               : oneOf(body, 'message_type', MESSAGE_TYPES),
           ttlSeconds: ttlOf(body['ttl_seconds']),
+          labels: taint.of(request.caller.txn),
         })
         return { body: { message_id: id, status: 'pending' } }
       },
@@ -109,6 +112,8 @@ export function agentReportRoutes(deps: AgentReportRouteDeps): RuntimeRoute[] {
       handle: async (request) => {
         const agent = await visible(agents, request)
         const messages = await mailbox.drain(agent.id)
+        const labels = messages.flatMap((message) => message.labels ?? [])
+        await taint.add(request.caller.txn, [...new Set(labels)])
         return {
           body: {
             messages: messages.map((message) => ({

@@ -1,4 +1,5 @@
 /** `agents/deploy`, `agents/deployments/…`, `invoke/…` and the paths of triggers, `hooks/…` (runtime contract §12, §11.6). */
+import { actorOf } from '../../identity/caller.ts'
 import { formatTraceparent } from '../../identity/traceparent.ts'
 import { type Deployment, deploymentBody } from '../deployments/deployment.ts'
 import type { Deployments } from '../deployments/deployments.ts'
@@ -98,7 +99,8 @@ export function deploymentRoutes(deps: DeploymentRouteDeps): RuntimeRoute[] {
       handle: (request): Promise<RuntimeReply> => {
         const { requestId, remoteAddress, caller, scope } = request
         const traceparent = formatTraceparent(caller.trace)
-        const asked = { input: request.json(), requestId, remoteAddress, traceparent }
+        const askedBy = actorOf(caller.principal)
+        const asked = { input: request.json(), requestId, remoteAddress, traceparent, askedBy }
         return invocations.invoke(idOf(request), asked, scope?.agentName)
       },
     },

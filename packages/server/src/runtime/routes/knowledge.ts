@@ -4,6 +4,7 @@ import { VestryError } from '@vestry/contract/errors'
 import { KnowledgeSourceType } from '@vestry/contract/runtime'
 import * as z from 'zod'
 import { type DocumentSource, MEDIA_TYPES } from '../../knowledge/document.ts'
+import { MAX_FILE_BYTES } from '../../knowledge/documents/limits.ts'
 import { mediaTypeOf } from '../../knowledge/documents/media-type.ts'
 import {
   type KnowledgeItem,
@@ -21,6 +22,8 @@ const MAX_METADATA_BYTES = 16_384
 const MAX_DIMENSION = 4_096
 const MAX_PAGE = 1_000_000
 const PAGE_LIMIT = 100
+/** The largest document in base64, and what stands around it. */
+const MAX_DOCUMENT_BODY_BYTES = Math.ceil((MAX_FILE_BYTES * 4) / 3) + 65_536
 
 const Id = z.string().regex(/^[^\p{C}]{1,256}$/u, 'must be 1 to 256 visible characters')
 const AgentId = z.string().min(1).max(128).nullish()
@@ -95,6 +98,7 @@ export function knowledgeRoutes(knowledge: Knowledge): RuntimeRoute[] {
       method: 'POST',
       path: 'knowledge/documents',
       access: 'key',
+      maxBodyBytes: MAX_DOCUMENT_BODY_BYTES,
       handle: async (request) => {
         const body = read(DocumentBody, request)
         const document = documentOf(body)

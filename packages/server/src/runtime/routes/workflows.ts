@@ -4,9 +4,10 @@ import * as z from 'zod'
 import type { Agent } from '../../identity/agent.ts'
 import { type Caller, newCaller } from '../../identity/caller.ts'
 import { formatTraceparent } from '../../identity/traceparent.ts'
-import type { RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
+import type { EventSink, RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
 import type { VerbDoor } from '../wire/verb-door.ts'
 import { RUN_STATUSES, runBody, type WorkflowRun } from '../workflows/run.ts'
+import { runEvents } from '../workflows/run-events.ts'
 import { noSuchRun, type Workflows } from '../workflows/workflows.ts'
 
 export interface WorkflowRouteDeps {
@@ -39,7 +40,11 @@ export function workflowRoutes({
     const { result } = await verbs(request, name, given)
     return { status, body: result as Record<string, unknown> } // these verbs answer with objects
   }
-  const told = async (run: WorkflowRun): Promise<Record<string, unknown>> => {
+  const told = async (
+    { caller }: RuntimeRequest,
+    run: WorkflowRun,
+  ): Promise<Record<string, unknown>> => {
+    await workflows.told(run.id, caller.txn)
     const content = await workflows.content(run.id)
     return runBody(run, content, await workflows.steps(run.id, content))
   }
@@ -83,7 +88,7 @@ export function workflowRoutes({
     const run = await workflows.get(executionId)
     if (run === undefined) throw noSuchRun(executionId)
     const isOver = run.finishedAt !== undefined
-    const body = await told(isOver ? run : { ...run, status: 'running' })
+    const body = await told(request, isOver ? run : { ...run, status: 'running' })
     return { status: isOver ? 200 : 202, body }
   }
   return [
@@ -144,7 +149,19 @@ export function workflowRoutes({
       method: 'GET',
       path: 'workflows/executions/:execution',
       access: 'key',
-      handle: async (request) => ({ body: await told(await visible(request)) }),
+      handle: async (request) => ({ body: await told(request, await visible(request)) }),
+    },
+    {
+      method: 'GET',
+      path: 'workflows/executions/:execution/events',
+      access: 'key',
+      handle: async (request) => {
+        const { id } = await visible(request)
+        const { txn } = request.caller
+        const lastEventId = request.header('last-event-id')
+        const stream = (events: EventSink) => runEvents(workflows, { id, txn, lastEventId }, events)
+        return { body: {}, stream }
+      },
     },
     {
       method: 'DELETE',
@@ -156,7 +173,7 @@ export function workflowRoutes({
           throw new VestryError('INVALID_STATE_TRANSITION', 'The execution has ended', {
             context: { status: run.status },
           })
-        return { body: await told(await visible(request)) }
+        return { body: await told(request, await visible(request)) }
       },
     },
     {

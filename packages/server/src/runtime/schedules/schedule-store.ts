@@ -1,56 +1,30 @@
-/** Schedules on disk, when each is due next, and its runs. A time that is due is taken by one node, once. */
-import { canonicalJson } from '@vestry/contract/canonical'
-import { newTimeOrderedId } from '@vestry/contract/ids'
+/** Schedules on disk, and when each is due next. */
 import type { Kysely } from 'kysely'
 import type { RowGuard } from '../../identity/row-guard.ts'
 import type { Tables } from '../../store/schema.ts'
-import type { Store } from '../../store/store.ts'
-import { CounterStore } from '../counters/counter-store.ts'
-import { NO_RUNS, plusRuns, type RunCounters, readRunCounters } from './run-counters.ts'
+import { RunStore, type RunStoreDeps } from './run-store.ts'
 import {
   dueAfter,
-  MAX_FAILURES,
-  type RunStatus,
+  isGivenUp,
+  isTimedAs,
   type Schedule,
-  type ScheduleConfig,
-  type ScheduleRun,
   type Shown,
   unknownSchedule,
 } from './schedule.ts'
+import { opened, sealed } from './schedule-rows.ts'
 
-export interface ScheduleStoreDeps {
-  readonly store: Pick<Store, 'db' | 'change' | 'write'>
+export interface ScheduleStoreDeps extends RunStoreDeps {
   readonly guard: RowGuard
-  /** Epoch ms. */
-  readonly now: () => number
 }
 
-/** A due time that this node has taken. */
-export interface Claimed {
-  readonly schedule: Schedule
-  readonly runId: string
-  readonly dueAt: number
-}
-
-type Row = Tables['schedule']
-
-const ALL = 'all'
-const TELL = { tell: ['schedule_state'] } as const
 const BATCH = 100
-const KEPT_MS = 30 * 86_400_000
-const KEPT_RUNS = 1_000
 
-export class ScheduleStore {
+export class ScheduleStore extends RunStore {
   readonly #deps: ScheduleStoreDeps
-  readonly #counters: CounterStore<RunCounters>
 
   constructor(deps: ScheduleStoreDeps) {
+    super(deps)
     this.#deps = deps
-    this.#counters = new CounterStore(deps, {
-      prefix: 'schedules:',
-      read: readRunCounters,
-      plus: plusRuns,
-    })
   }
 
   /** @throws VestryError CONFLICT for an id that is taken. */
@@ -72,28 +46,26 @@ export class ScheduleStore {
   }
 
   /**
-   * As `change` makes it of what is there now. When it is due is reckoned anew.
+   * As `change` makes it of what is there now. When it is due is reckoned anew where its time has changed. What was
+   * given up stays so.
    * @throws VestryError SCHEDULE_NOT_FOUND, STORE_CORRUPT
    */
-  async change(id: string, change: (now: Schedule) => Schedule): Promise<Shown> {
-    const { store, now } = this.#deps
-    const { value } = await store.change(async (trx) => {
-      const row = await trx
-        .selectFrom('schedule')
-        .selectAll()
-        .where('id', '=', id)
-        .executeTakeFirst()
-      if (row === undefined) throw unknownSchedule(id)
-      const next = { ...change(this.#open(row)), updatedAt: now() }
-      await trx.updateTable('schedule').set(this.#seal(next)).where('id', '=', id).execute()
-      await trx
-        .updateTable('schedule_state')
-        .set({ next_run_at: dueAfter(next, now()) ?? null, failure_count: 0 })
-        .where('id', '=', id)
-        .execute()
-      return next
-    })
-    return { schedule: value, state: await this.#state(id) }
+  change(id: string, change: (now: Schedule) => Schedule): Promise<Shown> {
+    return this.#change(id, change, (before, after, { failureCount, nextRunAt }) => ({
+      failure_count: failureCount,
+      next_run_at: isGivenUp(failureCount)
+        ? null
+        : ((isTimedAs(before, after) ? nextRunAt : this.#dueNext(after)) ?? null),
+    }))
+  }
+
+  /** It is due again, whatever has become of it. @throws VestryError SCHEDULE_NOT_FOUND, STORE_CORRUPT */
+  resume(id: string): Promise<Shown> {
+    return this.#change(
+      id,
+      (before) => ({ ...before, enabled: true }),
+      (_, after) => ({ failure_count: 0, next_run_at: this.#dueNext(after) ?? null }),
+    )
   }
 
   /** @throws VestryError SCHEDULE_NOT_FOUND */
@@ -136,201 +108,44 @@ export class ScheduleStore {
     )
   }
 
-  /**
-   * Takes the time that is due: of several nodes one gets it. What was missed since is done with it.
-   * @returns undefined where somebody else has it, or the run before it goes on: then it is kept as skipped.
-   */
-  claim({ schedule, state }: Shown): Promise<Claimed | undefined> {
-    const { store, now } = this.#deps
-    const dueAt = state.nextRunAt
-    if (dueAt === undefined) return Promise.resolve(undefined)
-    return store.write(async (trx) => {
-      const nowMs = now()
-      const next = schedule.oneShot ? null : (dueAfter(schedule, Math.max(nowMs, dueAt)) ?? null)
-      const taken = await trx
-        .updateTable('schedule_state')
-        .set({ next_run_at: next })
-        .where('id', '=', schedule.id)
-        .where('next_run_at', '=', dueAt)
-        .executeTakeFirst()
-      if (taken.numUpdatedRows === 0n) return undefined
-      return this.#begin(trx, schedule, dueAt, nowMs)
-    }, TELL)
-  }
-
-  /** A run that somebody asks for now. @returns undefined where one goes on. */
-  claimNow(schedule: Schedule): Promise<Claimed | undefined> {
-    const { store, now } = this.#deps
-    return store.write(async (trx) => {
-      const nowMs = now()
-      if (await isRunning(trx, schedule.id)) return undefined
-      let dueAt = nowMs
-      // Another one of this very millisecond has its own place.
-      while (await isTaken(trx, schedule.id, dueAt)) dueAt += 1
-      return this.#begin(trx, schedule, dueAt, nowMs)
-    }, TELL)
-  }
-
-  async started(runId: string, executionId: string): Promise<void> {
-    await this.#deps.store.write((trx) =>
-      trx
-        .updateTable('schedule_run')
-        .set({ execution_id: executionId })
-        .where('id', '=', runId)
-        .execute(),
-    )
-  }
-
-  /** Once; a second end of the same run changes nothing. */
-  async ended(
-    run: { readonly id: string; readonly scheduleId: string },
-    end: { readonly ok: boolean; readonly error?: string },
-  ): Promise<void> {
-    await this.#deps.store.write(async (trx) => {
-      const nowMs = this.#deps.now()
-      const row = await trx
-        .selectFrom('schedule_run')
-        .select('started_at')
-        .where('id', '=', run.id)
-        .where('completed_at', 'is', null)
-        .executeTakeFirst()
-      if (row === undefined) return
+  async #change(
+    id: string,
+    change: (now: Schedule) => Schedule,
+    stateOf: (
+      before: Schedule,
+      after: Schedule,
+      state: Shown['state'],
+    ) => { readonly failure_count: number; readonly next_run_at: number | null },
+  ): Promise<Shown> {
+    const { guard, store, now } = this.#deps
+    await store.change(async (trx) => {
+      const row = await joined(trx).where('schedule.id', '=', id).executeTakeFirst()
+      if (row === undefined) throw unknownSchedule(id)
+      const { schedule: before, state } = this.#shown(row)
+      const after = { ...change(before), updatedAt: now() }
+      await trx.updateTable('schedule').set(sealed(guard, after)).where('id', '=', id).execute()
       await trx
-        .updateTable('schedule_run')
-        .set({
-          status: end.ok ? 'completed' : 'failed',
-          error: end.error ?? null,
-          completed_at: nowMs,
-        })
-        .where('id', '=', run.id)
+        .updateTable('schedule_state')
+        .set(stateOf(before, after, state))
+        .where('id', '=', id)
         .execute()
-      await this.#judge(trx, run.scheduleId, end.ok)
-      const ms = Math.max(0, nowMs - row.started_at)
-      await this.#counters.addWithin(trx, ALL, {
-        ...NO_RUNS,
-        runs_succeeded: end.ok ? 1 : 0,
-        runs_failed: end.ok ? 0 : 1,
-        total_ms: ms,
-        longest_ms: ms,
-      })
-    }, TELL)
+    })
+    const shown = await this.get(id)
+    if (shown === undefined) throw unknownSchedule(id)
+    return shown
   }
 
-  /** Runs that have no end yet, oldest first. */
-  async open(): Promise<ScheduleRun[]> {
-    const rows = await this.#deps.store.db
-      .selectFrom('schedule_run')
-      .selectAll()
-      .where('completed_at', 'is', null)
-      .orderBy('started_at')
-      .execute()
-    return rows.map(runOf)
-  }
-
-  /** Newest first. */
-  async runs(scheduleId: string, limit: number): Promise<ScheduleRun[]> {
-    const rows = await this.#deps.store.db
-      .selectFrom('schedule_run')
-      .selectAll()
-      .where('schedule_id', '=', scheduleId)
-      .orderBy('started_at', 'desc')
-      .orderBy('id', 'desc')
-      .limit(limit)
-      .execute()
-    return rows.map(runOf)
-  }
-
-  async runCounters(): Promise<RunCounters> {
-    return this.#counters.get(ALL)
-  }
-
-  /** Old runs, and those beyond what is kept of each schedule. */
-  async prune(): Promise<void> {
-    const { store, now } = this.#deps
-    const before = now() - KEPT_MS
-    await store.write((trx) =>
-      trx
-        .deleteFrom('schedule_run')
-        .where('started_at', '<', before)
-        .where('completed_at', 'is not', null)
-        .execute(),
-    )
-    const many = await store.db
-      .selectFrom('schedule_run')
-      .select('schedule_id')
-      .groupBy('schedule_id')
-      .having(({ fn }) => fn.countAll(), '>', KEPT_RUNS)
-      .execute()
-    for (const { schedule_id: id } of many) {
-      const oldest = (await this.runs(id, KEPT_RUNS)).at(-1)
-      if (oldest === undefined) continue
-      await store.write((trx) =>
-        trx
-          .deleteFrom('schedule_run')
-          .where('schedule_id', '=', id)
-          .where('due_at', '<', oldest.dueAt)
-          .where('completed_at', 'is not', null)
-          .execute(),
-      )
-    }
-  }
-
-  async #begin(
-    trx: Kysely<Tables>,
-    schedule: Schedule,
-    dueAt: number,
-    nowMs: number,
-  ): Promise<Claimed | undefined> {
-    const skipped = await isRunning(trx, schedule.id)
-    const id = newTimeOrderedId('run', nowMs)
-    const status: RunStatus = skipped ? 'skipped' : 'running'
-    await trx
-      .insertInto('schedule_run')
-      .values({
-        id,
-        schedule_id: schedule.id,
-        execution_id: null,
-        due_at: dueAt,
-        status,
-        error: skipped ? 'The run before it had not ended' : null,
-        started_at: nowMs,
-        completed_at: skipped ? nowMs : null,
-      })
-      .execute()
-    if (skipped) return undefined
-    await trx
-      .updateTable('schedule_state')
-      .set((of) => ({ run_count: of('run_count', '+', 1), last_run_at: nowMs }))
-      .where('id', '=', schedule.id)
-      .execute()
-    await this.#counters.addWithin(trx, ALL, { ...NO_RUNS, runs_total: 1 })
-    return { schedule, runId: id, dueAt }
-  }
-
-  /** After too many failures in a row it is not due any more. */
-  async #judge(trx: Kysely<Tables>, id: string, ok: boolean): Promise<void> {
-    await trx
-      .updateTable('schedule_state')
-      .set((of) => ({ failure_count: ok ? of.lit(0) : of('failure_count', '+', 1) }))
-      .where('id', '=', id)
-      // Of one that was given up, only who resumes it begins anew.
-      .where('failure_count', '<', MAX_FAILURES)
-      .execute()
-    await trx
-      .updateTable('schedule_state')
-      .set({ next_run_at: null })
-      .where('id', '=', id)
-      .where('failure_count', '>=', MAX_FAILURES)
-      .execute()
+  #dueNext(schedule: Schedule): number | undefined {
+    return dueAfter(schedule, this.#deps.now())
   }
 
   async #insert(trx: Kysely<Tables>, schedule: Schedule): Promise<void> {
-    await trx.insertInto('schedule').values(this.#seal(schedule)).execute()
+    await trx.insertInto('schedule').values(sealed(this.#deps.guard, schedule)).execute()
     await trx
       .insertInto('schedule_state')
       .values({
         id: schedule.id,
-        next_run_at: dueAfter(schedule, this.#deps.now()) ?? null,
+        next_run_at: this.#dueNext(schedule) ?? null,
         last_run_at: null,
         run_count: 0,
         failure_count: 0,
@@ -340,62 +155,24 @@ export class ScheduleStore {
 
   async #list(narrowed: (query: Query) => Query): Promise<Shown[]> {
     const rows = await narrowed(joined(this.#deps.store.db)).execute()
-    return rows.map(({ next_run_at, last_run_at, run_count, failure_count, ...row }) => ({
-      schedule: this.#open(row),
+    return rows.map((row) => this.#shown(row))
+  }
+
+  #shown({ next_run_at, last_run_at, run_count, failure_count, ...row }: JoinedRow): Shown {
+    return {
+      schedule: opened(this.#deps.guard, row),
       state: {
         nextRunAt: next_run_at ?? undefined,
         lastRunAt: last_run_at ?? undefined,
         runCount: run_count,
         failureCount: failure_count,
       },
-    }))
-  }
-
-  async #state(id: string): Promise<Shown['state']> {
-    const found = await this.get(id)
-    if (found === undefined) throw unknownSchedule(id)
-    return found.state
-  }
-
-  #seal(schedule: Schedule): Row {
-    const row = {
-      id: schedule.id,
-      name: schedule.name,
-      cron: schedule.cron,
-      timezone: schedule.timezone,
-      agent_id: schedule.agentId,
-      deployment_id: schedule.deploymentId ?? null,
-      one_shot: schedule.oneShot ? 1 : 0,
-      enabled: schedule.enabled ? 1 : 0,
-      config_json: canonicalJson(schedule.config),
-      created_by: schedule.createdBy,
-      created_at: schedule.createdAt,
-      updated_at: schedule.updatedAt,
-    }
-    return { ...row, mac: this.#deps.guard.mac('schedule', schedule.id, row) }
-  }
-
-  #open({ mac, ...row }: Row): Schedule {
-    this.#deps.guard.check('schedule', row.id, row, mac)
-    return {
-      id: row.id,
-      name: row.name,
-      cron: row.cron,
-      timezone: row.timezone,
-      agentId: row.agent_id,
-      deploymentId: row.deployment_id ?? undefined,
-      oneShot: row.one_shot === 1,
-      enabled: row.enabled === 1,
-      // We wrote it, says the MAC.
-      config: JSON.parse(row.config_json) as ScheduleConfig,
-      createdBy: row.created_by,
-      createdAt: row.created_at,
-      updatedAt: row.updated_at,
     }
   }
 }
 
 type Query = ReturnType<typeof joined>
+type JoinedRow = Awaited<ReturnType<Query['execute']>>[number]
 
 function joined(db: Kysely<Tables>) {
   return db
@@ -417,38 +194,4 @@ async function remove(trx: Kysely<Tables>, id: string): Promise<bigint> {
   await trx.deleteFrom('schedule_state').where('id', '=', id).execute()
   await trx.deleteFrom('schedule_run').where('schedule_id', '=', id).execute()
   return gone.numDeletedRows
-}
-
-async function isRunning(trx: Kysely<Tables>, scheduleId: string): Promise<boolean> {
-  const row = await trx
-    .selectFrom('schedule_run')
-    .select('id')
-    .where('schedule_id', '=', scheduleId)
-    .where('completed_at', 'is', null)
-    .executeTakeFirst()
-  return row !== undefined
-}
-
-async function isTaken(trx: Kysely<Tables>, scheduleId: string, dueAt: number): Promise<boolean> {
-  const row = await trx
-    .selectFrom('schedule_run')
-    .select('id')
-    .where('schedule_id', '=', scheduleId)
-    .where('due_at', '=', dueAt)
-    .executeTakeFirst()
-  return row !== undefined
-}
-
-function runOf(row: Tables['schedule_run']): ScheduleRun {
-  return {
-    id: row.id,
-    scheduleId: row.schedule_id,
-    executionId: row.execution_id ?? undefined,
-    dueAt: row.due_at,
-    // Only we write it.
-    status: row.status as RunStatus,
-    error: row.error ?? undefined,
-    startedAt: row.started_at,
-    completedAt: row.completed_at ?? undefined,
-  }
 }

@@ -100,9 +100,23 @@ export function dueAfter(
   return schedule.enabled ? readTiming(schedule.cron, schedule.timezone).next(afterMs) : undefined
 }
 
+/** Whether a change leaves alone when it is due. */
+export function isTimedAs(before: Schedule, after: Schedule): boolean {
+  return (
+    before.cron === after.cron &&
+    before.timezone === after.timezone &&
+    before.oneShot === after.oneShot &&
+    before.enabled === after.enabled
+  )
+}
+
+export function isGivenUp(failureCount: number): boolean {
+  return failureCount >= MAX_FAILURES
+}
+
 export function statusOf({ enabled }: Schedule, state: ScheduleState): ScheduleStatus {
   if (!enabled) return 'paused'
-  if (state.failureCount >= MAX_FAILURES) return 'dead_letter'
+  if (isGivenUp(state.failureCount)) return 'dead_letter'
   return state.nextRunAt === undefined ? 'completed' : 'active'
 }
 

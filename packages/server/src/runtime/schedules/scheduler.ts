@@ -4,8 +4,9 @@
  */
 import { asVestryError } from '@vestry/contract/errors'
 import type { StartedExecution } from '../http-input/agent-invoker.ts'
+import type { Claimed } from './run-store.ts'
 import type { Schedule, Shown } from './schedule.ts'
-import type { Claimed, ScheduleStore } from './schedule-store.ts'
+import type { ScheduleStore } from './schedule-store.ts'
 
 /** How a schedule has its agent run. */
 export interface ScheduleStarter {

@@ -257,6 +257,44 @@ eachStore('schedules', (at) => {
     await one.scheduler.close()
   })
 
+  const begun = async (one: ReturnType<typeof node>, id: string) => {
+    const shown = await one.kept.get(id)
+    const claimed = shown && (await one.kept.claimNow(shown.schedule))
+    return { id: claimed?.runId ?? '', scheduleId: id }
+  }
+
+  it('editing revives neither what was given up nor what has run, and keeps what is due', async () => {
+    const one = node()
+    const dead = String((await one.schedules.create(HOURLY, 'ada'))['job_id'])
+    for (let time = 0; time < MAX_FAILURES; time += 1)
+      await one.kept.ended(await begun(one, dead), { ok: false })
+    const once = { ...HOURLY, name: 'once', one_shot: true }
+    const done = String((await one.schedules.create(once, 'ada'))['job_id'])
+    nowMs += 3_600_000
+    for (const shown of await one.kept.due(nowMs)) {
+      const claimed = await one.kept.claim(shown)
+      if (claimed) await one.kept.ended({ id: claimed.runId, scheduleId: done }, { ok: true })
+    }
+    for (const body of [{ name: 'renamed' }, { cron_expression: '30 * * * *' }])
+      expect(await one.schedules.update(dead, body)).toMatchObject({
+        status: 'dead_letter',
+        next_run: null,
+        failure_count: MAX_FAILURES,
+      })
+    expect(await one.schedules.update(done, { name: 'renamed' })).toMatchObject({
+      status: 'completed',
+      next_run: null,
+    })
+    const again = await one.schedules.update(done, { cron_expression: '30 * * * *' })
+    expect(again).toMatchObject({ status: 'active', next_run: '2031-01-01T01:30:00.000Z' })
+    nowMs += 3_600_000
+    // It is overdue: another name does not make it miss its time.
+    expect(await one.schedules.update(done, { name: 'once more' })).toMatchObject({
+      next_run: '2031-01-01T01:30:00.000Z',
+    })
+    expect((await one.kept.due(nowMs)).map(({ schedule }) => schedule.id)).toEqual([done])
+  })
+
   it('an agent that cannot be started counts as a failure', async () => {
     const one = node()
     await one.scheduler.open()

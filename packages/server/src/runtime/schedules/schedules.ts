@@ -101,13 +101,14 @@ export class Schedules {
   }
 
   /** @throws VestryError SCHEDULE_NOT_FOUND */
-  pause(id: string): Promise<Record<string, unknown>> {
-    return this.#switch(id, false, 'pause')
+  async pause(id: string): Promise<Record<string, unknown>> {
+    const paused = await this.#deps.store.change(id, (before) => ({ ...before, enabled: false }))
+    return this.#done('pause', paused)
   }
 
   /** Also of one that was given up: its failures are forgotten. @throws VestryError SCHEDULE_NOT_FOUND */
-  resume(id: string): Promise<Record<string, unknown>> {
-    return this.#switch(id, true, 'resume')
+  async resume(id: string): Promise<Record<string, unknown>> {
+    return this.#done('resume', await this.#deps.store.resume(id))
   }
 
   /** @throws VestryError SCHEDULE_NOT_FOUND, INVALID_STATE_TRANSITION while it runs. */
@@ -245,10 +246,9 @@ export class Schedules {
     })
   }
 
-  async #switch(id: string, enabled: boolean, action: string): Promise<Record<string, unknown>> {
-    const shown = await this.#deps.store.change(id, (before) => ({ ...before, enabled }))
+  #done(action: string, { schedule, state }: Shown): Record<string, unknown> {
     this.#deps.scheduler.wake()
-    return { job_id: id, action, status: statusOf(shown.schedule, shown.state) }
+    return { job_id: schedule.id, action, status: statusOf(schedule, state) }
   }
 
   async #get(id: string, agentId?: string): Promise<Shown> {

@@ -153,6 +153,7 @@ async function snapshot(
   deps: SystemDeps,
   { nowMs }: RuntimeRequest,
 ): Promise<Record<string, unknown>> {
+  const { status } = await deps.health.health()
   return {
     timestamp: new Date(nowMs).toISOString(),
     scheduler: await scheduler(deps),
@@ -161,7 +162,7 @@ async function snapshot(
     load_balancer: {
       total_requests: deps.requestsTotal(),
       active_connections: deps.requestsUnderWay(),
-      backends_healthy: 1,
+      backends_healthy: status === 'unhealthy' || deps.draining() ? 0 : 1,
       backends_total: 1,
     },
   }

@@ -95,6 +95,7 @@ async function serve(
     draining: () => false,
     now: () => 0,
     underWay: new Set(),
+    streams: new Set(),
     metrics: { request: (route, status) => counted.push([route, status]) },
     refused: () => undefined,
     onInternalError: (_id, error) => errors.push(error),

@@ -17,6 +17,7 @@ import type { RequestRate } from './rate.ts'
 import type { RuntimeMethod, RuntimeRequest, RuntimeRoute } from './route.ts'
 import { type Matched, paramsOf, type Router } from './router.ts'
 import type { StoredReplies } from './stored-replies.ts'
+import { type EventStreams, streamEvents } from './stream.ts'
 import { parseTarget, type Target } from './target.ts'
 
 export interface Wire {
@@ -36,6 +37,7 @@ export interface Wire {
   readonly times?: Partial<Times>
   /** Requests under way, each with what ends it. */
   readonly underWay: Set<AbortController>
+  readonly streams: EventStreams['streams']
   readonly metrics: { request(route: string, status: number, ms: number): void }
   /** Counts refusals, for the record of them. */
   readonly refused: (actor: string, scope: string) => void
@@ -65,6 +67,8 @@ interface Exchange {
   /** Whose limit counts: first the address, then the key. */
   who: string
   limited: boolean
+  /** Of who was identified. */
+  keyId: string | undefined
   route: string
   /** The time is over, or the daemon stops. */
   readonly late: AbortController
@@ -89,6 +93,7 @@ export async function handle(
     address,
     who: `ip:${address}`,
     limited: false,
+    keyId: undefined,
     route: 'unknown',
     late: new AbortController(),
     gone: new AbortController(),
@@ -109,6 +114,13 @@ export async function handle(
   const extra = {
     ...corsHeaders(request.headers.origin, wire.corsOrigins),
     ...(exchange.limited && wire.rate.headers(exchange.who)),
+  }
+  if (reply.stream !== undefined && request.method !== 'HEAD') {
+    const headers = { ...extra, ...reply.headers, 'x-request-id': exchange.requestId }
+    const still = () => isStill(wire, exchange)
+    await streamEvents(wire, request, response, { stream: reply.stream, headers, still })
+    wire.metrics.request(exchange.route, reply.status, performance.now() - startedMs)
+    return
   }
   const close = wire.draining()
   await send(request, response, reply, { requestId: exchange.requestId, extra, close }).catch(() =>
@@ -255,6 +267,7 @@ async function known(
     }
     throw error
   }
+  exchange.keyId = who.keyId
   if (who.keyId !== 'anonymous') exchange.who = `key:${who.keyId}`
   limit(wire, exchange)
   assertAccess(who.principal, route, exchange.request.method ?? '')
@@ -273,6 +286,13 @@ function assertAccess(principal: Principal, { access, takes }: RuntimeRoute, met
       hint: `A key of role ${role} does not change this`,
     })
   }
+}
+
+/** Whether who asked may still look. */
+async function isStill(wire: Wire, { request, keyId }: Exchange): Promise<boolean> {
+  if (wire.sealed()) return false
+  const now = await identify(wire.identify, request).catch(() => undefined)
+  return now !== undefined && now.keyId === keyId
 }
 
 function limit(wire: Wire, exchange: Exchange): void {

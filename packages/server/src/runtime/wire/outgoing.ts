@@ -4,16 +4,17 @@ import { VestryError } from '@vestry/contract/errors'
 import { drained } from '../../http/drain.ts'
 import { dropUnread } from '../../llm/wire/reply.ts'
 import { type Problem, problemOf } from './problem.ts'
-import type { RuntimeReply } from './route.ts'
+import type { EventSink, RuntimeReply } from './route.ts'
 
 export interface Outgoing {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   /** JSON text: numbers in it stay as they were written. */
   readonly text: string
+  readonly stream?: (events: EventSink) => Promise<void>
 }
 
-const SAFE_HEADERS: Readonly<Record<string, string>> = {
+export const SAFE_HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -24,11 +25,11 @@ const SAFE_HEADERS: Readonly<Record<string, string>> = {
 const READ_TIMES = { stallMs: 30_000, totalMs: 300_000 }
 
 /** @throws VestryError INTERNAL_ERROR for a body that clients could not read. */
-export function outgoing({ status = 200, headers = {}, body }: RuntimeReply): Outgoing {
+export function outgoing({ status = 200, headers = {}, body, stream }: RuntimeReply): Outgoing {
   const text = JSON.stringify(body)
   if (typeof body !== 'object' || body === null || text === undefined)
     throw new VestryError('INTERNAL_ERROR', 'a reply without a JSON body')
-  return { status, headers, text }
+  return { status, headers, text, ...(stream !== undefined && { stream }) }
 }
 
 export function outgoingProblem(thrown: unknown, requestId: string): Outgoing {

@@ -30,6 +30,20 @@ export interface RuntimeReply {
   readonly status?: number
   readonly body: Readonly<Record<string, unknown>> | readonly unknown[]
   readonly headers?: Readonly<Record<string, string>>
+  /** Instead of the body, which is then left out: events, until it resolves. */
+  readonly stream?: (events: EventSink) => Promise<void>
+}
+
+/** Server-sent events on their way to one client. */
+export interface EventSink {
+  /** The client has left, does not read, may not look any more, or the daemon stops. */
+  readonly signal: AbortSignal
+  /** Resolves when there is room for the next. @throws the signal's reason */
+  send(event: {
+    readonly id: string
+    readonly event: string
+    readonly data: unknown
+  }): Promise<void>
 }
 
 export type RuntimeMethod = 'GET' | 'POST' | 'PUT' | 'DELETE' | 'PATCH' | 'HEAD' | 'OPTIONS'

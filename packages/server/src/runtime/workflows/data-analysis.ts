@@ -9,6 +9,7 @@ import type { TableAnswer, TableInput } from './table-worker.ts'
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024
 const MAX_HEAP_MB = 1_024
+const TABLES = /\.(?:csv|tsv|txt)$/i
 
 /**
  * @param input A path within the data directory, CSV text, or rows: records, or lists of which the first has the names.
@@ -25,7 +26,7 @@ export async function analyse(
   return await inThread({ fd: file.fd, maxBytes: MAX_FILE_BYTES }, signal)
 }
 
-/** What is opened is what was looked at: the path is resolved once, and its last part is no link. */
+/** What is open is asked where it is: whatever was put in its place meanwhile does not count. */
 async function openData(path: string, dataRoot: string): Promise<FileHandle> {
   if (path.includes('\0')) throw refused()
   const root = await realpath(dataRoot).catch(() => {
@@ -37,17 +38,17 @@ async function openData(path: string, dataRoot: string): Promise<FileHandle> {
     throw missing()
   })
   if (!within(real, root)) throw refused()
+  // The daemon keeps files of its own in its home; none of them is a table.
+  if (!TABLES.test(real)) throw refused()
   // Without waiting: a named pipe would keep it for ever.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const file = await open(real, flags).catch(() => {
     throw missing()
   })
   try {
-    const { size, ino, dev } = await file.stat()
-    const again = await realpath(real).catch(() => '')
     const stat = await file.stat()
-    if (!stat.isFile() || again !== real || ino !== stat.ino || dev !== stat.dev) throw refused()
-    if (size > MAX_FILE_BYTES)
+    if (!stat.isFile() || !within(await placeOf(file, real), root)) throw refused()
+    if (stat.size > MAX_FILE_BYTES)
       throw new VestryError('RESPONSE_TOO_LARGE', `A file takes at most ${MAX_FILE_BYTES} bytes`)
     return file
   } catch (error) {
@@ -56,14 +57,23 @@ async function openData(path: string, dataRoot: string): Promise<FileHandle> {
   }
 }
 
+/** Where it is known what is open, it is asked; elsewhere the path is looked at once more. */
+async function placeOf({ fd }: FileHandle, path: string): Promise<string> {
+  return realpath(`/proc/self/fd/${fd}`).catch(() => realpath(path).catch(() => ''))
+}
+
 function within(path: string, root: string): boolean {
   return path.startsWith(root.endsWith(sep) ? root : root + sep)
 }
 
 function refused(): VestryError {
-  return new VestryError('PATH_REFUSED', 'input_data leads out of the data directory', {
-    hint: 'Put the file into the directory that runtime.data_root names',
-  })
+  return new VestryError(
+    'PATH_REFUSED',
+    'input_data leads out of the data directory, or to no table',
+    {
+      hint: 'Put a .csv, .tsv or .txt file into the directory that runtime.data_root names',
+    },
+  )
 }
 
 function missing(): VestryError {

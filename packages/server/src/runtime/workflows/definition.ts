@@ -3,8 +3,9 @@ import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
 import { paramCheck } from '../../gateway/tools/param-schema.ts'
 import type { JsonObject } from '../../gateway/tools/tool.ts'
-import { FUNCTIONS, partsOf } from './evaluate.ts'
+import { partsOf } from './evaluate.ts'
 import { namesIn, parseExpression } from './expression.ts'
+import { FUNCTIONS } from './expression-functions.ts'
 
 export const MAX_STEPS = 200
 export const MAX_DEFINITION_BYTES = 262_144
@@ -232,7 +233,8 @@ function expressionProblems(
   try {
     const { steps, roots } = namesIn(parseExpression(source))
     const unknown = [...roots].filter(
-      (name) => !ROOTS.has(name) && !(inLoop && LOOP_ROOTS.has(name)) && !(name in FUNCTIONS),
+      (name) =>
+        !ROOTS.has(name) && !(inLoop && LOOP_ROOTS.has(name)) && !Object.hasOwn(FUNCTIONS, name),
     )
     return [
       ...[...steps].filter((id) => !ids.has(id)).map((id) => `${path}: there is no step "${id}"`),

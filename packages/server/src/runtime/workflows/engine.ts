@@ -2,84 +2,17 @@
  * Walks the steps of a workflow in the order that their needs allow. What is done is kept by {@link Steps}, so the
  * same walk over a run that was interrupted goes on where it was.
  */
-import { asVestryError, type ErrorCode, VestryError } from '@vestry/contract/errors'
-import { SecretRef } from '../../dsl/host.ts'
-import type { Steps } from '../../journal/step.ts'
-import { type Definition, InnerStep, needsOf, type Step, type StepKind } from './definition.ts'
-import { evaluate, filled, holds, isSecret, type Scope } from './evaluate.ts'
-
-export interface StepView {
-  readonly id: string
-  readonly kind: StepKind
-  readonly status: 'running' | 'waiting' | 'completed' | 'failed' | 'skipped'
-  /** Epoch ms. */
-  readonly startedAtMs: number
-  readonly durationMs: number
-  readonly output?: unknown
-  readonly error?: { readonly code: string; readonly message: string }
-}
-
-export interface StepCall {
-  readonly kind: StepKind
-  /** Of the step within the run: `load`, `each[3]`. */
-  readonly key: string
-  /** Expressions are filled in. */
-  readonly given: Readonly<Record<string, unknown>>
-  readonly signal: AbortSignal
-  readonly timeoutMs: number
-}
-
-export interface Walk {
-  readonly steps: Steps
-  /** Does what a step does. @returns JSON. */
-  readonly body: (call: StepCall) => Promise<unknown>
-  /** What a step waits for, if it has come. @throws VestryError when it will not come. */
-  readonly came: (
-    call: Omit<StepCall, 'signal'>,
-  ) => Promise<{ readonly value: unknown } | undefined>
-  /** @throws VestryError WORKFLOW_NOT_FOUND, ACCESS_DENIED, VALIDATION_ERROR */
-  readonly child: (
-    id: string,
-    params: Readonly<Record<string, unknown>>,
-    key: string,
-  ) => Promise<{ readonly definition: Definition; readonly params: unknown }>
-  readonly onStep: (view: StepView) => void
-  readonly signal: AbortSignal
-  /** Epoch ms. */
-  readonly now: () => number
-  /** Bodies at once. */
-  readonly places: Places
-}
-
-export type Walked =
-  | { readonly state: 'done'; readonly outputs: Readonly<Record<string, unknown>> }
-  | { readonly state: 'failed'; readonly step: string; readonly error: VestryError }
-  /** Nothing can be done before then, unless something comes. Epoch ms. */
-  | { readonly state: 'waiting'; readonly untilMs: number }
-
-type Settled =
-  | { readonly state: 'done'; readonly output: unknown }
-  | { readonly state: 'skipped' }
-  | { readonly state: 'failed'; readonly error: VestryError }
-  | { readonly state: 'waiting'; readonly untilMs: number }
+import { asVestryError, VestryError } from '@vestry/contract/errors'
+import { attempts, type Given, type Leaf } from './attempts.ts'
+import { type Definition, InnerStep, needsOf, type Step } from './definition.ts'
+import { evaluate, filled, holds, type Scope } from './evaluate.ts'
+import { plain, shown } from './step-values.ts'
+import type { Settled, Walk, Walked } from './walk.ts'
 
 const MAX_DEPTH = 5
 const MAX_ITEMS = 1_000
 const MAX_PARALLEL = 16
-const STEP_TIMEOUT_MS = 900_000
 const WAIT_MS = 7 * 86_400_000
-/** They would end the same way again. */
-const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'OUTCOME_UNKNOWN',
-  'ACCESS_DENIED',
-  'CANCELLED',
-  'INVALID_PARAMS',
-  'VALIDATION_ERROR',
-  'WORKFLOW_INVALID',
-  'WORKFLOW_NOT_FOUND',
-  'PATH_REFUSED',
-])
-
 /** @param within Of the step whose part this is: `outer/`. */
 export async function walk(
   run: Walk,
@@ -150,7 +83,7 @@ function scopeOf(settled: ReadonlyMap<string, Settled>, params: unknown): Scope 
       id,
       {
         status: outcome.state === 'done' ? 'completed' : outcome.state,
-        output: outcome.state === 'done' ? revived(outcome.output) : null,
+        output: outcome.state === 'done' ? outcome.output : null,
         error:
           outcome.state === 'failed'
             ? { code: outcome.error.code, message: outcome.error.message }
@@ -161,17 +94,6 @@ function scopeOf(settled: ReadonlyMap<string, Settled>, params: unknown): Scope 
   return { params, steps }
 }
 
-/** A step that names a secret is worth a reference, which only what sends it can open. */
-function revived(output: unknown): unknown {
-  if (typeof output !== 'object' || output === null || !('$secret' in output)) return output
-  return new SecretRef(String(output.$secret))
-}
-
-/** As it is kept and shown: secrets are not. */
-export function plain(value: unknown): unknown {
-  return value === undefined ? null : JSON.parse(JSON.stringify(value))
-}
-
 async function one(
   run: Walk,
   step: Step,
@@ -180,10 +102,12 @@ async function one(
   depth: number,
 ): Promise<Settled> {
   const key = within + step.id
-  const startedAtMs = run.now()
+  const before = run.steps.find(key)
+  // What was begun by an earlier run of the execution keeps its times.
+  const startedAtMs = before?.startedAtMs ?? run.now()
   const told = { id: key, kind: step.kind, startedAtMs }
   const tell = (outcome: Settled): Settled => {
-    const durationMs = Math.max(0, run.now() - startedAtMs)
+    const durationMs = Math.max(0, (before?.finishedAtMs ?? run.now()) - startedAtMs)
     if (outcome.state === 'done')
       run.onStep({ ...told, status: 'completed', durationMs, output: shown(outcome.output) })
     else if (outcome.state === 'failed')
@@ -198,16 +122,12 @@ async function one(
   }
   try {
     if (step.when !== undefined && !holds(step.when, scope)) return tell({ state: 'skipped' })
-    run.onStep({ ...told, status: 'running', durationMs: 0 })
+    if (before === undefined) run.onStep({ ...told, status: 'running', durationMs: 0 })
     return tell(await done(run, step, scope, key, depth))
   } catch (error) {
     // Whoever stops the whole run says why.
     return tell({ state: 'failed', error: asVestryError(error) })
   }
-}
-
-function shown(output: unknown): unknown {
-  return typeof output === 'object' && output !== null && '$secret' in output ? '[secret]' : output
 }
 
 function done(run: Walk, step: Step, scope: Scope, key: string, depth: number): Promise<Settled> {
@@ -222,85 +142,6 @@ function done(run: Walk, step: Step, scope: Scope, key: string, depth: number): 
       return waited(run, step, scope, key)
     default:
       return attempts(run, step, scope, key).then((output) => ({ state: 'done', output }))
-  }
-}
-
-type Given = Readonly<Record<string, unknown>>
-type Leaf = Pick<Step, 'kind' | 'with'> &
-  Partial<Pick<Step, 'retry' | 'timeout_seconds' | 'idempotent'>>
-
-async function attempts(run: Walk, step: Leaf, scope: Scope, key: string): Promise<unknown> {
-  const given = givenOf(step, scope)
-  const plan = { key, kind: step.kind, repeatable: isRepeatable(step, given) }
-  const timeoutMs = (step.timeout_seconds ?? STEP_TIMEOUT_MS / 1_000) * 1_000
-  for (;;) {
-    run.signal.throwIfAborted()
-    try {
-      return await run.steps.run(plan, async () => {
-        using _place = await run.places.enter(run.signal)
-        return plain(await timed(run, { kind: step.kind, key, given, timeoutMs }))
-      })
-    } catch (error) {
-      if (run.signal.aborted) throw run.signal.reason
-      const named = asVestryError(error)
-      const { retry } = step
-      const done = run.steps.list().find((one) => one.key === key)?.attempts ?? 1
-      if (retry === undefined || done >= retry.max_attempts || FINAL.has(named.code)) throw named
-      const factor = retry.backoff === 'fixed' ? 1 : 2 ** (done - 1)
-      const delayMs = Math.min(retry.delay_ms * factor, 86_400_000)
-      await run.steps.retry(key, run.now() + delayMs)
-    }
-  }
-}
-
-function givenOf({ kind, with: given }: Leaf, scope: Scope): Given {
-  if (kind !== 'transform') return filled(given, scope) as Given
-  const { expression } = given
-  // The expression itself is the work; it has no text to fill in.
-  const value =
-    typeof expression === 'string' ? evaluate(expression, scope) : filled(given['value'], scope)
-  if (isSecret(value)) throw new VestryError('INVALID_PARAMS', 'a secret can only be sent')
-  return { value }
-}
-
-function isRepeatable({ kind, idempotent }: Leaf, given: Given): boolean {
-  if (idempotent === true) return true
-  if (kind === 'http')
-    return ['GET', 'HEAD'].includes(String(given['method'] ?? 'GET').toUpperCase())
-  return kind === 'transform' || kind === 'knowledge.search' || kind === 'secret.get'
-}
-
-async function timed(run: Walk, call: Omit<StepCall, 'signal'>): Promise<unknown> {
-  if (call.kind === 'transform') return call.given['value']
-  const late = new AbortController()
-  const timer = setTimeout(
-    () =>
-      late.abort(
-        new VestryError(
-          'DEADLINE_EXCEEDED',
-          `The step took longer than ${call.timeoutMs / 1_000} s`,
-        ),
-      ),
-    Math.min(call.timeoutMs, 2_147_483_647),
-  )
-  const signal = AbortSignal.any([run.signal, late.signal])
-  try {
-    return await orAborted(run.body({ ...call, signal }), signal)
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-/** What does not heed its signal is left to itself. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  if (signal.aborted) onAbort()
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
 
@@ -373,7 +214,7 @@ async function subworkflow(run: Walk, given: Given, key: string, depth: number):
 async function waited(run: Walk, step: Step, scope: Scope, key: string): Promise<Settled> {
   const given = filled(step.with, scope) as Given
   const plan = { key, kind: step.kind, repeatable: true }
-  const known = run.steps.list().find((one) => one.key === key)
+  const known = run.steps.find(key)
   if (known !== undefined && known.state !== 'waiting')
     return { state: 'done', output: await run.steps.run(plan, async () => null) }
   const timeoutMs = step.timeout_seconds === undefined ? WAIT_MS : step.timeout_seconds * 1_000
@@ -395,31 +236,6 @@ async function waited(run: Walk, step: Step, scope: Scope, key: string): Promise
 function secondsOf({ seconds }: Given): number {
   if (typeof seconds === 'number' && seconds >= 0 && seconds <= 2_592_000) return seconds
   throw new VestryError('INVALID_PARAMS', 'seconds is a number from 0 to 2 592 000')
-}
-
-/** Bodies at once; the rest wait in line. */
-export class Places {
-  #free: number
-  readonly #line: (() => void)[] = []
-
-  constructor(places: number) {
-    this.#free = places
-  }
-
-  async enter(signal: AbortSignal): Promise<Disposable> {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise<void>((resolve) => this.#line.push(resolve))
-    const place = { [Symbol.dispose]: () => this.#leave() }
-    if (!signal.aborted) return place
-    place[Symbol.dispose]()
-    throw signal.reason
-  }
-
-  #leave(): void {
-    const next = this.#line.shift()
-    if (next === undefined) this.#free += 1
-    else next()
-  }
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -3,21 +3,23 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Expression } from '../../dsl/ast.ts'
 import { SecretRef } from '../../dsl/host.ts'
 import { parseExpression } from './expression.ts'
+import { FUNCTIONS } from './expression-functions.ts'
+import {
+  compared,
+  computed,
+  finite,
+  isRecord,
+  isSecret,
+  kindOf,
+  number,
+  read,
+  SecretText,
+  textOf,
+  truth,
+  wrong,
+} from './expression-values.ts'
 
 export type Scope = Readonly<Record<string, unknown>>
-
-/** A text of which one part is a secret: it is put together where it is sent. */
-export class SecretText {
-  readonly before: string
-  readonly secret: SecretRef
-  constructor(before: string, secret: SecretRef) {
-    this.before = before
-    this.secret = secret
-  }
-  toJSON(): string {
-    return '[secret]'
-  }
-}
 
 const MAX_WORK = 200_000
 const MAX_TEXT = 4_194_304
@@ -109,13 +111,6 @@ function cached(source: string): Expression {
   if (parsed.size >= MAX_PARSED) parsed.clear()
   parsed.set(source, expression)
   return expression
-}
-
-export function textOf(value: unknown): string {
-  if (typeof value === 'string') return value
-  if (value instanceof SecretRef || value instanceof SecretText)
-    throw wrong('a secret can only be sent, not written down')
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
 class Evaluator {
@@ -236,129 +231,4 @@ class Evaluator {
     this.#work += amount
     if (this.#work > MAX_WORK) throw wrong('it takes too much work')
   }
-}
-
-type Fn = (args: readonly unknown[]) => unknown
-
-export const FUNCTIONS: Readonly<Record<string, Fn>> = {
-  len: ([value]) => {
-    if (typeof value === 'string') return [...value].length
-    if (Array.isArray(value)) return value.length
-    if (isRecord(value)) return Object.keys(value).length
-    throw wrong(`${kindOf(value)} has no length`)
-  },
-  upper: ([value]) => text(value).toUpperCase(),
-  lower: ([value]) => text(value).toLowerCase(),
-  trim: ([value]) => text(value).trim(),
-  contains: ([where, what]) =>
-    Array.isArray(where) ? where.includes(what) : text(where).includes(text(what)),
-  starts_with: ([value, start]) => text(value).startsWith(text(start)),
-  ends_with: ([value, end]) => text(value).endsWith(text(end)),
-  split: ([value, by]) => text(value).split(text(by)),
-  join: ([list, by]) => array(list).map(textOf).join(text(by)),
-  keys: ([value]) => Object.keys(record(value)).sort(),
-  values: ([value]) => {
-    const of = record(value)
-    return Object.keys(of)
-      .sort()
-      .map((name) => of[name])
-  },
-  push: ([list, value]) => [...array(list), value],
-  json_stringify: ([value]) => JSON.stringify(value),
-  json_parse: ([value]) => {
-    try {
-      return JSON.parse(text(value))
-    } catch {
-      throw wrong('the text is not JSON')
-    }
-  },
-  get: ([of, name, otherwise = null]) => {
-    try {
-      return read(of, name)
-    } catch {
-      return otherwise
-    }
-  },
-}
-
-function read(object: unknown, name: unknown): unknown {
-  if (isSecret(object)) throw wrong('nothing can be read of a secret')
-  if (Array.isArray(object) || typeof object === 'string') {
-    if (typeof name !== 'number' || !Number.isSafeInteger(name))
-      throw wrong(`${kindOf(object)} is read by a whole number`)
-    const found: unknown = object[name]
-    if (found === undefined) throw wrong(`there is nothing at position ${name}`)
-    return found
-  }
-  if (isRecord(object) && typeof name === 'string') {
-    if (Object.hasOwn(object, name)) return object[name]
-    throw wrong(`there is no member "${name.slice(0, 64)}"`)
-  }
-  throw wrong(`${kindOf(object)} has no members`)
-}
-
-function compared(operator: '<' | '>' | '<=' | '>=', a: unknown, b: unknown): boolean {
-  const order =
-    typeof a === 'string' && typeof b === 'string'
-      ? Number(a > b) - Number(a < b)
-      : number(a) - number(b)
-  if (operator === '<') return order < 0
-  if (operator === '>') return order > 0
-  return operator === '<=' ? order <= 0 : order >= 0
-}
-
-function computed(operator: string, a: number, b: number): number {
-  if (operator === '-') return finite(a - b)
-  if (operator === '*') return finite(a * b)
-  if (b === 0) throw wrong('division by zero')
-  return finite(operator === '/' ? a / b : a % b)
-}
-
-function finite(value: number): number {
-  if (Number.isFinite(value)) return value
-  throw wrong('the number is too large')
-}
-
-function truth(value: unknown): boolean {
-  if (typeof value === 'boolean') return value
-  throw wrong(`${kindOf(value)} is neither true nor false`)
-}
-
-function number(value: unknown): number {
-  if (typeof value === 'number') return value
-  throw wrong(`${kindOf(value)} is not a number`)
-}
-
-function text(value: unknown): string {
-  if (typeof value === 'string') return value
-  throw wrong(`${kindOf(value)} is not a text`)
-}
-
-function array(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value
-  throw wrong(`${kindOf(value)} is not a list`)
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  if (isRecord(value)) return value
-  throw wrong(`${kindOf(value)} is not a record`)
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isSecret(value)
-}
-
-export function isSecret(value: unknown): value is SecretRef | SecretText {
-  return value instanceof SecretRef || value instanceof SecretText
-}
-
-function kindOf(value: unknown): string {
-  if (value === null || value === undefined) return 'null'
-  if (isSecret(value)) return 'a secret'
-  if (Array.isArray(value)) return 'a list'
-  return typeof value === 'object' ? 'a record' : `a ${typeof value}`
-}
-
-function wrong(why: string): VestryError {
-  return new VestryError('INVALID_PARAMS', why)
 }

@@ -1,4 +1,6 @@
 /** Runs of workflows on disk, and what was told to them. No rules here. */
+import { VestryError } from '@vestry/contract/errors'
+import { type Alongside, wakeWaiting } from '../../journal/execution-writes.ts'
 import { openRecord, type RecordKeys, sealRecord } from '../../seal/record.ts'
 import type { Tables } from '../../store/schema.ts'
 import type { Store } from '../../store/store.ts'
@@ -23,6 +25,8 @@ const SIGNAL = 'workflow-signal'
 /** Days that a run can be looked at. */
 const KEPT_MS = 30 * 86_400_000
 const BATCH = 500
+/** Of one run. */
+const MAX_SIGNALS = 1_000
 const COLUMNS = [
   'id',
   'workflow_id',
@@ -42,7 +46,8 @@ export class RunStore {
     this.#deps = deps
   }
 
-  async add(run: WorkflowRun, content: RunContent): Promise<void> {
+  /** To be written together with what has it run. */
+  adding(run: WorkflowRun, content: RunContent): Alongside {
     const row: Tables['workflow_run'] = {
       id: run.id,
       workflow_id: run.workflowId,
@@ -56,26 +61,20 @@ export class RunStore {
       started_at: null,
       finished_at: null,
     }
-    await this.#deps.store.write((trx) => trx.insertInto('workflow_run').values(row).execute())
+    return (trx) => trx.insertInto('workflow_run').values(row).execute()
   }
 
-  async drop(id: string): Promise<void> {
-    await this.#deps.store.write((trx) =>
-      trx
-        .deleteFrom('workflow_run')
-        .where('id', '=', id)
-        .where('finished_at', 'is', null)
-        .execute(),
-    )
+  /** The first end stands. */
+  async end(...ending: Parameters<RunStore['ending']>): Promise<void> {
+    await this.#deps.store.write(this.ending(...ending))
   }
 
-  /** The first end stands. @returns whether this was it. */
-  async end(
+  /** To be written together with the end of what had it run. */
+  ending(
     run: Pick<WorkflowRun, 'id' | 'facts' | 'startedAt'>,
     status: EndStatus,
     content: RunContent,
-  ): Promise<boolean> {
-    const { store, now } = this.#deps
+  ): Alongside {
     const { error } = content
     const facts: RunFacts = {
       ...run.facts,
@@ -88,17 +87,15 @@ export class RunStore {
       facts_json: JSON.stringify(facts),
       content: this.#seal(KIND, run.id, content),
       started_at: run.startedAt ?? null,
-      finished_at: now(),
+      finished_at: this.#deps.now(),
     }
-    const done = await store.write((trx) =>
+    return (trx) =>
       trx
         .updateTable('workflow_run')
         .set(row)
         .where('id', '=', run.id)
         .where('finished_at', 'is', null)
-        .executeTakeFirst(),
-    )
-    return done.numUpdatedRows === 1n
+        .execute()
   }
 
   async get(id: string): Promise<WorkflowRun | undefined> {
@@ -134,29 +131,65 @@ export class RunStore {
     return (await query.execute()).map(toRun)
   }
 
-  /** Those that have not ended. */
-  async open(): Promise<WorkflowRun[]> {
+  /** Some of those that have not ended, and that nobody works on. */
+  async abandoned(): Promise<string[]> {
     const rows = await this.#deps.store.db
       .selectFrom('workflow_run')
-      .select(COLUMNS)
+      .select('id')
       .where('finished_at', 'is', null)
+      .where(({ not, exists, selectFrom }) =>
+        not(
+          exists(
+            selectFrom('execution')
+              .select('execution.id')
+              .whereRef('execution.id', '=', 'workflow_run.id')
+              .where('execution.finished_at', 'is', null),
+          ),
+        ),
+      )
+      .limit(BATCH)
       .execute()
-    return rows.map(toRun)
+    return rows.map(({ id }) => id)
   }
 
-  /** @returns false where that was said before. */
+  /** How many have not ended. */
+  async openCount(): Promise<number> {
+    const { count } = await this.#deps.store.db
+      .selectFrom('workflow_run')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .where('finished_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    return Number(count) // PostgreSQL counts in bigint
+  }
+
+  /**
+   * Kept, and whoever waits for it is run at once: a crash between the two would let it sleep on what has come.
+   * @returns false where that was said before. @throws VestryError QUEUE_FULL
+   */
   async signal(id: string, name: string, value: unknown): Promise<boolean> {
     const { store, now } = this.#deps
     const record = this.#seal(SIGNAL, `${id}/${name}`, value)
-    const made = await store.write((trx) =>
-      trx
-        .insertInto('workflow_signal')
-        .values({ execution_id: id, name, record, created_at: now() })
-        .onConflict((clash) => clash.doNothing())
-        .returning('name')
-        .executeTakeFirst(),
+    const nowMs = now()
+    return store.write(
+      async (trx) => {
+        const { count } = await trx
+          .selectFrom('workflow_signal')
+          .select((eb) => eb.fn.countAll<number>().as('count'))
+          .where('execution_id', '=', id)
+          .executeTakeFirstOrThrow()
+        if (Number(count) >= MAX_SIGNALS)
+          throw new VestryError('QUEUE_FULL', `A run is told at most ${MAX_SIGNALS} signals`)
+        const made = await trx
+          .insertInto('workflow_signal')
+          .values({ execution_id: id, name, record, created_at: nowMs })
+          .onConflict((clash) => clash.doNothing())
+          .returning('name')
+          .executeTakeFirst()
+        if (made !== undefined) await wakeWaiting(trx, id, nowMs)
+        return made !== undefined
+      },
+      { tell: ['execution'] },
     )
-    return made !== undefined
   }
 
   async signalled(id: string, name: string): Promise<{ readonly value: unknown } | undefined> {

@@ -2,7 +2,7 @@
 import type { VestryError } from '@vestry/contract/errors'
 import type { Caller } from '../../identity/caller.ts'
 import type { Definition } from './definition.ts'
-import type { StepView } from './engine.ts'
+import type { StepView } from './walk.ts'
 
 export const RUN_STATUSES = [
   'pending',
@@ -19,7 +19,12 @@ export type EndStatus = Exclude<RunStatus, 'pending' | 'running'>
 export interface RunFacts {
   readonly actor: string
   readonly requestId: string
+  /** Of the run's own span. */
   readonly traceparent: string
+  /** Of the call that started it. */
+  readonly parentSpanId?: string
+  /** SHA-256 of who asked for what: the key it was started with is bound to it. */
+  readonly asked?: string
   readonly error?: { readonly step?: string; readonly code: string }
 }
 

@@ -1,6 +1,5 @@
 /** What steps of each kind do, in the name of whose run it is, each through its own stations. */
-import { hash } from 'node:crypto'
-import { canonicalJson } from '@vestry/contract/canonical'
+import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import { newRequestId } from '@vestry/contract/ids'
 import type { Approvals } from '../../call/approval.ts'
@@ -13,9 +12,9 @@ import { type HttpEffectDeps, httpRequest, type SecretHeader } from '../effects/
 import type { AgentInvoker } from '../http-input/agent-invoker.ts'
 import type { Programs } from '../programs/programs-api.ts'
 import { analyse } from './data-analysis.ts'
-import type { StepCall } from './engine.ts'
-import { isSecret, SecretText } from './evaluate.ts'
+import { isSecret, SecretText } from './expression-values.ts'
 import { errorIn } from './step-error.ts'
+import type { StepCall } from './walk.ts'
 
 export interface BodyDeps {
   readonly http: HttpEffectDeps
@@ -24,9 +23,11 @@ export interface BodyDeps {
   readonly agents: WorkflowAgents
   readonly knowledge: WorkflowKnowledge
   readonly programs: () => Pick<Programs, 'runSource'> | undefined
-  readonly approvals: Pick<Approvals, 'submit' | 'owned'>
+  readonly approvals: Pick<Approvals, 'submit' | 'asked'>
   readonly signalled: (id: string, name: string) => Promise<{ readonly value: unknown } | undefined>
   readonly dataRoot: string
+  /** Epoch ms. */
+  readonly now: () => number
 }
 
 export interface WorkflowAgents {
@@ -155,7 +156,7 @@ async function httpStep(
   let secretHeader: SecretHeader | undefined
   for (const [name, value] of Object.entries(record(given['headers'] ?? {}))) {
     if (!isSecret(value)) {
-      headers.push([name, String(value)])
+      headers.push([name, headerText(name, value)])
       continue
     }
     if (secretHeader !== undefined)
@@ -187,14 +188,27 @@ async function httpStep(
     signal,
     data: { workflow: run.workflowId, execution: run.id, step: key },
   })
-  const content = Buffer.from(reply.body).toString('utf8')
   // What is not asked for as an answer of any kind has failed.
   if (reply.status >= 400 && given['accept_status'] !== 'any')
     throw new VestryError(
       reply.status >= 500 ? 'UPSTREAM_FAILED' : 'UPSTREAM_REJECTED',
       `The other side answered ${reply.status}`,
     )
-  return { status: reply.status, headers: reply.headers, body: jsonOr(content), url: reply.url }
+  const { status, headers: told, url } = reply
+  return { status, headers: told, url, ...bodyMembers(reply.body) }
+}
+
+/** Text, JSON where it is that; what is neither comes in base64 and says so. */
+function bodyMembers(bytes: Uint8Array) {
+  const content = Buffer.from(bytes)
+  if (isUtf8(content)) return { body: jsonOr(content.toString('utf8')) }
+  return { body: content.toString('base64'), body_encoding: 'base64' }
+}
+
+function headerText(name: string, value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  throw new VestryError('INVALID_PARAMS', `header "${name}" must be text`)
 }
 
 async function builtin(deps: BodyDeps, run: RunContext, call: StepCall, asking: Asking) {
@@ -234,48 +248,8 @@ function knowledgeItem(given: Given, fallbackId: string): Given {
   }
 }
 
-/** What a step waits for, if it has come. @throws VestryError ACCESS_DENIED for a no. */
-export async function came(
-  deps: BodyDeps,
-  run: RunContext,
-  { kind, key, given }: Omit<StepCall, 'signal'>,
-): Promise<{ readonly value: unknown } | undefined> {
-  if (kind === 'delay') return undefined
-  if (kind === 'wait_for_signal') return deps.signalled(run.id, text(given, 'name'))
-  const { principal } = run.caller
-  const who = principal.kind === 'agent' ? principal.agent : principal.operator
-  const resource = `workflow/${run.workflowId}`
-  const params = { execution: run.id, step: key }
-  const digest = hash('sha256', canonicalJson(params))
-  const asked = (await deps.approvals.owned(who.id, 'appr_')).find(
-    (one) =>
-      one.action === 'workflow:approve' &&
-      one.resource === resource &&
-      one.params_digest === digest,
-  )
-  if (asked === undefined) {
-    await deps.approvals.submit({
-      agentId: who.id,
-      agentName: who.name,
-      summary: text(given, 'summary').slice(0, 500),
-      reason: typeof given['reason'] === 'string' ? given['reason'].slice(0, 256) : undefined,
-      action: 'workflow:approve',
-      resource,
-      params,
-      policies: ['workflow'],
-    })
-    return undefined
-  }
-  if (asked.state === 'denied')
-    throw new VestryError('ACCESS_DENIED', 'An operator denied it', {
-      context: { approval_id: asked.id },
-    })
-  if (asked.state !== 'allowed') return undefined
-  return { value: { approval_id: asked.id, decided_by: asked.decided_by } }
-}
-
 /** @throws VestryError INVALID_PARAMS for a secret: it goes nowhere but into a header. */
-function open(value: unknown): unknown {
+export function open(value: unknown): unknown {
   if (isSecret(value) || value instanceof SecretRef)
     throw new VestryError('INVALID_PARAMS', 'a secret can only be sent in a header of an http step')
   if (Array.isArray(value)) return value.map(open)
@@ -283,7 +257,7 @@ function open(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, open(member)]))
 }
 
-function text(given: Given, name: string): string {
+export function text(given: Given, name: string): string {
   const value = given[name]
   if (typeof value === 'string' && value !== '') return value
   throw new VestryError('INVALID_PARAMS', `${name} is a text`)

@@ -6,7 +6,8 @@ import { openSteps } from '../../journal/steps.ts'
 import { queued, testJournal, testKeys, until } from '../../journal/test-journal.ts'
 import { openStore, type Store } from '../../store/store.ts'
 import { readDefinition } from './definition.ts'
-import { Places, walk } from './engine.ts'
+import { walk } from './engine.ts'
+import { Places } from './places.ts'
 
 const here = (file: string) => new URL(file, import.meta.url).href
 const KIND = 'workflow'

@@ -206,7 +206,7 @@ function authorizeHop(
   })
 }
 
-function grantOf(decision: Decision, credential: Credential, target: Target): Grant {
+export function grantOf(decision: Decision, credential: Credential, target: Target): Grant {
   const listed = [...decision.hostPatterns, ...(credential.settings.allowed_hosts ?? [])]
   const { obligations } = decision
   return {
@@ -217,7 +217,7 @@ function grantOf(decision: Decision, credential: Credential, target: Target): Gr
   }
 }
 
-function boundHosts(
+export function boundHosts(
   found: Credential | undefined,
   target: Target,
 ): 'absent' | 'match' | 'mismatch' {
@@ -298,7 +298,7 @@ function readHeaders(given: unknown, contentType: string | undefined): [string, 
 }
 
 /** @throws VestryError INVALID_PARAMS for more than one: policy must judge the one that counts. */
-function contentTypeOf(headers: readonly (readonly [string, string])[]): string | undefined {
+export function contentTypeOf(headers: readonly (readonly [string, string])[]): string | undefined {
   const [value, ...others] = headers
     .filter(([name]) => name.toLowerCase() === 'content-type')
     .map(([, text]) => text)

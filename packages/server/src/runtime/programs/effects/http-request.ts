@@ -15,6 +15,7 @@ const METHODS: ReadonlySet<string> = new Set([
   'OPTIONS',
 ])
 const HARMLESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+const BODILESS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
 export async function httpRequest(
@@ -27,6 +28,7 @@ export async function httpRequest(
   const operation = {
     op: 'http',
     name: url.hostname,
+    tags: [url.host],
     args: { method, url: url.href, host: url.hostname, body: body ?? null },
   } as const
   const asked = { repeatable: HARMLESS.has(method), operation }
@@ -60,6 +62,8 @@ function read(call: EffectCall) {
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     throw wrong(call, 'url must be an http or https URL')
   const body = bodyOf(call, argument(call, 'body', 1 + shift))
+  if (body !== undefined && BODILESS.has(method.toUpperCase()))
+    throw wrong(call, `a ${method.toUpperCase()} has no body: http_request("POST", url, body: …)`)
   const isJson = body?.isJson === true
   const given = headersOf(call, argument(call, 'headers', 2 + shift))
   const headers = isJson && !('content-type' in given) ? { ...given, ...JSON_TYPE } : given
