@@ -203,13 +203,7 @@ test('a workflow analyses a table, as an agent and as the administrator', async 
     status: 'completed',
     result: { rows: 3, columns: { price: { count: 3, mean: 2 } } },
   })
-  // As an agent it is what that agent may: nothing, until a policy says so.
-  await expect(analyse(client, 'path/to/data.csv', 'agent-123')).rejects.toMatchObject({
-    statusCode: 403,
-    code: 'ACCESS_DENIED',
-  })
-  const text = `@id("analysts") permit (principal == Agent::"agent-123", action == Action::"workflow:run", resource == Workflow::"data-analysis-workflow");`
-  await at.admin.call('admin.policy.put', { files: [{ name: 'analysts.cedar', text }] })
+  // The administrator may start it, in whose name it may be.
   expect(await analyse(client, 'path/to/data.csv', 'agent-123')).toMatchObject({
     status: 'completed',
     agent_id: 'agent-123',

@@ -1,4 +1,5 @@
 /** Requests of programs, in the form of the one that all parts send. */
+import { isUtf8 } from 'node:buffer'
 import { VestryError } from '@vestry/contract/errors'
 import { SecretRef } from '../../dsl/host.ts'
 import type { HttpReply, HttpRequest, SecretHeader } from '../effects/http.ts'
@@ -36,8 +37,15 @@ export function httpDoor(send: (request: HttpRequest) => Promise<HttpReply>): Ht
       return {
         status: reply.status,
         headers: reply.headers,
-        body: Buffer.from(reply.body).toString('utf8'),
+        ...bodyMembers(reply.body),
       }
     },
   }
+}
+
+/** Text as it is; what is none comes in base64 and says so, as it does to steps of workflows. */
+function bodyMembers(bytes: Uint8Array): { body: string; body_encoding?: 'base64' } {
+  const content = Buffer.from(bytes)
+  if (isUtf8(content)) return { body: content.toString('utf8') }
+  return { body: content.toString('base64'), body_encoding: 'base64' }
 }

@@ -101,5 +101,7 @@ export interface HttpDoor {
     readonly status: number
     readonly headers: Readonly<Record<string, string>>
     readonly body: string
+    /** Where the body was no UTF-8. */
+    readonly body_encoding?: 'base64'
   }>
 }

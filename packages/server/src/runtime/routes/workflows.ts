@@ -2,8 +2,6 @@
 import { VestryError } from '@vestry/contract/errors'
 import * as z from 'zod'
 import type { Agent } from '../../identity/agent.ts'
-import { type Caller, newCaller } from '../../identity/caller.ts'
-import { formatTraceparent } from '../../identity/traceparent.ts'
 import type { EventSink, RuntimeReply, RuntimeRequest, RuntimeRoute } from '../wire/route.ts'
 import type { VerbDoor } from '../wire/verb-door.ts'
 import { RUN_STATUSES, runBody, type WorkflowRun } from '../workflows/run.ts'
@@ -56,21 +54,19 @@ export function workflowRoutes({
       throw noSuchRun(id)
     return run
   }
+  /** The agent in whose name it runs, if that is another one than who asks. */
   const asWhom = async (
-    request: RuntimeRequest,
+    { caller: { principal }, scope }: RuntimeRequest,
     name: string | null | undefined,
-  ): Promise<Caller> => {
-    const { caller, scope } = request
-    if (name === null || name === undefined) return caller
+  ): Promise<Agent | undefined> => {
+    if (name === null || name === undefined) return undefined
     if (scope !== undefined) {
       if (scope.agentName !== name) throw new VestryError('AGENT_NOT_FOUND')
-      return caller
+      return undefined
     }
-    const { principal, peer, txn, trace } = caller
     if (principal.kind !== 'operator' || !['owner', 'admin'].includes(principal.operator.role))
       throw new VestryError('ADMIN_REQUIRED', 'Only administrators run workflows as an agent')
-    const agent = await agentNamed(name)
-    return newCaller({ principal: { kind: 'agent', agent }, peer, txn }, formatTraceparent(trace))
+    return agentNamed(name)
   }
   const execute = async (request: RuntimeRequest): Promise<RuntimeReply> => {
     const read = Asked.safeParse(request.json())
@@ -79,9 +75,16 @@ export function workflowRoutes({
       throw new VestryError('VALIDATION_ERROR', details[0], { context: { details } })
     }
     const { workflow_id: workflowId, parameters, agent_id: agentId } = read.data
-    const { requestId } = request
-    const caller = await asWhom(request, agentId)
-    const asked = { workflowId, params: parameters ?? {}, caller, requestId, trigger: 'api' }
+    const { caller, requestId } = request
+    const as = await asWhom(request, agentId)
+    const asked = {
+      workflowId,
+      params: parameters ?? {},
+      caller,
+      ...(as !== undefined && { as }),
+      requestId,
+      trigger: 'api',
+    }
     const { executionId } = await workflows.start(asked)
     // The time for an answer may be over before the run is: then it says how far it is.
     await workflows.ended(executionId, request.signal).catch(() => undefined)

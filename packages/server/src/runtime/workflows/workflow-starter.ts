@@ -1,4 +1,5 @@
 /** How the rest of the runtime has a workflow run. */
+import type { Agent } from '../../identity/agent.ts'
 import type { Caller } from '../../identity/caller.ts'
 
 export interface WorkflowStarter {
@@ -9,8 +10,10 @@ export interface WorkflowStarter {
 export interface AskedWorkflow {
   readonly workflowId: string
   readonly params: Readonly<Record<string, unknown>>
-  /** Whoever asks; of an agent the workflow runs in its name, and what it read is known to have been read. */
+  /** Whoever asks, and may or may not start it; what it has read is known to have been read. */
   readonly caller: Caller
+  /** In whose name it runs, where an administrator named an agent; else in that of who asks. */
+  readonly as?: Agent
   readonly requestId: string
   /** `api`, `agent:<execution>`, `schedule:<id>` … */
   readonly trigger: string

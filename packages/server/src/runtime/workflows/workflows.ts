@@ -99,7 +99,12 @@ export class Workflows implements WorkflowStarter {
         requestBytes: Buffer.byteLength(JSON.stringify(given)),
       },
       detail: `workflow.start ${name}`,
-      data: { workflow: name, execution: id, trigger: asked.trigger },
+      data: {
+        workflow: name,
+        execution: id,
+        trigger: asked.trigger,
+        ...(asked.as !== undefined && { agent: asked.as.name }),
+      },
       approvalParams: { workflow: name, params: hash('sha256', canonicalJson(given)) },
       exists: async () => {
         if (isSource) return
@@ -115,7 +120,7 @@ export class Workflows implements WorkflowStarter {
           const content = { definition, params, ...(isSource && { source: workflowId }) }
           await this.#accept(runOf(asked, { id, name, nowMs, facts }), {
             ...content,
-            ...ownerOf(caller),
+            ...ownerOf(asked),
           })
         },
       }),

@@ -44,7 +44,9 @@ export async function httpRequest(
       timeoutMs: doors.toolTimeoutMs,
       signal,
     })
-    return { status: reply.status, headers: { ...reply.headers }, body: reply.body }
+    const { status, body, body_encoding: encoding } = reply
+    const said = encoding === undefined ? {} : { body_encoding: encoding }
+    return { status, headers: { ...reply.headers }, body, ...said }
   })
 }
 
