@@ -54,6 +54,21 @@ test('each call counts once, by what was called; reading the list of models is n
   expect([denied, failed]).toEqual([4, 2])
 })
 
+test('what an effect of a program is refused is denied; that its run failed of it is not counted twice', () => {
+  const effect = (action: string, code: string) =>
+    record({ source: 'runtime', action, ...refused(code) })
+  const { calls, denied, failed } = total(
+    effect('policy.deny', 'ACCESS_DENIED'),
+    effect('policy.deny', 'DSL_POLICY_DENIED'),
+    effect('approval.request', 'APPROVAL_REQUIRED'),
+    effect('workflow.step', 'ACCESS_DENIED'),
+    effect('agent.run', 'DSL_POLICY_DENIED'),
+    record({ source: 'runtime', action: 'policy.deny', phase: 'intent', success: false }),
+  )
+  expect(calls).toEqual({ model: 0, tool: 0, credential: 0 })
+  expect([denied, failed]).toEqual([3, 0])
+})
+
 test('tokens and cost are added up; a failed call of a model may have cost, a failed or cached tool has not', () => {
   const tool = { source: 'gateway' as const, action: 'tool.call', data: { cost_micros: 10_000 } }
   const { tokens, cost_micros } = total(

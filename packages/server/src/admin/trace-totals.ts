@@ -23,11 +23,15 @@ const KINDS: Readonly<Record<string, { called: Called; action: RegExp }>> = {
   vault: { called: 'credential', action: /^(?:credential\.|policy\.deny$|approval\.)/ },
 }
 
+/** Effects of programs and workflows: what they call is counted where it is done, what they are refused here. */
+const REFUSED_EFFECT = /^(?:policy\.deny$|approval\.)/
+
 /** Answers of policy, of approvals, of budgets, and of review. */
 const DENIED: ReadonlySet<string> = new Set([
   'ACCESS_DENIED',
   'APPROVAL_REQUIRED',
   'BUDGET_EXHAUSTED',
+  'DSL_POLICY_DENIED',
   'TOOL_NOT_VERIFIED',
 ])
 
@@ -39,10 +43,13 @@ export class TotalsCount {
   #failed = 0
 
   add({ source, action, phase, success, data, outcome }: AuditRecord): void {
+    const isDenied = !success && DENIED.has(outcome?.code ?? '')
+    if (source === 'runtime' && isDenied && phase !== 'intent' && REFUSED_EFFECT.test(action))
+      this.#denied += 1
     const kind = KINDS[source]
     if (kind === undefined || phase === 'intent' || !kind.action.test(action)) return
     this.#calls[kind.called] += 1
-    if (!success && DENIED.has(outcome?.code ?? '')) this.#denied += 1
+    if (isDenied) this.#denied += 1
     else if (!success) this.#failed += 1
     const usage = outcome?.['usage'] as { total?: unknown } | undefined
     this.#tokens += amount(usage?.total)
