@@ -27,9 +27,24 @@ export function withoutCredentials(entry: AuditEntry): AuditEntry {
   }
 }
 
+/** Records are much alike: names of members, of tools, of operations. */
+const MAX_KNOWN = 4_096
+const MAX_KNOWN_CHARS = 64
+const known = new Set<string>()
+
 function cleanText(text: string): string {
   // A station that hands in something else is no reason to lose the record.
   if (typeof text !== 'string') return text
+  if (known.has(text)) return text
+  const clean = withoutMatches(text)
+  if (clean === text && text.length <= MAX_KNOWN_CHARS) {
+    if (known.size >= MAX_KNOWN) known.clear()
+    known.add(text)
+  }
+  return clean
+}
+
+function withoutMatches(text: string): string {
   const own = text.includes('key_') ? text.replace(OWN_KEY, '$1.[redacted:key]') : text
   const { text: clean, hits } = redactText(own)
   if (hits.length === 0) return own

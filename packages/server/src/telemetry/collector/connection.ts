@@ -382,7 +382,9 @@ export class Connection {
       if (line !== undefined) this.#line(line)
     }
     await this.#answers
-    await this.#deps.collector.settled()
+    const settle = this.#acks.settler()
+    // Each event's own word of it may come later than this one about all of them.
+    if (await this.#deps.collector.settled()) settle()
     if (this.#closed) return
     this.#acks.flush()
     if (!this.#socket.destroyed) await this.#outbox.drained()
