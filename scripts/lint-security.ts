@@ -30,7 +30,7 @@ const RULES: readonly Rule[] = [
     pattern:
       /^(?!import type |import \{ createServer(?:, type Server)? \}).*from '(?:undici|node:https?|node:http2|node:tls|node:dgram)'|(?<![.#\w])fetch\(/,
     except:
-      /^packages\/server\/src\/egress\/|^packages\/sdk\/src\/(?:gateway\/transport|llm\/direct-http|runtime\/exchange)\.ts$/,
+      /^packages\/server\/src\/egress\/|^packages\/sdk\/src\/(?:gateway\/transport|llm\/direct-http|runtime\/(?:event-connection|exchange))\.ts$/,
   },
   {
     name: 'randomness',

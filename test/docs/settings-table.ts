@@ -145,6 +145,8 @@ const MEANING: Readonly<Record<string, string>> = {
   'runtime.jwt_secret':
     'vault path of the secret with which clients sign tokens, see [runtime.md](runtime.md#who-may-ask)',
   'runtime.allow_unreviewed_tools': 'tools of MCP servers that nobody reviewed may be called',
+  'runtime.require_widening_approval':
+    'a program that may do more than what of its agent serves in the environment is deployed after an approval',
   'runtime.four_eyes': 'the reviewer must be somebody else than the submitter',
   'runtime.auto_approve_score':
     'tools up to this risk score, without a finding of medium severity, are approved by themselves',
@@ -163,7 +165,8 @@ const MEANING: Readonly<Record<string, string>> = {
   'runtime.workflow_concurrency': 'runs of workflows at once; one that waits holds no place',
   'runtime.workflow_queue_max': 'runs of workflows that may wait for a free place',
   'runtime.workflow_open_max': 'runs of workflows that have not ended, those that wait among them',
-  'runtime.workflow_timeout_seconds': 'how long a workflow may take whose definition does not say so',
+  'runtime.workflow_timeout_seconds':
+    'how long a workflow may take whose definition does not say so',
   'runtime.data_root': 'where workflows may read files; relative to the home directory',
   'runtime.knowledge_embedder':
     '`offline`: a model in the package; `hashing`: words alone; `provider`: a model through the LLM gateway',

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { NotFoundError, SymbiontClient } from '@vestry/sdk/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fakeTerminal } from '../../packages/server/src/cli/fake-terminal.test-kit.ts'
 import { runProgram } from '../../packages/server/src/cli/program.ts'
@@ -305,3 +306,89 @@ test('runtime §5.2: the command line registers, runs and watches a workflow', a
   expect(terminal.err()).toContain('greet completed')
   expect(await vestry('workflow', 'run', 'greeting')).not.toBe(0)
 })
+
+test('runtime §5.1: the SDK tells of a run of a live daemon as it goes', async () => {
+  const steps = [
+    { id: 'first', kind: 'transform', with: { value: 1 } },
+    { id: 'gate', kind: 'wait_for_signal', with: { name: 'go' }, needs: ['first'] },
+  ]
+  expect((await define(steps)).status).toBe(201)
+  const client = new SymbiontClient({
+    baseUrl: `${node.url}/api/v1`,
+    apiKey: node.adminKey,
+    envFile: false,
+  })
+  const outgoing = run('tried')
+  let id = ''
+  await until(async () => {
+    const { executions } = await client.listWorkflowExecutions({
+      workflow_id: 'tried',
+      status: 'running',
+    })
+    id = executions[0]?.execution_id ?? ''
+    return id !== ''
+  })
+  const told: string[] = []
+  let kept = ''
+  for await (const { event, id: at, data } of client.watchWorkflowExecution(id)) {
+    told.push(`${event} ${data['id'] ?? ''} ${data.status}`)
+    if (data.status === 'waiting') await client.signalWorkflow(id, 'go')
+    kept = at
+  }
+  expect(told).toContain('step first completed')
+  expect(told).toContain('step gate waiting')
+  expect(told.slice(-2)).toEqual(['step gate completed', 'end  completed'])
+  expect(new Set(told).size).toBe(told.length)
+  await outgoing
+  const again = client.watchWorkflowExecution(id, { lastEventId: `${kept}9` })
+  const events = await all(again)
+  expect(events.map(({ event }) => event)).toEqual(['end'])
+  const foreign = new SymbiontClient({
+    baseUrl: `${node.url}/api/v1`,
+    apiKey: scout,
+    envFile: false,
+  })
+  await expect(foreign.watchWorkflowExecution(id).next()).rejects.toBeInstanceOf(NotFoundError)
+  await node.ask('DELETE', 'workflows/definitions/tried')
+})
+
+test('runtime §5.2: --watch draws the steps in their place on a terminal, and Ctrl-C leaves the run alone', async () => {
+  const steps = [
+    { id: 'first', kind: 'transform', with: { value: 1 } },
+    { id: 'gate', kind: 'wait_for_signal', with: { name: 'go' }, needs: ['first'] },
+  ]
+  expect((await define(steps)).status).toBe(201)
+  const terminal = fakeTerminal({ isTTY: true })
+  const interrupt = new AbortController()
+  const words = ['workflow', 'run', 'tried', '--watch', '--home', at.home.dir]
+  const watching = runProgram(words, terminal, interrupt.signal)
+  await until(async () => terminal.err().includes('gate  waiting'))
+  interrupt.abort()
+  expect(await watching).toBe(0)
+  const id = /The run goes on\. Look again: vestry workflow watch (exe_\w+)/.exec(
+    terminal.err(),
+  )?.[1]
+  expect(id).toBeDefined()
+  const plain = fakeTerminal()
+  const other = new AbortController()
+  const again = runProgram(
+    ['workflow', 'watch', id ?? '', '--home', at.home.dir],
+    plain,
+    other.signal,
+  )
+  await until(async () => plain.err().includes('gate waiting'))
+  await node.ask('POST', `workflows/executions/${id}/signals/go`, { body: {} })
+  expect(await again).toBe(0)
+  expect(plain.err()).toMatch(/^first completed \(\d+ ms\)\ngate waiting\ngate completed/m)
+  expect(plain.err()).not.toContain('\u001b')
+  expect(plain.out()).toContain('completed')
+  const missing = ['workflow', 'watch', 'exe_none', '--home', at.home.dir]
+  expect(await runProgram(missing, plain, other.signal)).not.toBe(0)
+  await node.ask('DELETE', 'workflows/definitions/tried')
+})
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = []
+  for await (const item of items) list.push(item)
+  return list
+}

@@ -246,6 +246,18 @@ export const WorkflowExecutionResponse = z.looseObject({
 })
 export type WorkflowExecutionResponse = z.output<typeof WorkflowExecutionResponse>
 
+/** One step of a run, as it stands. */
+export const WorkflowStep = z.looseObject({
+  id: text,
+  kind: text,
+  status: text,
+  started_at: time,
+  duration_ms: z.number(),
+  output: z.unknown(),
+  error: json.nullish(),
+})
+export type WorkflowStep = z.output<typeof WorkflowStep>
+
 export const WorkflowExecutionList = z.looseObject({
   executions: z.array(WorkflowExecutionResponse),
 })

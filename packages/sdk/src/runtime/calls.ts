@@ -1,5 +1,6 @@
 /** One call of the runtime API: sent, repeated where that does no harm, and its answer checked. */
 import { APIError } from './errors.ts'
+import type { EventDoor } from './event-connection.ts'
 import type { Exchange, RuntimeCall } from './exchange.ts'
 import type { Shape } from './shape.ts'
 
@@ -14,10 +15,12 @@ type Query = RuntimeCall['query']
 const MAX_TOLD = 1_000
 
 export class Calls {
+  readonly events: EventDoor
   readonly #exchange: Exchange
 
-  constructor(exchange: Exchange) {
+  constructor(exchange: Exchange, events: EventDoor) {
     this.#exchange = exchange
+    this.events = events
   }
 
   get<T>(path: string, shape: Shape<T>, options: CallOptions | undefined, query?: Query) {

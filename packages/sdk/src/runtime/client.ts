@@ -4,6 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { Calls } from './calls.ts'
+import { createEventDoor } from './event-connection.ts'
 import { createExchange } from './exchange.ts'
 import { HttpMethods } from './http-methods.ts'
 import { resolveOptions, type SymbiontClientOptions } from './options.ts'
@@ -15,7 +16,7 @@ export class SymbiontClient extends HttpMethods {
   /** @throws SymbiontError `INVALID_OPTION` for an option, variable or file that cannot be used. */
   constructor(options: SymbiontClientOptions = {}) {
     const settings = resolveOptions(options)
-    super(new Calls(createExchange(settings)))
+    super(new Calls(createExchange(settings), createEventDoor(settings)))
     this.#baseUrl = settings.baseUrl
     this.#hasKey = settings.apiKey !== undefined
   }

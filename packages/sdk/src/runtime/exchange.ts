@@ -23,12 +23,12 @@ export interface RuntimeCall {
   signal?: AbortSignal | undefined
 }
 
-const MAX_ANSWER_BYTES = 33_554_432
+export const MAX_ANSWER_BYTES = 33_554_432
 const BASE_DELAY_MS = 500
 const MAX_DELAY_MS = 8_000
 const MAX_RETRY_AFTER_MS = 30_000
 /** Nothing came back: the request may be sent again. */
-const NO_ANSWER = 'NO_ANSWER'
+export const NO_ANSWER = 'NO_ANSWER'
 const PASSING: ReadonlySet<number> = new Set([429, 502, 503, 504])
 
 /** Sends one call, with its repetitions. @returns The parsed body of a success. */
@@ -66,15 +66,22 @@ function prepared(settings: Settings, call: RuntimeCall): Prepared {
   return {
     url: `${settings.baseUrl}/${call.path}${tail}`,
     headers: {
-      accept: 'application/json',
-      'user-agent': `vestry-sdk/${VERSION}`,
-      ...(settings.apiKey !== undefined && { authorization: `Bearer ${settings.apiKey}` }),
+      ...headersOf(settings, 'application/json'),
       ...(body !== undefined && { 'content-type': 'application/json' }),
       // The server gives a repetition the first answer, so that nothing is done twice.
       ...(keyed && settings.maxRetries > 0 && { 'idempotency-key': randomUUID() }),
-      ...traceHeader(),
     },
     body,
+  }
+}
+
+/** What every request carries. */
+export function headersOf({ apiKey }: Settings, accept: string): Record<string, string> {
+  return {
+    accept,
+    'user-agent': `vestry-sdk/${VERSION}`,
+    ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
+    ...traceHeader(),
   }
 }
 
@@ -122,11 +129,26 @@ async function once(
   const answer = await fetch(url, body === undefined ? init : { ...init, body }).catch((cause) => {
     throw failure(cause, NO_ANSWER, 'There was no answer from the server')
   })
-  const requestId = answer.headers.get('x-request-id') ?? undefined
   const text = await readBounded(answer).catch((cause) => {
     throw failure(cause, 'ANSWER_BROKE_OFF', 'The answer broke off')
   })
+  assertSuccess(settings, answer, text)
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Without its cause, which quotes the answer: that may be a secret.
+    throw new APIError('The answer is not JSON', {
+      statusCode: answer.status,
+      code: 'UNEXPECTED_ANSWER',
+      requestId: answer.headers.get('x-request-id') ?? undefined,
+    })
+  }
+}
+
+/** @throws SymbiontError what the server says, and `REDIRECTED`. */
+export function assertSuccess({ apiKey }: Settings, answer: Response, text: string): void {
   const { status } = answer
+  const requestId = answer.headers.get('x-request-id') ?? undefined
   if (answer.type === 'opaqueredirect' || (status >= 300 && status < 400))
     throw new APIError(`API request failed with status ${status}: redirects are not followed`, {
       statusCode: status,
@@ -134,20 +156,10 @@ async function once(
       requestId,
     })
   if (!answer.ok)
-    throw errorOf(status, withoutKey(text, settings.apiKey), {
+    throw errorOf(status, withoutKey(text, apiKey), {
       requestId,
       retryAfter: secondsOf(answer.headers.get('retry-after')),
     })
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Without its cause, which quotes the answer: that may be a secret.
-    throw new APIError('The answer is not JSON', {
-      statusCode: status,
-      code: 'UNEXPECTED_ANSWER',
-      requestId,
-    })
-  }
 }
 
 /** Errors are printed, and servers may repeat what they were sent. */
@@ -155,7 +167,7 @@ function withoutKey(text: string, key: string | undefined): string {
   return key === undefined ? text : text.replaceAll(key, '[secret]')
 }
 
-async function readBounded(answer: Response): Promise<string> {
+export async function readBounded(answer: Response): Promise<string> {
   if (answer.body === null) return ''
   const reader = answer.body.getReader()
   const decoder = new TextDecoder()
@@ -188,14 +200,14 @@ function secondsOf(header: string | null): number | undefined {
  * Every call here may arrive twice: it changes nothing, is the same each time, or carries a key that says so. Still an
  * attempt that ran out of time is not repeated: the caller has waited long enough.
  */
-function mayRepeat(error: unknown): boolean {
+export function mayRepeat(error: unknown): boolean {
   if (!(error instanceof SymbiontError)) return false
   return (
     error.code === NO_ANSWER || (error.statusCode !== undefined && PASSING.has(error.statusCode))
   )
 }
 
-function delayMs(error: unknown, attempt: number): number {
+export function delayMs(error: unknown, attempt: number): number {
   const asked = error instanceof SymbiontError ? error.retryAfter : undefined
   if (asked !== undefined) return Math.min(asked * 1_000, MAX_RETRY_AFTER_MS)
   return randomInt(Math.min(BASE_DELAY_MS * 2 ** attempt, MAX_DELAY_MS) + 1)

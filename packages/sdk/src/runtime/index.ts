@@ -80,6 +80,7 @@ export {
   WebhookTriggerResponse,
   WorkflowExecutionList,
   WorkflowExecutionResponse,
+  WorkflowStep,
 } from '@vestry/contract/runtime'
 export type { CallOptions } from './calls.ts'
 export { Client, SymbiontClient } from './client.ts'
@@ -142,6 +143,7 @@ export type {
 } from './requests.ts'
 export type { WaitForReviewOptions } from './review-methods.ts'
 export type { WaitOptions } from './waiting.ts'
+export type { WatchOptions, WorkflowExecutionEvent } from './watching.ts'
 
 import type { KnowledgeItemInput, ToolInput } from './requests.ts'
 

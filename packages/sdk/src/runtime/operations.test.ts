@@ -40,6 +40,7 @@ interface Row {
   /** What must come as JSON; absent: no body. */
   readonly body?: unknown
   readonly answer: unknown
+  readonly headers?: Readonly<Record<string, string>>
   /** What the method gives, where that is not the answer. */
   readonly gives?: unknown
   readonly mayRepeat?: 'no' | 'with a key' | 'as it is'
@@ -73,6 +74,8 @@ const remove = (path: string, call: Row['call'], answer: unknown = ANSWERS.objec
   answer,
 })
 const freely = 'as it is'
+
+const goodAnswer = ({ answer, headers = {} }: Row) => ({ body: answer, headers })
 
 /** Every method that sends something. */
 const ROWS: Readonly<Record<string, Row>> = {
@@ -438,6 +441,14 @@ const ROWS: Readonly<Record<string, Row>> = {
   waitForWorkflow: get('workflows/executions/exe_1', ANSWERS.workflow, (c) =>
     c.waitForWorkflow('exe_1'),
   ),
+  watchWorkflowExecution: {
+    method: 'GET',
+    path: 'workflows/executions/exe_1/events',
+    call: (c) => all(c.watchWorkflowExecution('exe_1')),
+    headers: { 'content-type': 'text/event-stream' },
+    answer: `id: 7\nevent: end\ndata: ${JSON.stringify(ANSWERS.workflow)}\n\n`,
+    gives: [{ id: '7', event: 'end', data: ANSWERS.workflow }],
+  },
   listWorkflowExecutions: get(
     'workflows/executions?workflow_id=echo&status=running',
     ANSWERS.workflowList,
@@ -638,7 +649,7 @@ test('each method sends what the contract says, and gives the whole answer', asy
   await using server = await new FakeRuntime().start()
   const client = new SymbiontClient({ baseUrl: server.baseUrl, apiKey: 'k.s', envFile: false })
   for (const [name, row] of Object.entries(ROWS)) {
-    server.answer({ body: row.answer })
+    server.answer(goodAnswer(row))
     const given = await row.call(client)
     expect(given, name).toMatchObject(
       (row.gives ?? row.answer) as object, // toMatchObject compares texts and lists as well
@@ -668,7 +679,7 @@ test('each method is repeated only where a second arrival does no harm', async (
       expect(server.seen, name).toHaveLength(1)
       continue
     }
-    server.answer(busy, { body: row.answer })
+    server.answer(busy, goodAnswer(row))
     await row.call(client)
     const [first, second] = server.seen
     expect(server.seen, name).toHaveLength(2)
@@ -698,3 +709,9 @@ test('an answer of another shape is an error, whichever method asked', async () 
     })
   }
 })
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = []
+  for await (const item of items) list.push(item)
+  return list
+}

@@ -6,6 +6,7 @@ import { id } from './path.ts'
 import type * as requests from './requests.ts'
 import { listOf } from './shape.ts'
 import { lookUntil, type WaitOptions } from './waiting.ts'
+import { type WatchOptions, type WorkflowExecutionEvent, watchRun } from './watching.ts'
 
 const UNDER_WAY: ReadonlySet<string> = new Set(['pending', 'running'])
 
@@ -52,6 +53,18 @@ export class ProgramMethods extends AgentMethods {
       },
       options,
     )
+  }
+
+  /**
+   * Each step as it begins or ends, and at last how the run ended. A connection that breaks off is opened again, at most
+   * `maxRetries` times in a row without anything new. Leaving the loop ends the watching; the run goes on.
+   */
+  async *watchWorkflowExecution(
+    executionId: string,
+    options: WatchOptions = {},
+  ): AsyncGenerator<WorkflowExecutionEvent, void, undefined> {
+    const path = `workflows/executions/${id(executionId)}/events`
+    yield* watchRun(this.#calls.events, path, options)
   }
 
   /** Newest first. */

@@ -24,7 +24,7 @@ const KINDS: Readonly<Record<string, { called: Called; action: RegExp }>> = {
 }
 
 /** Effects of programs and workflows: what they call is counted where it is done, what they are refused here. */
-const REFUSED_EFFECT = /^(?:policy\.deny$|approval\.)/
+const REFUSED_EFFECT = /^(?:policy\.deny$|approval\.|http\.request$)/
 
 /** Answers of policy, of approvals, of budgets, and of review. */
 const DENIED: ReadonlySet<string> = new Set([

@@ -15,6 +15,7 @@ import { Hooks, type HooksDeps, type RunState } from '../runtime/deployments/hoo
 import { Invocations } from '../runtime/deployments/invocation.ts'
 import { Scheduled } from '../runtime/deployments/scheduled.ts'
 import { deploymentVerbs } from '../runtime/deployments/verbs.ts'
+import { approvedWidening, type Wanted } from '../runtime/deployments/widening.ts'
 import type { AgentInvoker } from '../runtime/http-input/agent-invoker.ts'
 import type { Programs } from '../runtime/programs/programs-api.ts'
 import { deploymentRoutes } from '../runtime/routes/deployments.ts'
@@ -61,12 +62,15 @@ export function assembleDeploymentsPiece(
     if (execution !== undefined) await deps.executions.cancel(execution)
   }
   const runs = new DeploymentRuns({ store, now })
+  const rows = new DeploymentStore({ store, guard })
+  const { approvals } = vault.stations
+  const { programs } = deps
   const deployments = new Deployments({
-    store: new DeploymentStore({ store, guard }),
+    store: rows,
     runs,
     agents: { named: (name) => agents.named(name), byId: (id) => records.byId(id) },
     definitionOf: (id) => definitions.get(id),
-    programs: deps.programs,
+    programs,
     schedules: deps.schedules,
     blockers: (candidate) =>
       blockersOf(
@@ -77,6 +81,10 @@ export function assembleDeploymentsPiece(
         },
         candidate,
       ),
+    approved: async (wanted: Wanted) =>
+      config.runtime.require_widening_approval
+        ? approvedWidening({ store: rows, programs, approvals }, wanted)
+        : undefined,
     cancel,
     alone: store.engine === 'sqlite',
     now,

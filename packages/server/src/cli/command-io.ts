@@ -15,7 +15,7 @@ import {
 } from './secret-input.ts'
 import { type Busy, busyWith } from './spinner.ts'
 import { type Paint, paintFor } from './style.ts'
-import type { Terminal } from './terminal.ts'
+import type { OutputStream, Terminal } from './terminal.ts'
 import { jsonLine, jsonText, safeLines } from './terminal-text.ts'
 
 /** The options every command takes. */
@@ -87,6 +87,13 @@ export class CommandIo {
   #say(line: string): void {
     this.#busy?.clear()
     this.terminal.stderr.write(line)
+  }
+
+  /** Where progress may be drawn in its own place, if somebody looks at it. */
+  get progress(): OutputStream | undefined {
+    const { stderr } = this.terminal
+    const canMove = stderr.isTTY === true && this.env['TERM'] !== 'dumb'
+    return canMove && this.#options.quiet !== true ? stderr : undefined
   }
 
   get address(): AdminAddress {

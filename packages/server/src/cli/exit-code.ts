@@ -8,6 +8,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   INVALID_PARAMS: EXIT.usage,
   ACCESS_DENIED: EXIT.denied,
   APPROVAL_REQUIRED: EXIT.denied,
+  WIDER_PERMISSIONS: EXIT.denied,
   DAEMON_UNREACHABLE: EXIT.unreachable,
   CONNECTION_CLOSED: EXIT.unreachable,
 }

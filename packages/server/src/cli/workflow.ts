@@ -3,15 +3,14 @@ import { VestryError } from '@vestry/contract/errors'
 import type { Command } from 'commander'
 import { type Row, rowsOf } from './cell.ts'
 import type { Run } from './command.ts'
-import type { CommandIo } from './command-io.ts'
 import type { Style } from './style.ts'
-import { facts, table } from './table.ts'
+import { table } from './table.ts'
 import { safeText } from './terminal-text.ts'
 import { readTextFile } from './text-file.ts'
+import { watchRun } from './workflow-watch.ts'
 
-const WAIT_MS = 20_000
 const MAX_FILE_BYTES = 1_048_576
-const ENDED = ['completed', 'failed', 'cancelled', 'timeout']
+const ENDED = 'completed, failed, cancelled, timeout'
 
 export function workflowCommands(program: Command, run: Run): void {
   const workflow = program
@@ -82,13 +81,16 @@ export function workflowCommands(program: Command, run: Run): void {
     .argument('<workflow>', 'its id')
     .option('--param <name=value...>', 'a parameter: JSON, or text', [])
     .option('--params-file <file>', 'a JSON file with all parameters')
-    .option('--watch', 'show steps as they end, and wait for the end')
+    .option(
+      '--watch',
+      'show the steps as they go, and wait for the end; Ctrl-C leaves the run alone',
+    )
     .action(
       run(async (io, id: string, given: { param: string[]; paramsFile?: string; watch?: true }) => {
         const file = given.paramsFile === undefined ? {} : await jsonOf(given.paramsFile)
         const params = { ...file, ...Object.fromEntries(given.param.map(paramOf)) }
         const started = await io.call('workflow.run', { id, params })
-        if (given.watch === true) return watch(io, started)
+        if (given.watch === true) return watchRun(io, String(started['execution_id']))
         io.print(started, `started ${started['execution_id']}`)
       }),
     )
@@ -97,7 +99,7 @@ export function workflowCommands(program: Command, run: Run): void {
     .command('executions')
     .description('list runs, the newest first')
     .option('--workflow <workflow>', 'of this workflow only')
-    .option('--status <status>', `one of running, ${ENDED.join(', ')}`)
+    .option('--status <status>', `one of running, ${ENDED}`)
     .action(
       run(async (io, { workflow: workflowId, status }: { workflow?: string; status?: string }) => {
         const reply = await io.call('workflow.executions', { workflow_id: workflowId, status })
@@ -119,9 +121,11 @@ export function workflowCommands(program: Command, run: Run): void {
 
   workflow
     .command('watch')
-    .description('show the steps of a run as they end, and wait for its end')
+    .description(
+      'show the steps of a run as they go, and wait for its end; Ctrl-C leaves the run alone',
+    )
     .argument('<execution>', 'its id')
-    .action(run(async (io, id: string) => watch(io, await io.call('workflow.execution', { id }))))
+    .action(run(async (io, id: string) => watchRun(io, id)))
 
   workflow
     .command('cancel')
@@ -147,38 +151,6 @@ export function workflowCommands(program: Command, run: Run): void {
         io.print(reply, `told ${safeText(id)} "${safeText(name)}"`)
       }),
     )
-}
-
-async function watch(io: CommandIo, first: Row): Promise<void> {
-  const told = new Set<string>()
-  let reply = first
-  const id = String(first['execution_id'])
-  for (;;) {
-    for (const step of rowsOf(reply, 'steps')) {
-      const line = `${step['id']} ${step['status']}`
-      if (step['status'] === 'running' || told.has(line)) continue
-      told.add(line)
-      io.note(`${safeText(line)} (${step['duration_ms']} ms)`)
-    }
-    if (ENDED.includes(String(reply['status']))) break
-    reply = await io.call('workflow.execution', { id, wait_ms: WAIT_MS }, `waiting for ${id}`)
-  }
-  const { execution_id, status, result, error } = reply
-  const shown = Object.entries({ execution_id, status, result, error }).flatMap(([name, value]) => {
-    if (value === null) return []
-    return [[name, typeof value === 'object' ? JSON.stringify(value) : value] as const]
-  })
-  io.print(reply, (paint) => facts(shown, paint))
-  if (status === 'completed') return
-  const { code, step, message } = (error ?? {}) as {
-    code?: string
-    step?: string
-    message?: string
-  }
-  throw new VestryError(
-    'WORKFLOW_STEP_FAILED',
-    `the run ended as ${String(status)}${step === undefined ? '' : ` in step ${safeText(step)}`}: ${safeText(message ?? code ?? '')}`,
-  )
 }
 
 async function jsonOf(file: string): Promise<Record<string, unknown>> {

@@ -18,6 +18,9 @@ import {
 /** More of the same transaction: all of it is on disk, or nothing. On PostgreSQL it may run again after a lost race. */
 export type Alongside = (trx: Kysely<Tables>) => Promise<unknown>
 
+/** The store, or what groups writes to it. */
+export type Writes = Pick<Store, 'write'>
+
 /** Rows of one transaction that goes through many. */
 const PORTION = 200
 
@@ -33,7 +36,7 @@ export interface Run {
 
 /** @returns The execution that has the key; undefined when the new one was stored. @throws VestryError QUEUE_FULL. */
 export function reserve(
-  store: Store,
+  store: Writes,
   row: Insertable<Tables['execution']>,
   nowMs: number,
   queueMax = Number.POSITIVE_INFINITY,
@@ -108,7 +111,7 @@ export function markSent(store: Store, run: Run): Promise<boolean> {
 
 /** @param output Sealed. @returns as {@link markSent} */
 export function end(
-  store: Store,
+  store: Writes,
   run: Run,
   outcome: Outcome,
   output: Uint8Array | null,
@@ -150,7 +153,10 @@ export function wake(store: Store, id: string, nowMs: number): Promise<boolean> 
   return store.write((trx) => wakeWaiting(trx, id, nowMs), TELL)
 }
 
-/** As {@link wake}, within another write. */
+/**
+ * As {@link wake}, within another write. The row of one that runs is written as well: it is put down either before
+ * this, and is woken, or after this, and finds what came. PostgreSQL would let the two pass each other otherwise.
+ */
 export async function wakeWaiting(
   trx: Kysely<Tables>,
   id: string,
@@ -158,13 +164,19 @@ export async function wakeWaiting(
 ): Promise<boolean> {
   const row = await trx
     .updateTable('execution')
-    .set({ run_at: nowMs })
+    .set((eb) => ({
+      run_at: eb
+        .case()
+        .when(eb.and([eb('state', '=', 'reserved'), eb('owner', 'is', null)]))
+        .then(eb.val(nowMs))
+        .else(eb.ref('run_at'))
+        .end(),
+    }))
     .where('id', '=', id)
-    .where('state', '=', 'reserved')
-    .where('owner', 'is', null)
-    .returning('id')
+    .where('finished_at', 'is', null)
+    .returning(['state', 'owner'])
     .executeTakeFirst()
-  return row !== undefined
+  return row?.state === 'reserved' && row.owner === null
 }
 
 /** Removes what is forgotten. @returns how many. */

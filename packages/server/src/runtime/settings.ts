@@ -19,6 +19,8 @@ export const RuntimeSettings = z.strictObject({
   jwt_secret: z.string().min(1).optional(),
   /** Tools of MCP servers that nobody reviewed may be called. With `--dev` they may. */
   allow_unreviewed_tools: z.boolean().default(false),
+  /** A program that may do more than what of its agent serves in the same environment is deployed after an operator's yes. */
+  require_widening_approval: z.boolean().default(false),
   /** The reviewer must be somebody else than the submitter. */
   four_eyes: z.boolean().default(false),
   /** Tools with a risk score of at most this and no finding of medium severity or more are approved by themselves; absent: none. */

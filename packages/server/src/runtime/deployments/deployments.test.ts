@@ -103,6 +103,7 @@ eachStore('deployments', (at) => {
       }),
       blockers: (candidate) =>
         blockersOf({ tools: () => [], parse: () => 1, sandboxes: new Set() }, candidate),
+      approved: async () => undefined,
       cancel,
       alone: true,
       now: Date.now,

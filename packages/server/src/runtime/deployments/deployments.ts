@@ -5,6 +5,7 @@
  */
 import { VestryError } from '@vestry/contract/errors'
 import { newTimeOrderedId } from '@vestry/contract/ids'
+import type { Approved } from '../../call/approval.ts'
 import type { Agent } from '../../identity/agent.ts'
 import type { AgentDefinition } from '../agents/definition.ts'
 import type { Programs, ProgramVersion } from '../programs/programs-api.ts'
@@ -36,6 +37,7 @@ import type { Live } from './live.ts'
 import { type Reached, Serving } from './serving.ts'
 import { type Standing, standingOf } from './standing.ts'
 import { TIMES } from './times.ts'
+import type { Wanted } from './widening.ts'
 import { within } from './within.ts'
 
 export interface DeploymentsDeps {
@@ -51,6 +53,8 @@ export interface DeploymentsDeps {
   readonly programs: () => Programs | undefined
   readonly schedules: () => DeploymentSchedules | undefined
   readonly blockers: (candidate: Candidate) => Promise<readonly Blocker[]>
+  /** An operator's yes, where one is needed. @throws VestryError APPROVAL_REQUIRED … */
+  readonly approved: (wanted: Wanted) => Promise<Approved | undefined>
   /** Ends an execution. */
   readonly cancel: (executionId: string) => Promise<void>
   /** No other process uses this store. */
@@ -163,7 +167,7 @@ export class Deployments {
     return [...new Set(this.#serving.all().map(({ deployment }) => deployment.agentId))]
   }
 
-  /** @throws VestryError VALIDATION_ERROR, AGENT_NOT_FOUND, DEPLOYMENT_BLOCKED, ALREADY_EXISTS, POLICY_INVALID */
+  /** @throws VestryError VALIDATION_ERROR, AGENT_NOT_FOUND, APPROVAL_REQUIRED, DEPLOYMENT_BLOCKED, POLICY_INVALID … */
   async deploy(
     body: Readonly<Record<string, unknown>>,
     by: string,
@@ -242,13 +246,12 @@ export class Deployments {
     assertFree(await blockers({ environment, config, version, definition }), asked)
     this.#serving.assertPaths(version, agent)
     this.#serving.assertRoom()
+    await using approved = await this.#deps.approved({ agent, environment, config, version })
     const deployedAt = now()
     const id = newTimeOrderedId('dep', deployedAt)
-    const facts: DeploymentFacts = {
-      agentName: agent.name,
-      warnings: asked.warnings,
-      ...(to.rollbackOf !== undefined && { rollbackOf: to.rollbackOf }),
-    }
+    const { warnings } = asked
+    const rolledBack = to.rollbackOf !== undefined && { rollbackOf: to.rollbackOf }
+    const facts: DeploymentFacts = { agentName: agent.name, warnings, ...rolledBack }
     const { value: added } = await store.add({
       id,
       agentId: agent.id,
@@ -261,6 +264,7 @@ export class Deployments {
       deployedAt,
       stoppedAt: undefined,
     })
+    approved?.commit()
     note({ deployment: id, agent: agent.name, environment, version: version?.version ?? null })
     await within(this.#bringUp.first(added, version, to.replaces), this.#times.readyMs)
     return this.get(id)

@@ -2,13 +2,13 @@
 import { VestryError } from '@vestry/contract/errors'
 import { programHold, programPolicies } from '../../dsl/cedar.ts'
 import type { CheckedAgent } from '../../dsl/definition.ts'
-import type { Permissions } from '../../dsl/permissions.ts'
 import type { Agent } from '../../identity/agent.ts'
 import type { PolicyStore } from '../../policy/policy-store.ts'
 import { RecentMap } from '../../store/recent-map.ts'
 import type { LoopEnd } from '../agents/loop.ts'
 import type { PinnedProgram, ProgramRunner, ProgramWork } from '../agents/program-runner.ts'
 import { checkedAgent } from './compile.ts'
+import { withWorkflow } from './permitted.ts'
 import type { ProgramStore } from './program-store.ts'
 import type { Programs, ProgramVersion } from './programs-api.ts'
 import { type RunProgramDeps, runProgram } from './run-program.ts'
@@ -134,11 +134,4 @@ function heldVersion(version: number, deploymentId: string): string {
 
 function prefixOf(deploymentId: string): string {
   return `dsl:${deploymentId}#`
-}
-
-/** Whoever deploys it names the workflow in place of the source, and by that permits it. */
-function withWorkflow(permissions: Permissions, workflowId: unknown): Permissions {
-  if (typeof workflowId !== 'string' || workflowId === '') return permissions
-  const more = { kind: 'workflow', name: workflowId, conditions: [], line: 0 } as const
-  return { ...permissions, allows: [...permissions.allows, more] }
 }

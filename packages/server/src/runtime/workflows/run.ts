@@ -60,14 +60,24 @@ export interface RunError {
   readonly step?: string
   readonly code: string
   readonly message: string
+  /** All that is wrong with a source, where the message has no room for it. */
+  readonly details?: readonly string[]
 }
+
+const MAX_DETAILS = 100
 
 export function hasEnded({ status }: Pick<WorkflowRun, 'status'>): boolean {
   return status !== 'pending' && status !== 'running'
 }
 
-export function errorOf({ code, message }: VestryError, step?: string): RunError {
-  return { ...(step !== undefined && { step }), code, message }
+export function errorOf({ code, message, context }: VestryError, step?: string): RunError {
+  const errors = code === 'DSL_INVALID' ? context?.['errors'] : undefined
+  return {
+    ...(step !== undefined && { step }),
+    code,
+    message,
+    ...(Array.isArray(errors) && { details: errors.slice(0, MAX_DETAILS).map(String) }),
+  }
 }
 
 /** `WorkflowExecutionResponse` and what is said beyond it. */

@@ -35,6 +35,8 @@ const QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 const MISSING: ReadonlySet<string> = new Set(['', 'na', 'n/a', 'nan', 'null', 'none'])
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 
+type Numeric = readonly [at: number, found: ColumnStatistics | undefined]
+
 export class Table {
   readonly #names: readonly string[]
   /** NaN where it is missing or no number. */
@@ -62,7 +64,9 @@ export class Table {
     const numeric = columns.flatMap(([, { type }], at) => (type === 'numeric' ? [at] : []))
     const pairs = numeric
       .slice(0, MAX_PAIRS_OF)
-      .flatMap((a, n, all) => all.slice(n + 1).map((b) => this.#pair(a, b)))
+      .flatMap((a, n, all) =>
+        all.slice(n + 1).map((b) => this.#pair([a, columns[a]?.[1]], [b, columns[b]?.[1]])),
+      )
     return { rows: this.#rows, columns: Object.fromEntries(columns), correlations: pairs }
   }
 
@@ -97,34 +101,34 @@ export class Table {
     const sorted = Float64Array.from(
       (this.#numbers[at] ?? []).filter((value) => !Number.isNaN(value)),
     ).sort()
-    // Welford: sums of squares would lose what a large mean leaves of the digits.
-    let mean = 0
-    let squares = 0
-    let n = 0
-    for (const value of sorted) {
-      n += 1
-      const away = value - mean
-      mean += away / n
-      squares += away * (value - mean)
-    }
-    const quantiles = QUANTILES.map((q) => [`p${q * 100}`, quantile(sorted, q)] as const)
+    const n = sorted.length
+    const scale = scaleOf(sorted[0] ?? 0, sorted[n - 1] ?? 0)
+    const scaled = sorted.map((value) => value * scale)
+    // Distances from a value among them: a large mean would take their digits.
+    const pivot = scaled[n >> 1] ?? 0
+    const away = scaled.map((value) => value - pivot)
+    const shift = away.reduce((sum, value) => sum + value, 0) / n
+    const squares = away.reduce((sum, value) => sum + (value - shift) ** 2, 0)
+    const valueAt = (q: number) => quantile(scaled, q) / scale
+    const quantiles = QUANTILES.map((q) => [`p${q * 100}`, valueAt(q)] as const)
     return {
       min: sorted[0] ?? 0,
       max: sorted[n - 1] ?? 0,
-      mean,
-      median: quantile(sorted, 0.5),
-      stddev: n < 2 ? null : Math.sqrt(squares / (n - 1)),
+      mean: (pivot + shift) / scale,
+      median: valueAt(0.5),
+      stddev: n < 2 ? null : Math.sqrt(squares / (n - 1)) / scale,
       quantiles: Object.fromEntries(quantiles),
     }
   }
 
-  #pair(a: number, b: number) {
+  #pair([a, ofA]: Numeric, [b, ofB]: Numeric) {
+    const [toX, toY] = [distance(ofA), distance(ofB)]
     const xs = this.#numbers[a] ?? []
     const ys = this.#numbers[b] ?? []
     let [n, meanX, meanY, xx, yy, xy] = [0, 0, 0, 0, 0, 0]
     for (let row = 0; row < xs.length; row += 1) {
-      const x = xs[row] ?? Number.NaN
-      const y = ys[row] ?? Number.NaN
+      const x = toX(xs[row] ?? Number.NaN)
+      const y = toY(ys[row] ?? Number.NaN)
       if (Number.isNaN(x) || Number.isNaN(y)) continue
       n += 1
       const awayX = x - meanX
@@ -139,6 +143,20 @@ export class Table {
     const r = n < 2 || spread === 0 ? null : Math.min(1, Math.max(-1, xy / spread))
     return { a: this.#names[a] ?? '', b: this.#names[b] ?? '', n, r }
   }
+}
+
+/** Powers of two take no digits; what is multiplied by it can be squared and summed. */
+function scaleOf(min: number, max: number): number {
+  const largest = Math.max(Math.abs(min), Math.abs(max))
+  if (largest > 2 ** 400) return 2 ** -600
+  return largest > 0 && largest < 2 ** -400 ? 2 ** 600 : 1
+}
+
+/** From the mean of the column, in its scale. */
+function distance({ min = 0, max = 0, mean = 0 }: Partial<ColumnStatistics> = {}) {
+  const scale = scaleOf(min, max)
+  const middle = mean * scale
+  return (value: number) => value * scale - middle
 }
 
 /** Between two values it lies on the line from one to the other. @param sorted Not empty. */

@@ -5,13 +5,16 @@ import { type AdminVerb, verb } from '../../admin/verb.ts'
 import { builtinDefinition, builtinDefinitions } from './builtin.ts'
 import { readDefinition } from './definition.ts'
 import { noSuchWorkflow, type WorkflowDefinitions } from './definition-store.ts'
-import { iso, RUN_STATUSES, runBody } from './run.ts'
+import { hasEnded, iso, RUN_STATUSES, runBody } from './run.ts'
+import type { StepView } from './walk.ts'
 import { noSuchRun, type Workflows } from './workflows.ts'
 
 const Id = z.string().min(1).max(128)
 const Body = z.record(z.string(), z.unknown())
 const One = z.strictObject({ id: Id })
 const MAX_WAIT_MS = 30_000
+/** A change may come between a look and the next one. */
+const LOOK_MS = 1_000
 
 export interface WorkflowVerbDeps {
   readonly workflows: Workflows
@@ -130,6 +133,29 @@ export function workflowVerbs({ workflows, definitions }: WorkflowVerbDeps): Adm
       },
     }),
     verb({
+      name: 'workflow.watch',
+      action: 'admin:read',
+      event: 'admin.read',
+      params: One,
+      data: ({ id }) => ({ execution: id }),
+      // Without content: that is read once, at the end.
+      run: async ({ params: { id }, signal, emit }) => {
+        let shown = ''
+        for (;;) {
+          const run = await workflows.get(id)
+          if (run === undefined) throw noSuchRun(id)
+          const content = hasEnded(run) ? await workflows.content(id) : undefined
+          const steps = (await workflows.steps(id, content)).map(stepLine)
+          const states = steps.map(({ id, status }) => `${id} ${status}`).join('\n')
+          if (states !== shown) await emit({ steps })
+          shown = states
+          if (hasEnded(run)) return { execution_id: id, status: run.status }
+          await workflows.moved(id, LOOK_MS, signal)
+          signal.throwIfAborted()
+        }
+      },
+    }),
+    verb({
       name: 'workflow.executions',
       action: 'admin:read',
       event: 'admin.read',
@@ -185,4 +211,8 @@ export function workflowVerbs({ workflows, definitions }: WorkflowVerbDeps): Adm
 function assertFree(id: string): void {
   if (builtinDefinition(id) !== undefined)
     throw new VestryError('ALREADY_EXISTS', `"${id}" is built in, and stays as it is`)
+}
+
+function stepLine({ id, kind, status, durationMs, error }: StepView) {
+  return { id, kind, status, duration_ms: durationMs, code: error?.code ?? null }
 }

@@ -44,9 +44,7 @@ export async function httpRequest(
       timeoutMs: doors.toolTimeoutMs,
       signal,
     })
-    const { status, body, body_encoding: encoding } = reply
-    const said = encoding === undefined ? {} : { body_encoding: encoding }
-    return { status, headers: { ...reply.headers }, body, ...said }
+    return { ...reply, headers: { ...reply.headers } }
   })
 }
 

@@ -1,6 +1,6 @@
 /** `validate_signature()` and `parse_payload()`: the request from outside that fired the run, if one did. */
 import type { EffectCall, Value } from '../../../dsl/host.ts'
-import { readStrictJson } from '../../../json/strict-json.ts'
+import { ONLY_PROTO, readStrictJson } from '../../../json/strict-json.ts'
 import { wrong } from '../arguments.ts'
 import { effectStep, type ProgramRun } from '../program-run.ts'
 
@@ -33,7 +33,8 @@ function payloadOf({ program: { inbound }, input }: ProgramRun, call: EffectCall
 
 function json(call: EffectCall, bytes: Buffer): Value {
   try {
-    return readStrictJson(bytes) as Value // JSON is
+    // No stricter than the door through which it came.
+    return readStrictJson(bytes, ONLY_PROTO) as Value // JSON is
   } catch {
     throw wrong(call, 'the request is neither JSON nor a form')
   }

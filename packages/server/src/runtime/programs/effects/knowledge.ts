@@ -1,4 +1,5 @@
 /** `search_knowledge(q)`, `remember(x)`, `recall(q)`: what was read is a label of the transaction from then on. */
+import type { Json } from '../../../dsl/definition.ts'
 import type { EffectCall, Value } from '../../../dsl/host.ts'
 import type { Caller } from '../../../identity/caller.ts'
 import { argument, plainArgument, textArgument, wrong } from '../arguments.ts'
@@ -22,7 +23,7 @@ export function searchKnowledge(
 }
 
 export function remember(run: ProgramRun, call: EffectCall, signal: AbortSignal): Promise<Value> {
-  const content = plainArgument(call, 'content', 0)
+  const content = remembered(call)
   const operation = { op: 'knowledge', name: 'remember', args: { content } } as const
   return effectStep(run, call, { repeatable: false, operation }, (caller) =>
     run.doors.knowledge().remember({ ...asked(run, caller, signal), content }),
@@ -36,6 +37,12 @@ export function recall(run: ProgramRun, call: EffectCall, signal: AbortSignal): 
   return effectStep(run, call, { repeatable: true, operation }, (caller) =>
     run.doors.knowledge().recall({ ...asked(run, caller, signal), query, limit }),
   )
+}
+
+/** One value as it is, or a value below its name. */
+function remembered(call: EffectCall): Json {
+  if (argument(call, 'value', 1) === undefined) return plainArgument(call, 'content', 0)
+  return { key: textArgument(call, 'key', 0), value: plainArgument(call, 'value', 1) }
 }
 
 function asked(run: ProgramRun, caller: Caller, signal: AbortSignal): AskedKnowledge {
