@@ -110,6 +110,11 @@ eachStore('workflows', (at) => {
       .select(['run_at', 'owner', 'attempts'])
       .where('id', '=', id)
       .executeTakeFirstOrThrow()
+  /** News of its own reservation may have it looked at once more, right after it was put down. */
+  const isParked = async (id: string) => {
+    const { owner, run_at: runAtMs } = await runAt(id)
+    return owner === null && Number(runAtMs) > Date.now() + 20_000
+  }
 
   test('runtime §5.2: a key starts one run, however often and however at once, and only for what it asked', async () => {
     definition = SUM
@@ -137,22 +142,20 @@ eachStore('workflows', (at) => {
     definition = WAITS
     const { start, workflows } = await node()
     const { executionId: id, ended } = await start({})
-    await until(async () => (await runAt(id)).owner === null && (await runAt(id)).attempts === 1)
-    const parked = await runAt(id)
-    expect(Number(parked.run_at)).toBeGreaterThan(Date.now() + 20_000)
+    await until(() => isParked(id))
     expect(await workflows.steps(id, undefined)).toMatchObject([{ id: 'wait', status: 'waiting' }])
     const run = await workflows.get(id)
     if (run === undefined) throw new Error('it is there')
     await workflows.signal(run, 'go', 41)
     expect(await ended).toMatchObject({ status: 'completed', result: { output: 42 } })
-    expect((await runAt(id)).attempts).toBe(2)
+    expect((await runAt(id)).attempts).toBeGreaterThan(1)
   })
 
   test('runtime §5.2: a signal that came to another node, which died before it told, still ends the wait', async () => {
     definition = WAITS
     const { start, runs } = await node()
     const { executionId: id, ended } = await start({})
-    await until(async () => (await runAt(id)).owner === null && (await runAt(id)).attempts === 1)
+    await until(() => isParked(id))
     expect(await runs.signal(id, 'go', 1)).toBe(true)
     expect(await ended).toMatchObject({ status: 'completed', result: { output: 2 } })
   })
@@ -169,7 +172,7 @@ eachStore('workflows', (at) => {
     definition = WAITS
     const { start, workflows } = await node()
     const { executionId: id, ended } = await start({})
-    await until(async () => (await runAt(id)).owner === null && (await runAt(id)).attempts === 1)
+    await until(() => isParked(id))
     isRevoked = true
     const run = await workflows.get(id)
     if (run === undefined) throw new Error('it is there')
