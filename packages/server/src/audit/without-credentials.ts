@@ -55,19 +55,23 @@ function cleanValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return cleanText(value)
   if (typeof value !== 'object' || value === null || depth >= MAX_DEPTH) return value
   if (!Array.isArray(value)) return isPlain(value) ? cleanMembers(value, depth) : value
-  const clean = value.map((item) => cleanValue(item, depth + 1))
-  return clean.some((item, at) => item !== value[at]) ? clean : value
+  const isSame = value.every((item) => cleanValue(item, depth + 1) === item)
+  return isSame ? value : value.map((item) => cleanValue(item, depth + 1))
 }
 
-/** The same members, some with other texts. */
+/** The same members, some with other texts. Makes nothing where there is nothing to change: it sees every record. */
 function cleanMembers<T extends object>(members: T, depth: number): T {
-  const entries = Object.entries(members)
-  const clean = entries.map(([name, value]) => [cleanText(name), cleanValue(value, depth + 1)])
-  const isSame = clean.every(
-    ([name, value], at) => name === entries[at]?.[0] && value === entries[at]?.[1],
-  )
+  const isSame = Object.keys(members).every((name) => {
+    const value: unknown = Reflect.get(members, name)
+    return cleanText(name) === name && cleanValue(value, depth + 1) === value
+  })
+  if (isSame) return members
+  const clean = Object.entries(members).map(([name, value]) => [
+    cleanText(name),
+    cleanValue(value, depth + 1),
+  ])
   // Entries, not assignments: a member may be called `__proto__`.
-  return isSame ? members : (Object.fromEntries(clean) as T)
+  return Object.fromEntries(clean) as T
 }
 
 function isPlain(value: object): value is Record<string, unknown> {

@@ -106,19 +106,21 @@ eachStore('schedules', (at) => {
     })
     nowMs = START + 3_600_000
     await settled(one)
-    expect(await one.schedules.history(id, 50)).toEqual({
-      job_id: id,
-      history: [
-        {
-          run_id: expect.stringMatching(/^run_/),
-          started_at: '2031-01-01T01:00:00.000Z',
-          completed_at: '2031-01-01T01:00:00.000Z',
-          status: 'completed',
-          error: null,
-          execution_time_ms: 0,
-        },
-      ],
-    })
+    await expect
+      .poll(() => one.schedules.history(id, 50))
+      .toEqual({
+        job_id: id,
+        history: [
+          {
+            run_id: expect.stringMatching(/^run_/),
+            started_at: '2031-01-01T01:00:00.000Z',
+            completed_at: '2031-01-01T01:00:00.000Z',
+            status: 'completed',
+            error: null,
+            execution_time_ms: 0,
+          },
+        ],
+      })
     expect(await one.schedules.nextRuns(id, 2)).toEqual({
       job_id: id,
       next_runs: ['2031-01-01T02:00:00.000Z', '2031-01-01T03:00:00.000Z'],
