@@ -18,9 +18,6 @@ import {
 /** More of the same transaction: all of it is on disk, or nothing. On PostgreSQL it may run again after a lost race. */
 export type Alongside = (trx: Kysely<Tables>) => Promise<unknown>
 
-/** The store, or what groups writes to it. */
-export type Writes = Pick<Store, 'write'>
-
 /** Rows of one transaction that goes through many. */
 const PORTION = 200
 
@@ -36,7 +33,7 @@ export interface Run {
 
 /** @returns The execution that has the key; undefined when the new one was stored. @throws VestryError QUEUE_FULL. */
 export function reserve(
-  store: Writes,
+  store: Store,
   row: Insertable<Tables['execution']>,
   nowMs: number,
   queueMax = Number.POSITIVE_INFINITY,
@@ -111,7 +108,7 @@ export function markSent(store: Store, run: Run): Promise<boolean> {
 
 /** @param output Sealed. @returns as {@link markSent} */
 export function end(
-  store: Writes,
+  store: Store,
   run: Run,
   outcome: Outcome,
   output: Uint8Array | null,

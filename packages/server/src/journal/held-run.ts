@@ -4,14 +4,12 @@ import type { Keyring } from '../seal/keyring.ts'
 import type { Store } from '../store/store.ts'
 import { type ExecutionMode, type Outcome, withoutResult } from './execution.ts'
 import type { ExecutionRow } from './execution-row.ts'
-import { type Alongside, end, markSent, type Run, type Writes } from './execution-writes.ts'
+import { type Alongside, end, markSent, type Run } from './execution-writes.ts'
 import type { Failure, Held } from './held.ts'
 import { sealContent } from './sealed-content.ts'
 
 export interface HeldRunDeps {
   readonly store: Store
-  /** Of ends. */
-  readonly ends: Writes
   readonly keys: () => Keyring
   readonly now: () => number
   /** Opened. */
@@ -140,13 +138,13 @@ export class HeldRun implements Held {
   }
 
   async #end(outcome: Outcome, output: Uint8Array | null, alongside?: Alongside): Promise<void> {
-    const { ends, now } = this.#deps
+    const { store, now } = this.#deps
     const endedAtMs = now()
     this.#phase = 'ending'
     const save = async () => {
       this.#unsaved = undefined // one try at a time
       try {
-        const held = await end(ends, this.#run, outcome, output, endedAtMs, alongside)
+        const held = await end(store, this.#run, outcome, output, endedAtMs, alongside)
         this.#release()
         if (!held) throw lost()
       } catch (error) {

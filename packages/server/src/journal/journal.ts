@@ -14,16 +14,7 @@ import {
   type OpenCounts,
 } from './execution-reads.ts'
 import { type ExecutionRow, type Lease, newRow, toExecution } from './execution-row.ts'
-import {
-  type Alongside,
-  cancelWaiting,
-  claim,
-  prune,
-  reserve,
-  type Writes,
-  wake,
-} from './execution-writes.ts'
-import { GroupedWrites } from './grouped-writes.ts'
+import { type Alongside, cancelWaiting, claim, prune, reserve, wake } from './execution-writes.ts'
 import type { Reserved, Runner } from './held.ts'
 import type { HeldRun } from './held-run.ts'
 import { HeldRuns } from './held-runs.ts'
@@ -60,7 +51,6 @@ export class Journal implements AsyncDisposable {
   readonly #waiters: Waiters
   readonly #workers = new Map<string, Worker>()
   readonly #held: HeldRuns
-  readonly #reserves: Writes
   readonly #rounds = new Rounds()
   /** Inline ones whose reservation is on its way to the disk. */
   readonly #reserving = new Set<string>()
@@ -73,12 +63,8 @@ export class Journal implements AsyncDisposable {
     this.#leaseMs = deps.leaseMs ?? LEASE_MS
     this.#reads = new ExecutionReads(store, now)
     this.#waiters = new Waiters(this.#reads)
-    // SQLite groups all its writes itself.
-    const grouped = (): Writes => (store.engine === 'sqlite' ? store : new GroupedWrites(store))
-    this.#reserves = grouped()
     this.#held = new HeldRuns({
       store,
-      ends: grouped(),
       keys,
       now,
       owner: deps.owner,
@@ -103,7 +89,7 @@ export class Journal implements AsyncDisposable {
    */
   async reserve(execution: NewExecution, alongside?: Alongside): Promise<Reserved> {
     if (this.#state === 'stopped') throw new VestryError('SHUTTING_DOWN')
-    const { keys, now } = this.#deps
+    const { store, keys, now } = this.#deps
     const { id, kind, mode, input } = execution
     const sealed = input === undefined ? null : sealContent(keys(), 'execution-input', id, input)
     const nowMs = now()
@@ -111,7 +97,7 @@ export class Journal implements AsyncDisposable {
     this.#reserving.add(id)
     try {
       const queueMax = this.#workers.get(kind)?.runner.queueMax
-      const known = await reserve(this.#reserves, row, nowMs, queueMax, alongside)
+      const known = await reserve(store, row, nowMs, queueMax, alongside)
       if (known !== undefined) return { state: 'known', execution: known }
       if (mode === 'inline') return { state: 'held', execution: this.#hold(row) }
     } finally {
